@@ -1,0 +1,1 @@
+"""The program on a KVM host (or the AWS poller): scrapes, encodes OTLP, sends."""

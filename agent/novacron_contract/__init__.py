@@ -1,0 +1,1 @@
+"""What every part of NovaCron agrees on: metrics, settings, errors, plug-ins. Standard library."""

@@ -1,0 +1,44 @@
+"""The errors that cross a component's border.
+
+NovaCronError
+ ├── ConfigError     what the operator wrote is wrong: one line, exit 2
+ ├── BadMessage      a sender's bytes or a user's request cannot be understood (400)
+ ├── TooLarge        over a stated limit (413)
+ ├── NotFound        no such host, VM, metric, ... (404)
+ ├── Refused         understood, and not allowed (403)
+ └── Unavailable     a peer (store, hypervisor, collector) does not answer now: try again (503)
+"""
+
+from __future__ import annotations
+
+
+class NovaCronError(Exception):
+    """`status` is the HTTP status it becomes; `retryable`: whether the same call may succeed."""
+
+    status = 500
+    retryable = False
+
+
+class ConfigError(NovaCronError):
+    status = 400
+
+
+class BadMessage(NovaCronError):
+    status = 400
+
+
+class TooLarge(NovaCronError):
+    status = 413
+
+
+class NotFound(NovaCronError):
+    status = 404
+
+
+class Refused(NovaCronError):
+    status = 403
+
+
+class Unavailable(NovaCronError):
+    status = 503
+    retryable = True

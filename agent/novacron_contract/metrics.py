@@ -1,0 +1,193 @@
+"""The metrics NovaCron's own agents send: names, units, kinds, attributes.
+
+A host measured from inside is `system.*` (OpenTelemetry semantic conventions). A guest measured
+from outside is `vm.*`, the same for every provider; what only one provider knows has its own
+namespace (`libvirt.*`). Identity of a series: (metric, entity, attributes). The entity is the
+resource attribute `vm.id` for a guest and `host.id` for a host; names are descriptive only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+VM_ID = "vm.id"
+VM_NAME = "vm.name"
+VM_HOST_ID = "vm.host.id"
+VM_HOST_NAME = "vm.host.name"
+HOST_ID = "host.id"
+HOST_NAME = "host.name"
+AGENT_SERVICE_NAME = "novacron-agent"  # service.name of an agent's own resource
+SENT_AT_HEADER = "X-Novacron-Sent-At"  # unix milliseconds by the sender's clock
+
+
+class Kind(StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"  # OTLP sum, cumulative, monotonic
+    UPDOWN = "updowncounter"  # OTLP sum, cumulative, not monotonic
+
+
+class VmState(StrEnum):
+    """One model for every provider; the value of the attribute `vm.state`."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"  # by the guest's own power management
+    CRASHED = "crashed"
+    BLOCKED = "blocked"  # waits for a resource: no disk space, an I/O error
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`unit` is UCUM ("s", "By", "1", "{packet}"); `attributes` identify a series of it."""
+
+    name: str
+    unit: str
+    kind: Kind
+    attributes: tuple[str, ...]
+    description: str
+
+
+def _m(name: str, unit: str, kind: Kind, description: str, *attributes: str) -> Metric:
+    return Metric(name, unit, kind, attributes, description)
+
+
+_DIRECTION = "network.io.direction"  # receive | transmit, as the machine itself sees it
+_DISK_DIRECTION = "disk.io.direction"  # read | write
+_NIC, _DEVICE, _MAC = "network.interface.name", "system.device", "network.interface.mac"
+_FS = ("system.device", "system.filesystem.mountpoint", "system.filesystem.type")
+_G, _C, _U = Kind.GAUGE, Kind.COUNTER, Kind.UPDOWN
+
+HOST_METRICS: tuple[Metric, ...] = (
+    _m("system.cpu.time", "s", _C, "CPU time by mode, all CPUs together", "cpu.mode"),
+    _m(
+        "system.cpu.utilization",
+        "1",
+        _G,
+        "Share of all CPUs by mode since the last scrape",
+        "cpu.mode",
+    ),
+    _m("system.cpu.logical.count", "{cpu}", _U, "Logical CPUs"),
+    _m("system.cpu.physical.count", "{cpu}", _U, "Physical cores"),
+    _m("system.cpu.load_average.1m", "{thread}", _G, "Load average over 1 minute"),
+    _m("system.cpu.load_average.5m", "{thread}", _G, "Load average over 5 minutes"),
+    _m("system.cpu.load_average.15m", "{thread}", _G, "Load average over 15 minutes"),
+    _m("system.memory.usage", "By", _U, "Memory by state", "system.memory.state"),
+    _m("system.memory.limit", "By", _U, "Installed memory"),
+    _m("system.memory.utilization", "1", _G, "Share of memory by state", "system.memory.state"),
+    _m("system.memory.linux.available", "By", _U, "Memory programs can still get without swapping"),
+    _m("system.paging.usage", "By", _U, "Swap by state", "system.paging.state"),
+    _m(
+        "system.paging.operations",
+        "{operation}",
+        _C,
+        "Swap traffic in pages",
+        "system.paging.direction",
+    ),
+    _m("system.disk.io", "By", _C, "Bytes read and written", _DEVICE, _DISK_DIRECTION),
+    _m("system.disk.operations", "{operation}", _C, "Reads and writes", _DEVICE, _DISK_DIRECTION),
+    _m(
+        "system.disk.operation_time",
+        "s",
+        _C,
+        "Time spent in operations, summed",
+        _DEVICE,
+        _DISK_DIRECTION,
+    ),
+    _m("system.disk.io_time", "s", _C, "Time the device was busy", _DEVICE),
+    _m("system.filesystem.usage", "By", _U, "Space by state", *_FS, "system.filesystem.state"),
+    _m("system.filesystem.limit", "By", _U, "Size of the filesystem", *_FS),
+    _m("system.filesystem.utilization", "1", _G, "Share of the space that is used", *_FS),
+    _m("system.network.io", "By", _C, "Bytes received and sent", _NIC, _DIRECTION),
+    _m("system.network.packet.count", "{packet}", _C, "Packets", _NIC, _DIRECTION),
+    _m("system.network.errors", "{error}", _C, "Interface errors", _NIC, _DIRECTION),
+    _m("system.network.packet.dropped", "{packet}", _C, "Dropped packets", _NIC, _DIRECTION),
+    _m("system.process.count", "{process}", _U, "Processes by state", "process.state"),
+    _m("system.uptime", "s", _G, "Time since boot"),
+)
+
+VM_METRICS: tuple[Metric, ...] = (
+    _m("vm.state", "1", _G, "1 for the state the VM is in, 0 once for the one it left", "vm.state"),
+    _m("vm.cpu.count", "{cpu}", _U, "Virtual CPUs in use"),
+    _m("vm.cpu.time", "s", _C, "CPU time the VM consumed on its host"),
+    _m("vm.cpu.utilization", "1", _G, "Share of its virtual CPUs used since the last scrape"),
+    _m("vm.memory.limit", "By", _U, "Memory the VM may use at most"),
+    _m(
+        "vm.memory.usage",
+        "By",
+        _U,
+        "Memory in use inside the guest; absent when the guest does not tell",
+    ),
+    _m("vm.disk.io", "By", _C, "Bytes read and written", _DEVICE, _DISK_DIRECTION),
+    _m("vm.disk.operations", "{operation}", _C, "Reads and writes", _DEVICE, _DISK_DIRECTION),
+    _m(
+        "vm.disk.operation_time",
+        "s",
+        _C,
+        "Time spent in operations, summed",
+        _DEVICE,
+        _DISK_DIRECTION,
+    ),
+    _m("vm.disk.limit", "By", _U, "Size the guest sees", _DEVICE),
+    _m("vm.disk.usage", "By", _U, "Space the disk takes on its storage", _DEVICE),
+    _m("vm.network.io", "By", _C, "Bytes received and sent by the guest", _MAC, _DIRECTION),
+    _m("vm.network.packet.count", "{packet}", _C, "Packets", _MAC, _DIRECTION),
+    _m("vm.network.errors", "{error}", _C, "Interface errors", _MAC, _DIRECTION),
+    _m("vm.network.packet.dropped", "{packet}", _C, "Dropped packets", _MAC, _DIRECTION),
+)
+
+_VCPU = "cpu.logical_number"
+
+LIBVIRT_METRICS: tuple[Metric, ...] = (
+    _m("libvirt.vcpu.time", "s", _C, "CPU time of one virtual CPU", _VCPU),
+    _m("libvirt.vcpu.wait_time", "s", _C, "Time a virtual CPU waited for I/O", _VCPU),
+    _m(
+        "libvirt.vcpu.delay_time",
+        "s",
+        _C,
+        "Time a virtual CPU was ready and not run (steal)",
+        _VCPU,
+    ),
+    _m("libvirt.memory.balloon", "By", _U, "Memory the balloon leaves to the guest"),
+    _m("libvirt.memory.rss", "By", _U, "Resident memory of the QEMU process"),
+    _m(
+        "libvirt.memory.unused",
+        "By",
+        _U,
+        "Memory the guest leaves idle; absent when it does not tell",
+    ),
+    _m(
+        "libvirt.memory.usable",
+        "By",
+        _U,
+        "Memory the guest could still get; absent when it does not tell",
+    ),
+    _m("libvirt.memory.disk_caches", "By", _U, "Guest's page cache; absent when it does not tell"),
+    _m("libvirt.memory.faults", "{fault}", _C, "Guest's page faults", "system.paging.fault.type"),
+    _m("libvirt.memory.swap", "By", _C, "Guest's swap traffic", "system.paging.direction"),
+    _m("libvirt.disk.flush.operations", "{operation}", _C, "Flushes", _DEVICE),
+    _m("libvirt.disk.flush.operation_time", "s", _C, "Time spent in flushes, summed", _DEVICE),
+    _m(
+        "libvirt.host.cpu.time",
+        "s",
+        _C,
+        "The host's CPU time by mode, as libvirt sees it",
+        "cpu.mode",
+    ),
+    _m("libvirt.host.memory.limit", "By", _U, "The host's memory, as libvirt sees it"),
+    _m("libvirt.host.memory.usage", "By", _U, "The host's memory by state", "system.memory.state"),
+    _m("libvirt.host.vm.count", "{vm}", _U, "VMs on the host by state", "vm.state"),
+)
+
+AGENT_METRICS: tuple[Metric, ...] = (
+    _m("novacron.agent.scrape.duration", "s", _G, "Time a scrape took", "novacron.source"),
+    _m("novacron.agent.scrape.errors", "{error}", _C, "Scrapes that failed", "novacron.source"),
+    _m("novacron.agent.export.points", "{point}", _C, "Points the collector took"),
+    _m("novacron.agent.export.dropped", "{point}", _C, "Points given up", "novacron.reason"),
+)
+
+METRICS: tuple[Metric, ...] = HOST_METRICS + VM_METRICS + LIBVIRT_METRICS + AGENT_METRICS
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

@@ -1,0 +1,1 @@
+"""Rules, incidents, suppression, routing and notification."""

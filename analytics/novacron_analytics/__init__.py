@@ -1,0 +1,1 @@
+"""Scheduled analysis over stored telemetry: patterns, anomalies, forecasts, optimisation."""

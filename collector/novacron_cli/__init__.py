@@ -1,0 +1,1 @@
+"""novacron: the operator's command line."""

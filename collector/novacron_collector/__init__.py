@@ -1,0 +1,1 @@
+"""The central collector: OTLP in, ClickHouse out, REST and the live feed."""

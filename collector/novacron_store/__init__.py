@@ -1,0 +1,1 @@
+"""The only code that speaks SQL: telemetry (ClickHouse), state (SQLite or PostgreSQL)."""

@@ -1,0 +1,1 @@
+"""novacron-store: chDB behind ClickHouse's HTTP interface."""

@@ -1,0 +1,1 @@
+"""State in SQLite or PostgreSQL: agents, inventory."""

@@ -1,0 +1,1 @@
+"""Telemetry in ClickHouse: schema, writing, rollups, retention, queries."""

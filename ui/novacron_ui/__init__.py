@@ -1,0 +1,1 @@
+"""The web UI: a Dash application with a live path of its own."""
