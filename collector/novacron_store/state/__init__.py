@@ -1,1 +1,27 @@
-"""State in SQLite or PostgreSQL: agents, inventory."""
+"""State in SQLite or PostgreSQL: agents, inventory.
+
+engine = open_state("sqlite:////var/lib/novacron/state.db")
+migrate(engine)
+Inventory(engine).vms()
+"""
+
+from novacron_store.state.agents import Agent, Agents
+from novacron_store.state.database import open_state, safe_url
+from novacron_store.state.freshness import Freshness, freshness
+from novacron_store.state.inventory import Host, Inventory, Vm, VmPeriod
+from novacron_store.state.migration import migrate, require_current
+
+__all__ = [
+    "Agent",
+    "Agents",
+    "Freshness",
+    "Host",
+    "Inventory",
+    "Vm",
+    "VmPeriod",
+    "freshness",
+    "migrate",
+    "open_state",
+    "require_current",
+    "safe_url",
+]

@@ -1,0 +1,27 @@
+"""How old news may be before it is called stale: one rule for the API, the CLI and the UI."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+DEFAULT_INTERVAL_S = 10.0  # of a sender that does not tell
+STALE_AFTER_S = 15.0  # at the least: the inventory itself is written every few seconds
+GONE_AFTER_S = 300.0  # at the least
+
+
+class Freshness(StrEnum):
+    FRESH = "fresh"  # at most three intervals old
+    STALE = "stale"  # late: the last values are shown, as old ones
+    GONE = "gone"  # thirty intervals and more: no longer counted as there
+
+
+def freshness(seen: datetime, now: datetime, interval_s: float | None = None) -> Freshness:
+    """`interval_s` is how often the sender sends; None: not known."""
+    age = (now - seen).total_seconds()
+    interval = interval_s or DEFAULT_INTERVAL_S
+    if age <= max(3 * interval, STALE_AFTER_S):
+        return Freshness.FRESH
+    if age <= max(30 * interval, GONE_AFTER_S):
+        return Freshness.STALE
+    return Freshness.GONE

@@ -1,0 +1,267 @@
+"""Every host and VM that was ever seen, and under which name and on which host a VM ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Table,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+
+from novacron_contract.errors import BadMessage, NotFound
+from novacron_store.state.database import reading, writing
+from novacron_store.state.schema import agents, hosts, vm_history, vms
+
+HISTORY_LIMIT = 500  # periods kept per VM: two agents that contradict each other cannot fill a disk
+_CHUNK = 500  # ids in one statement
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """`agent_id` is found by the agent's own report; empty: none reports this host."""
+
+    id: str
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+    arch: str = ""
+    os: str = ""
+    resource: dict[str, str] = field(default_factory=dict)
+    agent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """`host_id` is the hypervisor it was last seen on."""
+
+    id: str
+    name: str
+    host_id: str
+    first_seen: datetime
+    last_seen: datetime
+    provider: str = ""
+    resource: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VmPeriod:
+    """A VM had this name on this host from `since` to `until`; None: it still has."""
+
+    since: datetime
+    until: datetime | None
+    name: str
+    host_id: str
+
+
+Machine = TypeVar("Machine", Host, Vm)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    engine: Engine
+
+    def see_hosts(self, seen: Iterable[Host]) -> None:
+        """Add or update hosts. What is older than what is known only moves `first_seen`."""
+        with writing(self.engine) as connection:
+            for chunk in _chunks(_newest_first(seen)):
+                _upsert(connection, hosts, _known_hosts(connection, chunk), chunk)
+
+    def see_vms(self, seen: Iterable[Vm]) -> None:
+        """Add or update VMs; a new name or host begins a new period of the VM's history."""
+        with writing(self.engine) as connection:
+            for chunk in _chunks(_newest_first(seen)):
+                known = _known_vms(connection, chunk)
+                _upsert(connection, vms, known, chunk)
+                _begin_periods(connection, [vm for vm in chunk if _moved(known.get(vm.id), vm)])
+
+    def hosts(self) -> list[Host]:
+        """Every host, by name."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(_HOSTS.order_by(hosts.c.name, hosts.c.id)).mappings()
+            return [_host(row) for row in rows]
+
+    def vms(self) -> list[Vm]:
+        """Every VM, by name."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(vms).order_by(vms.c.name, vms.c.id)).mappings()
+            return [_vm(row) for row in rows]
+
+    def host(self, id_or_name: str) -> Host:
+        """
+        Raises:
+            NotFound: there is none.
+            BadMessage: several have that name.
+        """
+        statement = _HOSTS.where((hosts.c.id == id_or_name) | (hosts.c.name == id_or_name))
+        with reading(self.engine) as connection:
+            rows = connection.execute(statement.limit(_CHUNK)).mappings()
+            return _the_one("host", id_or_name, [_host(row) for row in rows])
+
+    def vm(self, id_or_name: str) -> Vm:
+        """
+        Raises:
+            NotFound: there is none.
+            BadMessage: several have that name.
+        """
+        statement = select(vms).where((vms.c.id == id_or_name) | (vms.c.name == id_or_name))
+        with reading(self.engine) as connection:
+            rows = connection.execute(statement.limit(_CHUNK)).mappings()
+            return _the_one("VM", id_or_name, [_vm(row) for row in rows])
+
+    def history(self, vm_id: str) -> list[VmPeriod]:
+        """The VM's names and hosts, newest first."""
+        columns = [column for column in vm_history.c if column.name != "vm_id"]
+        statement = select(*columns).where(vm_history.c.vm_id == vm_id)
+        with reading(self.engine) as connection:
+            rows = connection.execute(statement.order_by(vm_history.c.since.desc())).mappings()
+            return [VmPeriod(**row) for row in rows]
+
+
+_AGENT_OF_HOST = (
+    select(agents.c.id)
+    .where(agents.c.host_id == hosts.c.id)
+    .order_by(agents.c.last_seen.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_HOSTS = select(hosts, _AGENT_OF_HOST.label("agent_id"))
+
+
+def _host(row: RowMapping) -> Host:
+    return Host(**{**row, "agent_id": row["agent_id"] or ""})
+
+
+def _vm(row: RowMapping) -> Vm:
+    return Vm(**row)
+
+
+def _the_one(kind: str, id_or_name: str, found: Sequence[Machine]) -> Machine:
+    """An id wins over another machine's name, which anybody can choose."""
+    exact = [machine for machine in found if machine.id == id_or_name] or found
+    if not exact:
+        raise NotFound(f"no {kind} has the id or name {id_or_name!r}")
+    if len(exact) > 1:
+        ids = ", ".join(machine.id for machine in exact[:5])
+        raise BadMessage(f"{len(exact)} {kind}s are called {id_or_name!r}, use an id: {ids}")
+    return exact[0]
+
+
+def _newest_first(seen: Iterable[Machine]) -> list[Machine]:
+    """One per id, the newest, in the order of ids: two writers then never lock crosswise."""
+    newest: dict[str, Machine] = {}
+    for machine in seen:
+        other = newest.get(machine.id)
+        if other is None:
+            newest[machine.id] = machine
+            continue
+        first, last = sorted((machine, other), key=lambda m: m.last_seen)
+        newest[machine.id] = replace(last, first_seen=min(first.first_seen, last.first_seen))
+    return [newest[key] for key in sorted(newest)]
+
+
+def _chunks(machines: Sequence[Machine]) -> Iterator[list[Machine]]:
+    rest = iter(machines)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
+
+
+def _known_hosts(connection: Connection, chunk: Sequence[Host]) -> dict[str, Host]:
+    return {row["id"]: Host(**row) for row in _locked(connection, hosts, [h.id for h in chunk])}
+
+
+def _known_vms(connection: Connection, chunk: Sequence[Vm]) -> dict[str, Vm]:
+    return {row["id"]: Vm(**row) for row in _locked(connection, vms, [vm.id for vm in chunk])}
+
+
+def _locked(connection: Connection, table: Table, ids: Sequence[str]) -> Sequence[RowMapping]:
+    statement = select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
+    return connection.execute(statement).mappings().all()
+
+
+def _upsert(
+    connection: Connection, table: Table, known: dict[str, Machine], seen: Sequence[Machine]
+) -> None:
+    """Rows that did not change get a new `last_seen` and no more."""
+    added, changed, touched = [], [], []
+    for machine in seen:
+        old = known.get(machine.id)
+        if old is None:
+            added.append(_row(table, machine))
+            continue
+        merged = _merge(old, machine)
+        if replace(merged, last_seen=old.last_seen) != old:
+            changed.append(_row(table, merged))
+        elif merged.last_seen != old.last_seen:
+            touched.append({"key": merged.id, "last_seen": merged.last_seen})
+    if added:
+        connection.execute(table.insert(), added)
+    by_key = update(table).where(table.c.id == bindparam("key"))
+    if changed:
+        connection.execute(by_key, [{**row, "key": row["id"]} for row in changed])
+    if touched:
+        connection.execute(by_key.values(last_seen=bindparam("last_seen")), touched)
+
+
+def _merge(old: Machine, new: Machine) -> Machine:
+    first_seen = min(old.first_seen, new.first_seen)
+    if new.last_seen <= old.last_seen:  # an outage's backlog: it says nothing of today
+        return replace(old, first_seen=first_seen)
+    if isinstance(old, Host):
+        # Not every sender of a host tells everything: what is known stays known.
+        new = replace(new, arch=new.arch or old.arch, os=new.os or old.os, agent_id=old.agent_id)
+    return replace(new, first_seen=first_seen)
+
+
+def _row(table: Table, machine: Host | Vm) -> dict[str, Any]:
+    return {column.name: getattr(machine, column.name) for column in table.c}
+
+
+def _moved(old: Vm | None, new: Vm) -> bool:
+    if old is None:
+        return True
+    is_newer = new.last_seen > old.last_seen
+    return is_newer and (old.name, old.host_id) != (new.name, new.host_id)
+
+
+def _begin_periods(connection: Connection, moved: Sequence[Vm]) -> None:
+    if not moved:
+        return
+    history = vm_history.c
+    end = update(vm_history).where(history.vm_id == bindparam("key"), history.until.is_(None))
+    connection.execute(
+        end.values(until=bindparam("now")),
+        [{"key": vm.id, "now": vm.last_seen} for vm in moved],
+    )
+    periods = [
+        {"vm_id": vm.id, "since": vm.last_seen, "name": vm.name, "host_id": vm.host_id}
+        for vm in moved
+    ]
+    connection.execute(vm_history.insert(), periods)
+    _forget_oldest(connection, [vm.id for vm in moved])
+
+
+def _forget_oldest(connection: Connection, ids: Sequence[str]) -> None:
+    history = vm_history.c
+    for vm_id in ids:
+        oldest_kept = connection.scalar(
+            select(history.since)
+            .where(history.vm_id == vm_id)
+            .order_by(history.since.desc())
+            .offset(HISTORY_LIMIT - 1)
+            .limit(1)
+        )
+        if oldest_kept is not None:
+            connection.execute(
+                delete(vm_history).where(history.vm_id == vm_id, history.since < oldest_kept)
+            )
