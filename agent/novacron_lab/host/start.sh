@@ -1,0 +1,28 @@
+#!/bin/sh
+# Becomes the libvirtd of one lab host: start.sh DIRECTORY NAME.
+# Runs in network, mount and UTS namespaces of its own; the mounts made here are seen nowhere else.
+set -e
+directory=$1
+name=$2
+
+mount --make-rprivate / 2>/dev/null || : # fails in a chroot, where / is no mount (requirements.py)
+umount --lazy --recursive /sys 2>/dev/null || umount --lazy /sys
+mount -t sysfs sysfs /sys # this namespace's own /sys/class/net, and no control groups
+busybox hostname "$name"
+
+over() { # what covers what
+    [ -e "$2" ] || mkdir -p "$2"
+    mount --bind "$directory/$1" "$2"
+}
+over etc /etc/libvirt
+over lib /var/lib/libvirt
+over cache /var/cache/libvirt
+over log /var/log/libvirt
+over passwd /etc/passwd
+over group /etc/group
+over hosts /etc/hosts
+over run /run
+mkdir -p /run/libvirt
+rm -f /run/libvirt/libvirt-sock /run/libvirt/libvirt-sock-ro # left by a libvirtd that was killed
+
+exec libvirtd --daemon --pid-file /run/libvirtd.pid --config /etc/libvirt/libvirtd.conf

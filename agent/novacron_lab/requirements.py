@@ -1,0 +1,63 @@
+"""What the lab needs of the machine, checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from novacron_lab.errors import LabError
+
+# Also in packaging/debian-packages/lab.txt, for those who install before there is a Python.
+PACKAGES = (
+    "busybox-static",
+    "iproute2",
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
+    "qemu-system-x86",
+    "qemu-utils",
+)
+
+
+def check() -> None:
+    """Raises LabError, saying what to do, if a lab cannot run here."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and runs libvirtd: run it as root")
+    if platform.machine() != "x86_64":
+        raise LabError(f"the lab's guests are amd64 machines; this one is {platform.machine()}")
+    if missing := _missing_packages():
+        raise LabError(
+            "packages are missing; try: apt-get install --no-install-recommends "
+            + " ".join(missing)
+        )
+    if _is_chroot_on_shared_mount():
+        raise LabError(
+            "this is a chroot on a shared mount, where the lab's own mounts would leak out; "
+            "enter it by: unshare --mount --propagation private chroot DIRECTORY"
+        )
+
+
+def _missing_packages() -> list[str]:
+    if shutil.which("dpkg-query") is None:
+        raise LabError("the lab runs on Debian, from whose packages it takes kernel and tools")
+    query = ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *PACKAGES)
+    known = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+    return [package for package in PACKAGES if f"{package} installed" not in known]
+
+
+def _is_chroot_on_shared_mount() -> bool:
+    """Its mount is out of our sight (hence cannot be made private), but not out of process 1's."""
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        facts = Path(f"/proc/self/fdinfo/{root}").read_text()
+        ours, outermost = (Path(f"/proc/{who}/mountinfo").read_text() for who in ("self", "1"))
+    except OSError:
+        return False  # a sandbox that hides process 1 has mounts of its own
+    finally:
+        os.close(root)
+    number = re.search(r"mnt_id:\s*(\d+)", facts)
+    shared = re.compile(rf"^{number[1]} .* shared:\d+", re.MULTILINE) if number else None
+    return bool(shared and shared.search(outermost) and not shared.search(ours))
