@@ -1,0 +1,78 @@
+"""How long telemetry is kept: by resolution, and for raw points by retention class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.client import contract_errors
+
+_DAY = 86400.0
+
+
+def _classes() -> dict[str, float]:
+    return {"short": _DAY, "long": 30 * _DAY}
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Seconds. `raw` is the class "default"; `classes` are the others by name."""
+
+    raw: float = 7 * _DAY
+    rollup_5m: float = 90 * _DAY
+    rollup_1h: float = 730 * _DAY
+    classes: Mapping[str, float] = field(default_factory=_classes)
+
+
+def apply(client: Client, retention: Retention) -> None:
+    """Make every table's TTL say what `retention` says; costs nothing when it does already."""
+    wanted = json.dumps(asdict(retention), sort_keys=True)
+    with contract_errors():
+        if _recorded(client) == wanted:
+            return
+        for table in schema.TABLES:
+            if table.expires:
+                client.command(_modify_ttl(table, retention))
+        client.insert(schema.SETTINGS, [["retention", wanted]], column_names=["name", "value"])
+
+
+def current(client: Client) -> Retention:
+    """What `apply` set last."""
+    with contract_errors():
+        recorded = _recorded(client)
+    return Retention(**json.loads(recorded)) if recorded else Retention()
+
+
+def _recorded(client: Client) -> str | None:
+    rows = client.query(
+        f"SELECT value FROM {schema.SETTINGS} FINAL WHERE name = 'retention'"
+    ).result_rows
+    return rows[0][0] if rows else None
+
+
+def _modify_ttl(table: schema.Table, retention: Retention) -> str:
+    """One expression over the class, and not one rule per class, so that whole parts drop."""
+    match table.name:
+        case schema.ROLLUP_5M:
+            seconds = str(round(retention.rollup_5m))
+        case schema.ROLLUP_1H:
+            seconds = str(round(retention.rollup_1h))
+        case _:
+            names = [_literal(name) for name in retention.classes]
+            kept = [str(round(value)) for value in retention.classes.values()]
+            seconds = (
+                f"transform(retention, [{', '.join(names)}], [{', '.join(kept)}], "
+                f"{round(retention.raw)})"
+            )
+    return (
+        f"ALTER TABLE {table.name} MODIFY TTL "
+        f"toDateTime({table.expires}) + toIntervalSecond({seconds})"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

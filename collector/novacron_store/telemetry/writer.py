@@ -1,0 +1,99 @@
+"""Write a batch: retried as often as you like, it is stored once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.batch import Batch
+from novacron_store.telemetry.client import contract_errors
+
+LATENESS_S = 120  # a window is rolled up this long after its end ...
+SETTLE_S = 60  # ... and a mark is looked at this long after it was set
+WINDOW_S = 300
+
+# What describes a point is there before the point is.
+_ORDER = (
+    ("metrics", schema.METRICS),
+    ("entities", schema.ENTITIES),
+    ("series", schema.SERIES),
+    ("samples", schema.SAMPLES),
+    ("histograms", schema.HISTOGRAMS),
+    ("exponential_histograms", schema.EXPONENTIAL_HISTOGRAMS),
+    ("summaries", schema.SUMMARIES),
+    ("exemplars", schema.EXEMPLARS),
+)
+_INSERT = {
+    "async_insert": "0",  # the answer means that the rows are committed; tables fsync by themselves
+    "throw_on_max_partitions_per_insert_block": "0",
+}
+
+
+def write(client: Client, batch: Batch, token: str, now: datetime | None = None) -> None:
+    """Store `batch`; when this returns, it is on disk.
+
+    `token` names the batch: the same token again is no second copy. Samples of windows that may
+    have been rolled up already get those windows rolled up again; so do samples that took so long
+    to write that a roll-up may have missed them.
+
+    Raises:
+        Unavailable: nothing, or a part, was stored; write the same batch with the same token again.
+    """
+    started = time.monotonic()
+    at = now or datetime.now(UTC)
+    windows = _windows(batch.tables.get("samples"))
+    late = [w for w in windows if w + WINDOW_S + LATENESS_S <= at.timestamp() + SETTLE_S]
+    with contract_errors():
+        _mark(client, late, at)
+        for name, table in _ORDER:
+            rows = batch.tables.get(name)
+            if rows is not None and rows.num_rows:
+                _insert(client, table, _stored(name, rows), f"{token}/{name}")
+        elapsed = time.monotonic() - started
+        if elapsed > SETTLE_S / 2:
+            _mark(client, windows, datetime.fromtimestamp(at.timestamp() + elapsed, UTC))
+
+
+def _insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
+    settings = _INSERT | {"insert_deduplication_token": token}
+    client.insert_arrow(table, rows, settings=settings)
+
+
+def _stored(name: str, rows: pa.Table) -> pa.Table:
+    """The rows as their table has them: an entity is seen first and last when it is seen."""
+    if name != "entities":
+        return rows
+    columns = ["first_seen" if column == "seen" else column for column in rows.column_names]
+    return rows.rename_columns(columns).append_column("last_seen", rows["seen"])
+
+
+def _windows(samples: pa.Table | None) -> list[int]:
+    """Starts of the 5-minute windows that have samples, in Unix seconds."""
+    if samples is None or not samples.num_rows:
+        return []
+    span = WINDOW_S * 1000
+    ms = samples["ts"].cast(pa.int64())
+    low, high = (value // span for value in pc.min_max(ms).as_py().values())
+    if low == high:
+        return [low * WINDOW_S]
+    starts = pc.unique(pc.divide(ms, span))
+    return sorted(start * WINDOW_S for start in starts.to_pylist())
+
+
+def _mark(client: Client, windows: list[int], at: datetime) -> None:
+    if not windows:
+        return
+    mark = secrets.randbits(64)
+    rows = [[datetime.fromtimestamp(window, UTC), mark, at, False] for window in windows]
+    client.insert(
+        schema.DIRTY,
+        rows,
+        column_names=["window", "mark", "marked", "done"],
+        settings=_INSERT,
+    )
