@@ -1,0 +1,116 @@
+# NovaCron. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= /usr/bin/python3
+LAB ?= yes
+PACKAGES ?= yes
+UP ?=
+TEST ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := packaging/requirements
+LAB_OFF := $(filter no,$(LAB))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
+	--universal --python-version 3.11 --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
+
+# A line for each package pip gathers; all that pip says is in .venv/pip.log.
+define install-pinned
+	@echo "Installing Python packages: $(1)"
+	@$(PIP) install --require-hashes --no-build-isolation --only-binary :all: \
+	    --no-binary libvirt-python -r $(PINS)/$(1).txt 2>&1 | tee $(VENV)/pip.log \
+	    | sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^Building wheels.*: /  building /p; /^ERROR/p'
+	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+endef
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+## ---- run ----
+
+.PHONY: up
+up: system-run $(VENV)/installed-run ## install what is missing and run NovaCron here (LAB=no: without the lab)
+	@exec $(BIN)/novacron up $(if $(LAB_OFF),--no-lab) $(UP)
+
+.PHONY: down
+down: $(VENV)/installed-run ## stop a running NovaCron and remove the lab
+	@$(BIN)/novacron down $(UP)
+
+.PHONY: lab
+lab: system-run $(VENV)/installed-run ## start the lab alone: two KVM hosts, four guests
+	@$(BIN)/novacron-lab up
+
+## ---- check ----
+
+.PHONY: test
+test: system-test $(VENV)/installed-dev ## install what is missing and run every test (TEST='-k fleet')
+	@$(BIN)/pytest $(TEST)
+
+.PHONY: lint
+lint: $(VENV)/installed-dev ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(VENV)/installed-dev ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(VENV)/installed-dev ## the dependency rule between the packages
+	$(BIN)/lint-imports
+
+.PHONY: coverage
+coverage: system-test $(VENV)/installed-dev ## every test, measured: 80 % of each component or it fails
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(TEST)
+	@$(BIN)/python .ci/coverage_per_component.py
+
+.PHONY: light-agent
+light-agent: system-run $(VENV)/installed-dev ## an agent's host gets the agent alone, and its tests pass there
+	@PYTHON=$(PYTHON) .ci/light-agent
+
+.PHONY: wheel
+wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
+	@$(BIN)/python .ci/wheel.py
+
+## ---- house-keeping ----
+
+.PHONY: requirements
+requirements: $(VENV)/installed-dev ## pin what pyproject.toml asks for (UPGRADE=yes: to the newest)
+	$(COMPILE) pyproject.toml --extra dev --extra kvm --group build -o $(PINS)/dev.txt
+	$(COMPILE) pyproject.toml --extra all --extra kvm -c $(PINS)/dev.txt -o $(PINS)/run.txt
+	$(COMPILE) pyproject.toml --extra kvm -c $(PINS)/dev.txt -o $(PINS)/agent.txt
+	$(COMPILE) --group build -c $(PINS)/dev.txt -o $(PINS)/build.txt
+
+.PHONY: clean
+clean: ## remove what was built here, the virtual environment included
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+## ---- how it is installed ----
+
+.PHONY: system-run system-test
+system-run:
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run $(if $(LAB_OFF),,lab))
+
+system-test:
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab test)
+
+$(VENV)/installed-build: $(PINS)/build.txt
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "NovaCron needs Python 3.11 or later")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r $(PINS)/build.txt
+	@touch $@
+
+$(VENV)/installed-run: $(VENV)/installed-build $(PINS)/run.txt pyproject.toml
+	$(call install-pinned,run)
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-build $(PINS)/dev.txt pyproject.toml
+	$(call install-pinned,dev)
+	@touch $@ $(VENV)/installed-run
