@@ -1,0 +1,191 @@
+"""Keeps the inventory: who reports, which hosts and VMs there are, when each was last heard of."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from novacron_contract.errors import NovaCronError
+from novacron_contract.metrics import (
+    AGENT_SERVICE_NAME,
+    HOST_ID,
+    HOST_NAME,
+    VM_HOST_ID,
+    VM_NAME,
+)
+from novacron_store.state import Agent, Agents, Host, Inventory, Vm
+from novacron_store.state.freshness import DEFAULT_INTERVAL_S
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An entity had points in a request that was stored.
+
+    `resource` is None where it is the one told before. `seen` is the time of the newest point by
+    the sender's clock, `clock_offset_s` that clock minus ours (None: the sender did not tell).
+    """
+
+    entity: str
+    entity_type: str  # vm | host | service | other
+    resource: Mapping[str, str] | None
+    seen: datetime
+    clock_offset_s: float | None = None
+
+
+@dataclass
+class InventoryKeeper:
+    """Takes sightings from any thread and writes them every `flush_s` seconds from its own."""
+
+    inventory: Inventory
+    agents: Agents
+    flush_s: float = 2.0
+    max_entities: int = 200_000  # anybody may name machines: memory and disk have a limit
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    refused: int = 0  # sightings of entities beyond the limit
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._resources: dict[str, Mapping[str, str]] = {}
+        self._pending: dict[str, Sighting] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
+
+    def observe(self, sightings: Iterable[Sighting]) -> None:
+        """Remember what was seen; costs no I/O."""
+        with self._lock:
+            for sighting in sightings:
+                self._remember(sighting)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is pending and end."""
+        self._stopping.set()
+        self._thread.join()
+
+    def flush(self) -> None:
+        """Write what is pending; what cannot be written stays pending.
+
+        Raises:
+            Unavailable: the state database does not answer.
+        """
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        try:
+            self._write(list(pending.values()))
+        except NovaCronError:
+            with self._lock:
+                for entity, sighting in pending.items():
+                    newer = self._pending.get(entity)
+                    self._pending[entity] = _newest(sighting, newer) if newer else sighting
+            raise
+
+    def _run(self) -> None:
+        reachable = True
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(self.flush_s)
+            try:
+                self.flush()
+            except NovaCronError as err:
+                if reachable:
+                    log.error("the inventory cannot be written, trying again: %s", err)
+                reachable = False
+            else:
+                if not reachable:
+                    log.info("the inventory is written again")
+                reachable = True
+
+    def _remember(self, sighting: Sighting) -> None:
+        known = self._resources.get(sighting.entity)
+        if known is None and len(self._resources) >= self.max_entities:
+            self.refused += 1
+            return
+        resource = known if sighting.resource is None else sighting.resource
+        if resource is None:  # told before this process started, and not by a machine we know
+            return
+        sighting = replace(sighting, resource=resource, seen=self._by_our_clock(sighting))
+        self._resources[sighting.entity] = resource
+        other = self._pending.get(sighting.entity)
+        self._pending[sighting.entity] = _newest(sighting, other) if other else sighting
+
+    def _by_our_clock(self, sighting: Sighting) -> datetime:
+        """Freshness is told by one clock, ours, however wrong the sender's is."""
+        now = self.now()
+        try:
+            return min(sighting.seen - timedelta(seconds=sighting.clock_offset_s or 0.0), now)
+        except (OverflowError, ValueError):  # a clock said to be infinitely wrong
+            return now
+
+    def _write(self, seen: list[Sighting]) -> None:
+        hosts = [_host(s) for s in seen if s.entity_type == "host"]
+        vms = [_vm(s) for s in seen if s.entity_type == "vm"]
+        agents = [_agent(s) for s in seen if _is_agent(s)]
+        if hosts:
+            self.inventory.see_hosts(hosts)
+        if vms:
+            self.inventory.see_vms(vms)
+        if agents:
+            self.agents.see(*agents)
+
+
+def _newest(one: Sighting, other: Sighting) -> Sighting:
+    return one if one.seen >= other.seen else other
+
+
+def _host(sighting: Sighting) -> Host:
+    told = dict(sighting.resource or {})
+    return Host(
+        id=sighting.entity,
+        name=told.get(HOST_NAME) or sighting.entity,
+        first_seen=sighting.seen,
+        last_seen=sighting.seen,
+        arch=told.get("host.arch", ""),
+        os=told.get("os.description") or told.get("os.type", ""),
+        resource=told,
+    )
+
+
+def _vm(sighting: Sighting) -> Vm:
+    told = dict(sighting.resource or {})
+    return Vm(
+        id=sighting.entity,
+        name=told.get(VM_NAME) or sighting.entity,
+        host_id=told.get(VM_HOST_ID, ""),
+        first_seen=sighting.seen,
+        last_seen=sighting.seen,
+        provider=told.get("cloud.provider") or ("kvm" if VM_HOST_ID in told else ""),
+        resource=told,
+    )
+
+
+def _is_agent(sighting: Sighting) -> bool:
+    told = sighting.resource or {}
+    return told.get("service.name") == AGENT_SERVICE_NAME and bool(told.get("service.instance.id"))
+
+
+def _agent(sighting: Sighting) -> Agent:
+    told = sighting.resource or {}
+    return Agent(
+        id=told["service.instance.id"],
+        host_id=told.get(HOST_ID, ""),
+        version=told.get("service.version", ""),
+        interval_s=_interval(told.get("novacron.agent.interval", "")),
+        clock_offset_s=sighting.clock_offset_s,
+        last_seen=sighting.seen,
+    )
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return DEFAULT_INTERVAL_S
+    return seconds if math.isfinite(seconds) and 0 < seconds <= 86400 else DEFAULT_INTERVAL_S
