@@ -14,11 +14,13 @@ settings = load(Path("agent.toml"), Settings)
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,12 +43,17 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
+    check: Callable[[Any], object] | None = None,
     doc: str = "",
 ) -> Any:
-    """A dataclass field with its limits. `unit` "s" takes "10s", "By" takes "64MiB"."""
+    """A dataclass field with its limits. `unit` "s" takes "10s", "By" takes "64MiB".
+
+    `check` raises ConfigError for a value that is not allowed; `host_port` and `http_url` are such.
+    """
     if unit is not None and isinstance(default, str):
         default = _quantity(default, unit)
-    meta = {"unit": unit, "min": minimum, "max": maximum, "choices": choices, "doc": doc}
+    limits = {"unit": unit, "min": minimum, "max": maximum, "choices": choices}
+    meta = {**limits, "check": check, "doc": doc}
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -107,6 +114,22 @@ def host_port(address: str) -> tuple[str, int]:
     if not match or int(match[3]) > 65535:
         raise ConfigError(f"{address!r}: expected HOST:PORT, such as 127.0.0.1:4318 or [::1]:4318")
     return match[1] or match[2], int(match[3])
+
+
+def http_url(url: str) -> str:
+    """Check that it is a URL with a host, such as http://127.0.0.1:4318.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", url):
+        raise ConfigError(f"expected a URL such as http://127.0.0.1:4318, got {url!r}")
+    return url
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -183,9 +206,16 @@ def _quantity(raw: Any, unit: str, where: str = "setting") -> Any:
 
 def _check_limits(value: Any, meta: Mapping[str, Any], where: str) -> None:
     low, high, choices = meta.get("min"), meta.get("max"), meta.get("choices")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: expected a finite number, got {value}")
     if low is not None and value < low:
         raise ConfigError(f"{where}: must be at least {low:g}, got {value:g}")
     if high is not None and value > high:
         raise ConfigError(f"{where}: must be at most {high:g}, got {value:g}")
     if choices is not None and value not in choices:
         raise ConfigError(f"{where}: expected one of {', '.join(choices)}, got {value!r}")
+    if (check := meta.get("check")) is not None:
+        try:
+            check(value)
+        except ConfigError as err:
+            raise ConfigError(f"{where}: {err}") from err

@@ -1,0 +1,115 @@
+"""The agent: its sources, and the loop that scrapes and sends at every tick."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from novacron_agent.backlog import Backlog
+from novacron_agent.counts import Counts
+from novacron_agent.export import Exporter
+from novacron_agent.host.scraper import Host
+from novacron_agent.identity import Machine, persistent_id, this_machine
+from novacron_agent.otlp import encode
+from novacron_agent.post import client
+from novacron_agent.providers import PROVIDERS
+from novacron_agent.readings import Reading
+from novacron_agent.settings import Settings
+from novacron_agent.sources import Source, collect
+from novacron_contract.metrics import AGENT_SERVICE_NAME, HOST_ID, HOST_NAME
+
+log = logging.getLogger(__name__)
+
+VERSION = version("novacron")
+_PATIENCE = 0.8  # of an interval: how long a tick waits for its sources
+_FAREWELL_S = 3.0  # for what is still to send when the agent ends
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    machine: Machine
+    sources: list[Source]
+    counts: Counts
+
+
+def measuring(settings: Settings, where: Path) -> Measuring:
+    """What the settings ask to measure.
+
+    Raises:
+        ConfigError: the provider does not exist, or does not take these options.
+    """
+    machine = this_machine(settings.agent.id_file, settings.agent.host_id)
+    scrapes = {}
+    if settings.host.enabled:
+        scrapes["host"] = Host(machine).scrape
+    if settings.provider is not None:
+        options = dict(settings.provider)
+        name = options.pop("name")
+        provider = PROVIDERS.create(name, options, where=f"{where}: provider")
+        reported = machine if settings.host.enabled else None
+        scrapes[name] = partial(provider.scrape, reported)
+    counts = Counts(list(scrapes))
+    sources = [Source(name, scrape, counts) for name, scrape in scrapes.items()]
+    return Measuring(machine, sources, counts)
+
+
+def run(settings: Settings, where: Path, stop: threading.Event) -> None:
+    """Scrape and send at every interval until `stop` is set.
+
+    Raises:
+        ConfigError: what the settings name cannot be used.
+    """
+    agent_id = persistent_id(settings.agent.id_file)
+    measured = measuring(settings, where)
+    own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
+    with client(settings.agent.endpoint, VERSION) as http:
+        exporter = Exporter(http, Backlog(settings.agent.queue), measured.counts)
+        exporter.start()
+        names = ", ".join(source.name for source in measured.sources)
+        interval, endpoint = settings.agent.interval, settings.agent.endpoint
+        log.info("agent %s: %s every %g s, to %s", agent_id, names, interval, endpoint)
+        for _ in ticks(settings.agent.interval, stop):
+            readings = collect(measured.sources, settings.agent.interval * _PATIENCE)
+            if not stop.is_set():
+                readings.append(measured.counts.reading(own.after(readings)))
+                for request in encode(readings, VERSION):
+                    exporter.offer(request)
+        exporter.close(_FAREWELL_S)
+
+
+def ticks(interval: float, stop: threading.Event) -> Iterator[None]:
+    """Yield now and at every interval; ticks that were missed are left out, not caught up on."""
+    due = time.monotonic()
+    while not stop.is_set():
+        yield
+        late = time.monotonic() - due
+        due += interval * max(1, math.ceil(late / interval))
+        stop.wait(max(0.0, due - time.monotonic()))
+
+
+class OwnResource:
+    """The agent as a service on the host it reports: its own machine, or the one whose libvirt it
+    asks from elsewhere."""
+
+    def __init__(self, agent_id: str, interval: float, machine: Mapping[str, str | float]) -> None:
+        self._host = {name: machine[name] for name in (HOST_ID, HOST_NAME)}
+        self._service: dict[str, str | float] = {
+            "service.name": AGENT_SERVICE_NAME,
+            "service.instance.id": agent_id,
+            "service.version": VERSION,
+            "novacron.agent.interval": interval,
+        }
+
+    def after(self, readings: Iterable[Reading]) -> dict[str, str | float]:
+        for reading in readings:
+            if HOST_ID in reading.resource:
+                self._host = {name: reading.resource[name] for name in (HOST_ID, HOST_NAME)}
+                break
+        return {**self._service, **self._host}

@@ -1,0 +1,68 @@
+"""The command line of novacron-agent."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from novacron_agent.agent import VERSION, measuring, run
+from novacron_agent.readings import Reading
+from novacron_agent.settings import Settings, read_settings
+from novacron_agent.snapshot import as_json, as_table
+from novacron_agent.sources import collect
+from novacron_contract.errors import ConfigError
+
+_APART_S = 1.0  # between the two scrapes of --once: a share of CPU is a difference
+_PATIENCE_S = 30.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
+    try:
+        settings = read_settings(args.config)
+        if args.once:
+            return _once(settings, args.config, as_json if args.json else as_table)
+        run(settings, args.config, _stop_on_signal())
+    except ConfigError as err:
+        sys.stderr.write(f"novacron-agent: {err}\n")
+        return 2
+    return 0
+
+
+def _once(settings: Settings, where: Path, show: Callable[[list[Reading]], str]) -> int:
+    """Print what would be sent; 1 when something could not be measured."""
+    measured = measuring(settings, where)
+    collect(measured.sources, _PATIENCE_S)
+    time.sleep(_APART_S)
+    readings = collect(measured.sources, _PATIENCE_S)
+    sys.stdout.write(show(readings) + "\n")
+    return 1 if measured.counts.any_failed() else 0
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="novacron-agent",
+        description="Measures this machine and its VMs, and sends OTLP metrics to a collector.",
+    )
+    parser.add_argument("--config", type=Path, required=True, help="agent.toml", metavar="FILE")
+    parser.add_argument("--once", action="store_true", help="measure, print, send nothing")
+    parser.add_argument("--json", action="store_true", help="with --once: JSON, not a table")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    return parser

@@ -1,0 +1,30 @@
+"""Where guests come from: one folder per provider, one Protocol, loaded by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from novacron_agent.identity import Machine
+from novacron_agent.readings import Scrape
+from novacron_contract.plugins import Registry
+
+PROVIDERS = Registry("novacron.providers")
+
+
+class Provider(Protocol):
+    """A hypervisor or a cloud. A frozen dataclass: its fields are its options in agent.toml."""
+
+    def scrape(self, machine: Machine | None) -> Scrape:
+        """Measure every guest and what runs them, now.
+
+        `machine` is the agent's own machine where [host] reports it: a provider that measures the
+        same machine reports it under the same resource. Called again and again from one thread;
+        it may block, the agent's other sources go on meanwhile. What does not answer for one guest
+        is a failure in the Scrape.
+
+        Raises:
+            Unavailable: nothing can be measured now; the message says why, in one sentence.
+        """
+
+    def close(self) -> None:
+        """Let go of what it holds; a later scrape may connect again."""

@@ -1,0 +1,80 @@
+"""A connection to libvirt that outlives libvirtd's restarts."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import libvirt
+
+from novacron_contract.errors import Unavailable
+
+T = TypeVar("T")
+
+_RUN = Path("/run/libvirt/libvirt-sock")
+
+
+class Connection:
+    """Opened at the first use, and again when it broke. Read-only: measuring needs no more."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._conn: libvirt.virConnect | None = None
+
+    def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
+        """Run `action`; after an error on a connection that had been open, once more on a new one:
+        libvirtd may have been restarted since.
+
+        Raises:
+            Unavailable: no connection, or `action` failed on a fresh one.
+        """
+        reused = self._conn is not None
+        try:
+            return self._attempt(action)
+        except libvirt.libvirtError as err:
+            self.close()
+            if not reused:
+                raise self._unavailable(err) from err
+        try:
+            return self._attempt(action)
+        except libvirt.libvirtError as err:
+            self.close()
+            raise self._unavailable(err) from err
+
+    def close(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                conn.close()
+
+    def _attempt(self, action: Callable[[libvirt.virConnect], T]) -> T:
+        if self._conn is None:
+            # libvirt prints every error to stderr as well, unless it is given a handler
+            libvirt.registerErrorHandler(lambda _context, _error: None, None)
+            self._conn = libvirt.openReadOnly(self.uri)
+        return action(self._conn)
+
+    def _unavailable(self, err: libvirt.libvirtError) -> Unavailable:
+        reason = str(err).strip().rstrip(".")
+        return Unavailable(
+            f"no answer from libvirt at {self.uri} ({reason}); "
+            "is libvirtd running, and may this user connect to it?"
+        )
+
+
+def is_local(uri: str) -> bool:
+    """Whether the hypervisor is this machine (libvirt's mock driver is not one)."""
+    parts = urllib.parse.urlsplit(uri)
+    return not parts.hostname and parts.scheme.partition("+")[0] not in ("test", "")
+
+
+def run_folder(uri: str) -> Path | None:
+    """Where a local libvirtd keeps the pid file of every QEMU it runs, beside its socket."""
+    parts = urllib.parse.urlsplit(uri)
+    if not is_local(uri) or not parts.scheme.startswith("qemu") or parts.path != "/system":
+        return None
+    socket = urllib.parse.parse_qs(parts.query).get("socket", [str(_RUN)])[0]
+    return Path(socket).parent / "qemu"

@@ -1,0 +1,60 @@
+"""What a scrape yields: readings of machines, each a set of samples under the contract's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from novacron_contract.metrics import BY_NAME, HOST_ID, VM_ID, Metric
+
+Value = int | float
+Attributes = Mapping[str, str | int | float]
+
+_NONE: Attributes = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    metric: Metric
+    value: Value
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one source measured of one machine at one time.
+
+    `start_ns` is since when its counters count (boot, start of the VM); 0 where nobody knows.
+    """
+
+    resource: dict[str, str | float]
+    time_ns: int
+    start_ns: int = 0
+    samples: list[Sample] = field(default_factory=list)
+
+    def add(self, name: str, value: Value | None, attributes: Attributes = _NONE) -> None:
+        """Add one sample; a value nobody knows (None) is absent, never 0."""
+        if value is not None:
+            self.samples.append(Sample(BY_NAME[name], value, attributes))
+
+
+@dataclass(slots=True)
+class Scrape:
+    """`failures`: one sentence for each thing that could not be measured."""
+
+    readings: list[Reading] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def by_machine(readings: Iterable[Reading]) -> list[tuple[dict[str, str | float], list[Reading]]]:
+    """Group readings so that every machine appears once, with all that is known of it."""
+    groups: dict[tuple[object, ...], tuple[dict[str, str | float], list[Reading]]] = {}
+    for reading in readings:
+        resource = reading.resource
+        identity = ("service.name", "service.instance.id", VM_ID)
+        own = tuple(resource.get(name) for name in identity)
+        key = own if any(own) else (HOST_ID, resource.get(HOST_ID))
+        known, parts = groups.setdefault(key, ({}, []))
+        known.update(resource)
+        parts.append(reading)
+    return list(groups.values())

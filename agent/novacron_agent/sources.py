@@ -1,0 +1,96 @@
+"""Sources of readings, each scraped in a thread of its own: one that hangs stops no other."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from novacron_agent.counts import Counts
+from novacron_agent.readings import Reading, Scrape
+from novacron_contract.errors import NovaCronError
+
+log = logging.getLogger(__name__)
+
+
+class Source:
+    """One thread that scrapes when asked to. Nothing is lost when it is late: what it found comes
+    with the next tick, under its own time."""
+
+    def __init__(self, name: str, scrape: Callable[[], Scrape], counts: Counts) -> None:
+        self.name = name
+        self._scrape, self._counts = scrape, counts
+        self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[list[Reading]] = queue.SimpleQueue()
+        self._busy = threading.Event()
+        self._complaint = ""
+        # A daemon: a thread that hangs inside libvirt must not keep the process from ending
+        threading.Thread(target=self._work, name=f"scrape {name}", daemon=True).start()
+
+    def begin(self) -> bool:
+        """Ask for a scrape; False while the last one still runs."""
+        if self._busy.is_set():
+            self._counts.failed(self.name)
+            self._complain("the last scrape still runs; its metrics wait for it")
+            return False
+        self._busy.set()
+        self._asked.put(None)
+        return True
+
+    def take(self, timeout: float) -> list[Reading]:
+        """What was found, waiting at most so long for it."""
+        try:
+            return self._found.get(timeout=timeout) if timeout > 0 else self._found.get_nowait()
+        except queue.Empty:
+            return []
+
+    def _work(self) -> None:
+        while True:
+            self._asked.get()
+            readings = self._measure()
+            self._busy.clear()
+            self._found.put(readings)
+
+    def _measure(self) -> list[Reading]:
+        started = time.monotonic()
+        try:
+            scrape = self._scrape()
+        except NovaCronError as err:
+            self._counts.failed(self.name)
+            self._complain(str(err))
+            return []
+        except Exception:  # a source's fault must not end its thread
+            self._counts.failed(self.name)
+            log.exception("%s: the scrape failed", self.name)
+            return []
+        self._counts.scraped(self.name, time.monotonic() - started)
+        for failure in scrape.failures:
+            self._counts.failed(self.name)
+        self._complain("; ".join(scrape.failures))
+        return scrape.readings
+
+    def _complain(self, complaint: str) -> None:
+        """Say what is wrong when it changes, not at every tick; the counter tells how often."""
+        if complaint == self._complaint:
+            return
+        if complaint:
+            log.warning("%s: %s", self.name, complaint)
+        else:
+            log.info("%s: measured again", self.name)
+        self._complaint = complaint
+
+
+def collect(sources: Sequence[Source], deadline_s: float) -> list[Reading]:
+    """One tick: scrape all sources at once; what is not there by the deadline comes next time.
+
+    A source that already hung at the start of the tick is not waited for.
+    """
+    asked = {source.name for source in sources if source.begin()}
+    end = time.monotonic() + deadline_s
+    readings: list[Reading] = []
+    for source in sources:
+        wait = max(0.0, end - time.monotonic()) if source.name in asked else 0.0
+        readings += source.take(wait)
+    return readings
