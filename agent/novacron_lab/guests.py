@@ -57,7 +57,7 @@ def ensure_running(
 ) -> bool:
     """Whether it had to be started."""
     domain = _find(conn, guest)
-    if domain is not None and domain.isActive():
+    if domain is not None and _runs(domain):
         return False
     if not guest.disk.exists():
         run("qemu-img", "create", "-q", "-f", "qcow2", str(guest.disk), _DISK_SIZE)
@@ -97,6 +97,21 @@ def _find(conn: libvirt.virConnect, guest: Guest) -> libvirt.virDomain | None:
         if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+def _runs(domain: libvirt.virDomain) -> bool:
+    """Whether it really does.
+
+    A libvirtd just started takes guests for active until it has looked for their QEMU; only a
+    question for QEMU itself waits for that.
+    """
+    try:
+        domain.memoryStats()
+    except libvirt.libvirtError as err:
+        if err.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+            return False
+        raise
+    return True
 
 
 def _state(domain: libvirt.virDomain) -> str:

@@ -16,6 +16,7 @@ from novacron_lab import guests, initrd, kernel, libvirtd, namespaces, requireme
 from novacron_lab.errors import LabError
 from novacron_lab.guests import Guest
 from novacron_lab.layout import Host, Layout, layout
+from novacron_lab.namespaces import Namespace
 from novacron_lab.plan import GUESTS, HOST_NAMES, GuestPlan
 
 
@@ -117,10 +118,7 @@ class Lab:
     def down(self) -> None:
         """Remove everything, whether it runs, was killed, or went with a reboot."""
         place = self._layout
-        for namespace in (*(host.namespace for host in self.hosts), place.lan):
-            if namespace.path.exists():
-                self.say(f"removing namespace {namespace.name} and what runs in it")
-                namespace.remove()
+        self._remove_namespaces()
         namespaces.forget_directory_if_empty()
         if place.marker.exists():
             self.say(f"removing {place.directory}")
@@ -170,6 +168,10 @@ class Lab:
     def _layout(self) -> Layout:
         return layout(self.directory)
 
+    @property
+    def _namespaces(self) -> tuple[Namespace, ...]:
+        return (*(host.namespace for host in self.hosts), self._layout.lan)
+
     def _claim_directory(self) -> None:
         place = self._layout
         place.directory.mkdir(parents=True, exist_ok=True)
@@ -178,22 +180,26 @@ class Lab:
         place.marker.write_text(f"remove it by: novacron-lab down --dir {place.directory}\n")
 
     def _ensure_namespaces(self) -> None:
-        place = self._layout
-        if not place.lan.exists():
-            self.say(f"making namespace {place.lan.name} with the bridge br0: the LAN")
-            place.lan.create()
-            place.lan.ip("link", "add", "br0", "type", "bridge")
-            place.lan.ip("link", "set", "br0", "up")
+        """All of them or none: what an interrupted `up` left half made is made anew."""
+        if all(namespace.is_wired() for namespace in self._namespaces):
+            return
+        self._remove_namespaces()
+        lan = self._layout.lan
+        self.say(f"making namespace {lan.name} with the bridge br0: the LAN")
+        namespaces.make_lan(lan)
         for host in self.hosts:
-            if not host.namespace.exists():
-                self.say(f"making namespace {host.namespace.name} with the bridge br0")
-                host.namespace.create()
-                namespaces.join(place.lan, host.namespace, port=host.name)
-                host.namespace.ip("addr", "add", f"{host.address}/24", "dev", "br0")
+            self.say(f"making namespace {host.namespace.name} with the bridge br0")
+            namespaces.make_member(host.namespace, lan, port=host.name, address=host.address)
+
+    def _remove_namespaces(self) -> None:
+        for namespace in self._namespaces:
+            if namespace.path.exists():
+                self.say(f"removing namespace {namespace.name} and what runs in it")
+                namespace.remove()
 
     def _ensure_host(self, host: Host, image: kernel.Kernel) -> None:
         if not libvirtd.answers(host):
-            libvirtd.start(host, self.hosts)
+            libvirtd.start(host, self.hosts, self.cache / "libvirt")
             self.say(f"{host.name}: libvirtd answers at {host.uri}")
         with libvirtd.connection(host) as conn:
             guests.ensure_network(conn)

@@ -73,20 +73,23 @@ def pid(host: Host) -> int | None:
     return written if host.namespace.exists() and written in host.namespace.processes() else None
 
 
-def start(host: Host, neighbours: tuple[Host, ...]) -> None:
+def start(host: Host, neighbours: tuple[Host, ...], cache: Path) -> None:
     """Start libvirtd and return once it answers.
+
+    What libvirt finds out about QEMU in seconds of probing is kept in `cache`, for every host.
 
     Raises:
         LabError: it does not start; the message has its last words.
     """
     _write_files(host, neighbours)
+    cache.mkdir(parents=True, exist_ok=True)
     log = host.directory / "log/start.log"
     script = resources.files("novacron_lab") / "host/start.sh"
     with resources.as_file(script) as path, log.open("wb") as out:
         command = [
             "nsenter", f"--net={host.namespace.path}",
             "unshare", "--mount", "--uts", "--propagation", "unchanged",
-            "sh", str(path), str(host.directory), host.name,
+            "sh", str(path), str(host.directory), host.name, str(cache),
         ]  # fmt: skip
         status = subprocess.call(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", env=_environment()
@@ -96,7 +99,7 @@ def start(host: Host, neighbours: tuple[Host, ...]) -> None:
 
 
 def _write_files(host: Host, neighbours: tuple[Host, ...]) -> None:
-    for name in ("etc", "lib", "cache", "log", "run"):
+    for name in ("etc", "lib", "log", "run"):
         (host.directory / name).mkdir(parents=True, exist_ok=True)
     names = "".join(f"{other.address} {other.name}\n" for other in neighbours)
     files = {

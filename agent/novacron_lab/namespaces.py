@@ -46,8 +46,12 @@ class Namespace:
             ) from err
         self.ip("link", "set", "lo", "up")
 
-    def ip(self, *words: str) -> None:
-        run("ip", "-n", self.name, *words)
+    def is_wired(self) -> bool:
+        """Bringing up the bridge is the last step of making a namespace."""
+        return self.exists() and "br0" in self.ip("-brief", "link", "show", "up")
+
+    def ip(self, *words: str) -> str:
+        return run("ip", "-n", self.name, *words)
 
     def run(self, *command: str, stdin: str = "") -> str:
         return run("nsenter", f"--net={self.path}", *command, stdin=stdin, timeout=10)
@@ -86,13 +90,21 @@ class Namespace:
                 yield int(entry.name), handle
 
 
-def join(lan: Namespace, member: Namespace, port: str) -> None:
-    """Give `member` a bridge br0 whose uplink eth0 is plugged into the bridge of `lan`."""
+def make_lan(lan: Namespace) -> None:
+    lan.create()
+    lan.ip("link", "add", "br0", "type", "bridge")
+    lan.ip("link", "set", "br0", "up")
+
+
+def make_member(member: Namespace, lan: Namespace, port: str, address: str) -> None:
+    """A namespace with a bridge br0, whose uplink eth0 is plugged into the bridge of the LAN."""
+    member.create()
     member.ip("link", "add", "br0", "type", "bridge")
+    member.ip("addr", "add", f"{address}/24", "dev", "br0")
     member.ip("link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", lan.name)
     member.ip("link", "set", "eth0", "master", "br0", "up")
-    member.ip("link", "set", "br0", "up")
     lan.ip("link", "set", port, "master", "br0", "up")
+    member.ip("link", "set", "br0", "up")
 
 
 def forget_directory_if_empty() -> None:

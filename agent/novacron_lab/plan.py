@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 
 HOST_NAMES = ("lab-host-a", "lab-host-b")
-BEAT_SECONDS = 10
 _BEATS = 24  # then a guest begins anew
 
 
@@ -40,7 +39,7 @@ def _wave(beat: int, shift: int, low: float, high: float) -> float:
 def _web(beat: int) -> Beat:
     """A day in four minutes: everything follows the visitors."""
     crowd = _wave(beat, 0, 0, 1)
-    return Beat(cpu=round(10 * crowd), disk=4, network=2 ** round(5 + 4 * crowd))
+    return Beat(cpu=round(14 * crowd), disk=4, network=2 ** round(5 + 4 * crowd))
 
 
 def _db(beat: int) -> Beat:
@@ -57,7 +56,7 @@ def _cache(beat: int) -> Beat:
 def _batch(beat: int) -> Beat:
     """Asleep but for one job of forty seconds."""
     if 14 <= beat < 18:
-        return Beat(cpu=25, disk=512, network=32)
+        return Beat(cpu=35, disk=512, network=32)
     return Beat(cpu=0, disk=4, network=1)
 
 

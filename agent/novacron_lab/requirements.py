@@ -22,13 +22,13 @@ PACKAGES = (
 )
 
 
-def check() -> None:
+def check(packages: tuple[str, ...] = PACKAGES) -> None:
     """Raises LabError, saying what to do, if a lab cannot run here."""
     if os.geteuid() != 0:
         raise LabError("the lab makes network namespaces and runs libvirtd: run it as root")
     if platform.machine() != "x86_64":
         raise LabError(f"the lab's guests are amd64 machines; this one is {platform.machine()}")
-    if missing := _missing_packages():
+    if missing := _missing(packages):
         raise LabError(
             "packages are missing; try: apt-get install --no-install-recommends "
             + " ".join(missing)
@@ -40,12 +40,12 @@ def check() -> None:
         )
 
 
-def _missing_packages() -> list[str]:
+def _missing(packages: tuple[str, ...]) -> list[str]:
     if shutil.which("dpkg-query") is None:
         raise LabError("the lab runs on Debian, from whose packages it takes kernel and tools")
-    query = ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *PACKAGES)
+    query = ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *packages)
     known = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
-    return [package for package in PACKAGES if f"{package} installed" not in known]
+    return [package for package in packages if f"{package} installed" not in known]
 
 
 def _is_chroot_on_shared_mount() -> bool:

@@ -1,0 +1,176 @@
+"""Up, down, up again, and what happens when everything is shot in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from novacron_lab import libvirtd
+from novacron_lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+
+@dataclass(frozen=True)
+class Traces:
+    """All that a lab could leave on the machine."""
+
+    namespaces: frozenset[str]
+    mounts: frozenset[str]
+    processes: frozenset[str]
+    links: frozenset[str]
+    directory: bool
+    accounts: str
+
+
+def traces(lab: Lab) -> Traces:
+    named = Path("/run/netns")
+    prefix = lab.hosts[0].namespace.name.removesuffix(lab.hosts[0].name)
+    place = str(lab.directory)
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return Traces(
+        namespaces=frozenset(
+            path.name
+            for path in (named.iterdir() if named.exists() else ())
+            if path.name.startswith(prefix)
+        ),
+        mounts=frozenset(line for line in mounts if prefix in line or place in line),
+        processes=frozenset(process.name for process in _processes_that_see(place)),
+        links=frozenset(link for link in os.listdir("/sys/class/net")),
+        directory=lab.directory.exists(),
+        accounts=Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
+    )
+
+
+def _processes_that_see(place: str) -> list[Path]:
+    """Each process of a lab has mounts below the lab's directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if place in (process / "mountinfo").read_text():
+                found.append(process)
+        except OSError:
+            continue  # ended, or not ours to look into
+    return found
+
+
+def guest_of(lab: Lab) -> tuple[int, str, int]:
+    """Identity, state and CPU time (ns) of the lab's only guest; the identity changes by a boot."""
+    host = lab.guests[0].host
+    with libvirtd.connection(host) as conn:
+        domain = conn.lookupByName(lab.guests[0].name)
+        return domain.ID(), domain.UUIDString(), domain.info()[4]
+
+
+def shoot(lab: Lab) -> None:
+    for host in lab.hosts:
+        for pid in host.namespace.processes():
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(host.namespace.processes() for host in lab.hosts) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_down_leaves_no_trace_of_what_up_made(small_lab: Lab) -> None:
+    before = traces(small_lab)
+    small_lab.up()
+    during = traces(small_lab)
+    small_lab.down()
+
+    assert traces(small_lab) == before
+    assert len(during.namespaces) == 3
+    assert len(during.processes) >= 3  # two libvirtd, one QEMU
+    assert during.directory
+    assert during.links == before.links
+    assert during.accounts == before.accounts
+
+
+def test_a_second_up_is_quick_and_keeps_the_guests(small_lab: Lab) -> None:
+    small_lab.up()
+    identity, uuid, _ = guest_of(small_lab)
+    started = time.monotonic()
+    small_lab.up()
+
+    assert time.monotonic() - started < 2
+    assert guest_of(small_lab)[:2] == (identity, uuid)
+
+
+def test_a_killed_libvirtd_comes_back_with_its_guests_still_running(small_lab: Lab) -> None:
+    small_lab.up()
+    identity, uuid, cpu = guest_of(small_lab)
+    daemon = small_lab.status().hosts[0].pid
+    assert daemon is not None
+    os.kill(daemon, signal.SIGKILL)
+    while libvirtd.pid(small_lab.hosts[0]) is not None:
+        time.sleep(0.05)
+    status = small_lab.status()
+    assert not status.hosts[0].alive
+    assert [guest.state for guest in status.guests] == ["unknown"]
+
+    small_lab.up()
+
+    assert guest_of(small_lab)[:2] == (identity, uuid)
+    assert guest_of(small_lab)[2] >= cpu
+    assert small_lab.status().guests[0].state == "running"
+
+
+def test_up_and_down_work_after_everything_was_killed(small_lab: Lab) -> None:
+    before = traces(small_lab)
+    small_lab.up()
+    uuids = [host.uuid for host in small_lab.status().hosts]
+    shoot(small_lab)
+    assert not any(host.alive for host in small_lab.status().hosts)
+    small_lab.up()
+    assert [host.uuid for host in small_lab.status().hosts] == uuids
+    assert small_lab.status().guests[0].state == "running"
+    shoot(small_lab)
+    small_lab.down()
+
+    assert traces(small_lab) == before
+
+
+def test_an_up_that_was_cut_short_is_repaired_by_the_next(small_lab: Lab) -> None:
+    empty = replace(small_lab, plan=())
+    empty.up()
+    empty.hosts[0].namespace.ip("link", "delete", "br0")
+    empty.up()
+
+    assert all(host.alive for host in empty.status().hosts)
+    assert empty.hosts[0].namespace.is_wired()
+
+
+def test_a_stale_pid_file_never_leads_to_a_stranger(small_lab: Lab) -> None:
+    empty = replace(small_lab, plan=())
+    empty.up()
+    shoot(empty)
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            for host in empty.hosts:
+                (host.directory / "run/libvirtd.pid").write_text(str(stranger.pid))
+            assert [host.pid for host in empty.status().hosts] == [None, None]
+            empty.down()
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_down_clears_what_a_reboot_left(small_lab: Lab) -> None:
+    """After a reboot the names of namespaces may still be files, with nothing behind them."""
+    empty = replace(small_lab, plan=())
+    empty.up()
+    shoot(empty)
+    left = [host.namespace.path for host in empty.hosts]
+    for path in left:
+        subprocess.run(["umount", str(path)], check=True)
+        assert path.exists()
+    assert not any(host.alive for host in empty.status().hosts)
+    empty.down()
+
+    assert not any(path.exists() for path in left)
+    assert not empty.directory.exists()

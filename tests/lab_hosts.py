@@ -1,0 +1,26 @@
+"""The fixture `lab`: two real KVM hosts with four real guests, one lab for the whole session."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from novacron_contract.errors import NovaCronError
+from novacron_lab.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Guests run and still boot: call `lab.wait_until_up()` before you look at their work."""
+    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:  # sockets: short
+        lab = Lab(directory=Path(place) / "lab", say=print)
+        try:
+            lab.up()
+            yield lab
+        except NovaCronError as err:
+            pytest.fail(f"no lab: {err}", pytrace=False)
+        finally:
+            lab.down()
