@@ -27,6 +27,11 @@ class Retention:
     rollup_1h: float = 730 * _DAY
     classes: Mapping[str, float] = field(default_factory=_classes)
 
+    def expired(self, time: float, now: float) -> list[str]:
+        """Classes of which points at `time` are no longer kept."""
+        kept = {"default": self.raw, **self.classes}
+        return [name for name, seconds in kept.items() if time < now - seconds]
+
 
 def apply(client: Client, retention: Retention) -> None:
     """Make every table's TTL say what `retention` says; costs nothing when it does already."""

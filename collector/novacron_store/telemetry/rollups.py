@@ -1,0 +1,266 @@
+"""Buckets of 5 minutes and of one hour, made from samples by scheduled windows.
+
+A window is rolled up as a whole and may be rolled up again: the newest version of a bucket wins.
+So a crash at any point is harmless: what was not recorded as done is done again.
+
+Windows up to a recorded time were rolled up. Samples that arrive for such a window leave a mark
+(writer.py), and the window is rolled up again together with the windows that follow from it: a
+bucket of a counter holds the step from the bucket before, whenever that was, so that buckets add
+up to the increase of the samples, restarts of the counter included.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import retention, schema
+from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.writer import LATENESS_S, SETTLE_S, WINDOW_S
+
+log = logging.getLogger(__name__)
+
+HOUR_S = 3600
+
+_COLUMNS = (
+    "metric, entity, series, t, version, count, min, max, sum, first, last, last_ts, increase, "
+    "sketch, retention"
+)
+_COUNTERS = (
+    f"(SELECT series FROM {schema.SERIES} "
+    "WHERE kind = 'sum' AND monotonic AND temporality = 'cumulative')"
+)
+_DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporality = 'delta')"
+_WINDOW = "toDateTime({window:UInt32}, 'UTC')"
+_BEFORE = f"{_WINDOW} - INTERVAL {WINDOW_S} SECOND"
+_STEP = "if({now} < {before}, {now}, {now} - {before})"  # a smaller value: the counter restarted
+
+# The step from the bucket just before is joined; the few series without one follow in _AFTER_GAP.
+_ROLL_SAMPLES = f"""
+INSERT INTO {schema.ROLLUP_5M} ({_COLUMNS})
+SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, count, min, max, sum, first, last,
+    last_ts,
+    multiIf(delta, sum, NOT counter, 0,
+        inside + if(known, {_STEP.format(now="first", before="p.before")}, 0)),
+    sketch, retention
+FROM (
+    SELECT any(s.metric) AS metric, any(s.entity) AS entity, series, any(s.counter) AS counter,
+        any(s.delta) AS delta, any(s.retention) AS retention, count() AS count, min(value) AS min,
+        max(value) AS max, sum(value) AS sum, argMin(value, ts) AS first,
+        argMax(value, ts) AS last, max(ts) AS last_ts,
+        arrayMap(x -> x.2, arraySort(groupArrayIf((ts, value), s.counter))) AS ordered,
+        arraySum(arrayMap((x, d) -> if(d < 0, x, d), ordered, arrayDifference(ordered))) AS inside,
+        {schema.SKETCH.replace("quantilesDD", "quantilesDDStateIf")}(value, NOT s.counter) AS sketch
+    FROM (
+        SELECT metric, entity, series, ts, value, retention,
+            series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta
+        FROM {schema.SAMPLES} FINAL
+        WHERE ts >= {_WINDOW} AND ts < {_WINDOW} + INTERVAL {WINDOW_S} SECOND
+            AND toStartOfHour(ts) = toStartOfHour({_WINDOW}) AND NOT isNaN(value)
+            AND NOT has({{expired:Array(String)}}, retention)
+    ) AS s
+    GROUP BY series
+) AS b
+LEFT ANY JOIN (
+    SELECT series, last AS before, true AS known FROM {schema.ROLLUP_5M} FINAL WHERE t = {_BEFORE}
+) AS p USING (series)
+"""
+
+_NEWCOMERS = f"""
+SELECT metric, entity, series FROM {schema.ROLLUP_5M}
+WHERE t = {_WINDOW} AND series IN {_COUNTERS}
+    AND series NOT IN (SELECT series FROM {schema.ROLLUP_5M} WHERE t = {_BEFORE})
+"""
+
+_AFTER_GAP = f"""
+INSERT INTO {schema.ROLLUP_5M} ({_COLUMNS})
+SELECT metric, entity, series, t, {{version:UInt64}} + 1, count, min, max, sum, first, last,
+    last_ts, increase + {_STEP.format(now="first", before="before")}, sketch, retention
+FROM (
+    SELECT * FROM {schema.ROLLUP_5M} FINAL
+    WHERE t = {_WINDOW} AND (metric, entity, series) IN ({_NEWCOMERS})
+) AS b
+INNER ANY JOIN (
+    SELECT series, argMax(last, t) AS before FROM {schema.ROLLUP_5M} FINAL
+    WHERE t < {_BEFORE} AND (metric, entity, series) IN ({_NEWCOMERS})
+    GROUP BY series
+) AS p USING (series)
+"""
+
+# Counters of a window whose next bucket is the next window's, and the others' next buckets.
+_IN_NEXT = f"""
+SELECT metric, entity, series, count() > 1 AS follows FROM (
+    SELECT DISTINCT metric, entity, series, t FROM {schema.ROLLUP_5M}
+    WHERE t IN ({_WINDOW}, {_WINDOW} + INTERVAL {WINDOW_S} SECOND) AND series IN {_COUNTERS}
+)
+GROUP BY metric, entity, series HAVING min(t) = {_WINDOW}
+"""
+_LATER = f"""
+SELECT DISTINCT toUnixTimestamp(next) FROM (
+    SELECT min(t) AS next FROM {schema.ROLLUP_5M}
+    WHERE t > {_WINDOW} AND (metric, entity, series) IN (
+        SELECT metric, entity, series FROM ({_IN_NEXT}) WHERE NOT follows
+    )
+    GROUP BY series
+)
+"""
+
+_ROLL_HOUR = f"""
+INSERT INTO {schema.ROLLUP_1H} ({_COLUMNS})
+SELECT any(metric), any(entity), series, {_WINDOW}, {{version:UInt64}}, sum(b.count), min(b.min),
+    max(b.max), sum(b.sum), argMin(b.first, t), argMax(b.last, t), max(b.last_ts),
+    sum(b.increase), {schema.SKETCH.replace("quantilesDD", "quantilesDDMergeState")}(b.sketch),
+    any(retention)
+FROM (
+    SELECT * FROM {schema.ROLLUP_5M} FINAL
+    WHERE t >= {_WINDOW} AND t < {_WINDOW} + INTERVAL {HOUR_S} SECOND
+) AS b
+GROUP BY series
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What one run did: windows and hours for the first time, and `again` because of late data."""
+
+    windows: int = 0
+    hours: int = 0
+    again: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Roller:
+    """Rolls up what is due. One runs at a time; two at once waste work and harm nothing."""
+
+    client: Client
+    lateness_s: float = LATENESS_S
+    settle_s: float = SETTLE_S
+
+    def run(
+        self, now: datetime | None = None, stopping: Callable[[], bool] = lambda: False
+    ) -> Rolled:
+        """Roll up everything due at `now`; stop early, at no loss, when `stopping` says so.
+
+        Raises:
+            Unavailable: the store does not answer now; run again.
+        """
+        at = (now or datetime.now(UTC)).timestamp()
+        with contract_errors():
+            again = self._repair(at, stopping)
+            windows = self._advance(at, stopping)
+            hours = self._advance_hours(stopping)
+        return Rolled(windows, hours, again)
+
+    def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
+        window = self._rolled_to(WINDOW_S) or self._first_window()
+        count = 0
+        while window and window + WINDOW_S + self.lateness_s <= at and not stopping():
+            self._roll(window)
+            window += WINDOW_S
+            self._record(WINDOW_S, window)
+            count += 1
+        return count
+
+    def _advance_hours(self, stopping: Callable[[], bool]) -> int:
+        end = self._rolled_to(WINDOW_S)
+        hour = self._rolled_to(HOUR_S) or self._first_hour()
+        count = 0
+        while hour and hour + HOUR_S <= end and not stopping():
+            self._roll_hour(hour)
+            hour += HOUR_S
+            self._record(HOUR_S, hour)
+            count += 1
+        return count
+
+    def _repair(self, at: float, stopping: Callable[[], bool]) -> int:
+        """Roll marked windows again, then those that follow from them, then their hours."""
+        end, hours_end = self._rolled_to(WINDOW_S), self._rolled_to(HOUR_S)
+        marks = self._marks(at, end)
+        rules = retention.current(self.client)
+        done: set[int] = set()
+        for window in sorted(marks):
+            if stopping():
+                return 0
+            self._roll(window, rules.expired(window, at))
+            done.add(window)
+        followers = {f for window in done for f in self._followers(window) if f < end} - done
+        for window in sorted(followers):
+            self._roll(window, rules.expired(window, at))
+        for hour in sorted({w // HOUR_S * HOUR_S for w in done | followers}):
+            if hour < hours_end:
+                self._roll_hour(hour)
+        self._consume(marks)
+        return len(done | followers)
+
+    def _roll(self, window: int, expired: Sequence[str] = ()) -> None:
+        """Samples of `expired` classes may be gone in part: their old buckets are better."""
+        parameters = {"window": window, "version": _version(), "expired": list(expired)}
+        self.client.command(_ROLL_SAMPLES, parameters=parameters)
+        if self.client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
+            self.client.command(_AFTER_GAP, parameters=parameters)
+
+    def _roll_hour(self, hour: int) -> None:
+        self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": _version()})
+
+    def _followers(self, window: int) -> set[int]:
+        parameters = {"window": window}
+        counts = self._row(f"SELECT countIf(follows), count() FROM ({_IN_NEXT})", parameters)
+        found = {window + WINDOW_S} if counts[0] else set()
+        if counts[0] < counts[1]:
+            later = self.client.query(_LATER, parameters=parameters).result_rows
+            found |= {row[0] for row in later}
+        return found
+
+    def _marks(self, at: float, end: int) -> dict[int, list[int]]:
+        """Marks on windows before `end` whose samples have certainly arrived, by window."""
+        rows = self.client.query(
+            f"SELECT toUnixTimestamp(window), groupArray(mark) FROM {schema.DIRTY} FINAL "
+            "WHERE NOT done AND window < toDateTime({end:UInt32}, 'UTC') "
+            "AND marked <= fromUnixTimestamp64Milli({settled:Int64}) GROUP BY window",
+            parameters={"end": end, "settled": int((at - self.settle_s) * 1000)},
+        ).result_rows
+        return {row[0]: row[1] for row in rows}
+
+    def _consume(self, marks: dict[int, list[int]]) -> None:
+        if not marks:
+            return
+        rows = [
+            [datetime.fromtimestamp(window, UTC), mark, datetime.now(UTC), True]
+            for window, ids in marks.items()
+            for mark in ids
+        ]
+        self.client.insert(schema.DIRTY, rows, ["window", "mark", "marked", "done"])
+
+    def _first_window(self) -> int:
+        oldest = self._row(f"SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}")[0]
+        return int(oldest) // WINDOW_S * WINDOW_S
+
+    def _first_hour(self) -> int:
+        oldest = self._row(f"SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}")[0]
+        return int(oldest) // HOUR_S * HOUR_S
+
+    def _rolled_to(self, resolution: int) -> int:
+        """Where the windows not yet rolled up begin, in Unix seconds; 0 before the first run."""
+        return int(
+            self._row(
+                f"SELECT toUnixTimestamp(max(upto)) FROM {schema.ROLLED} "
+                "WHERE resolution = {resolution:UInt32}",
+                {"resolution": resolution},
+            )[0]
+        )
+
+    def _record(self, resolution: int, upto: int) -> None:
+        rows = [[resolution, datetime.fromtimestamp(upto, UTC)]]
+        self.client.insert(schema.ROLLED, rows, ["resolution", "upto"])
+
+    def _row(self, sql: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
+        return self.client.query(sql, parameters=parameters).result_rows[0]
+
+
+def _version() -> int:
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
