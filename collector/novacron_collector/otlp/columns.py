@@ -1,0 +1,115 @@
+"""Arrow and NumPy steps of the fast path that know nothing of OTLP: codes instead of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+Ids = NDArray[np.uint64]
+
+
+def joined(lists: pa.ListArray) -> pa.BinaryArray:
+    """Each list of byte strings as one: the bytes stay where they are. See `lengths`."""
+    offsets = _byte_offsets(lists.values)[lists.offsets.to_numpy()]
+    return _binary(len(lists), offsets, lists.values.buffers()[2] if len(lists.values) else None)
+
+
+def lengths(lists: pa.ListArray) -> pa.BinaryArray:
+    """Each list's lengths, as bytes. With `joined` it tells [A, B] from [AB]."""
+    sizes = np.diff(_byte_offsets(lists.values))
+    offsets = lists.offsets.to_numpy() * sizes.itemsize
+    return _binary(len(lists), offsets, pa.py_buffer(sizes))
+
+
+def list_sizes(lists: pa.ListArray) -> Codes:
+    sizes: Codes = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    return sizes
+
+
+def encode(values: pa.Array) -> tuple[Codes, list[Any]]:
+    """Values as codes, and what each code stands for."""
+    encoded = values.dictionary_encode()
+    return _numpy(encoded.indices), encoded.dictionary.to_pylist()
+
+
+def combine(*columns: Codes) -> tuple[Codes, Codes]:
+    """A code for each row of `columns`, and the first row that each code stands for."""
+    codes = columns[0]
+    for column in columns[1:] or (np.zeros_like(codes),):
+        span = int(column.max(initial=0)) + 1
+        # Codes are numbered as they first occur, so a new one is a new maximum.
+        codes = _numpy(pa.array(codes * span + column).dictionary_encode().indices)
+    highest = np.maximum.accumulate(codes)
+    return codes, np.flatnonzero(np.diff(highest, prepend=-1))
+
+
+def named(codes: Codes, name_of: Callable[[int], str]) -> pa.DictionaryArray:
+    """A column of names out of codes; several codes may have the same name."""
+    local, first = combine(codes)
+    names = [name_of(code) for code in codes[first].tolist()]
+    position = {name: at for at, name in enumerate(dict.fromkeys(names))}
+    indices = np.array([position[name] for name in names], np.int32)[local]
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(position), pa.string()))
+
+
+def parents(lists: pa.ListArray) -> Codes:
+    """For each item of the flattened lists, the list it is from."""
+    return _numpy(pc.list_parent_indices(lists))
+
+
+def timestamps(millis: NDArray[np.int64]) -> pa.Array:
+    return pa.array(millis).view(pa.timestamp("ms", "UTC"))
+
+
+def per_list(bad: NDArray[np.bool_], lists: pa.ListArray) -> NDArray[np.bool_]:
+    """Which lists have an item that is `bad`."""
+    before = np.concatenate(([0], np.cumsum(bad)))
+    offsets = lists.offsets.to_numpy()
+    offsets = offsets - offsets[0]
+    return np.asarray(before[offsets[1:]] > before[offsets[:-1]])
+
+
+class SeriesIndex:
+    """From keys to series ids, as two sorted arrays: a look-up of many keys is one call."""
+
+    def __init__(self) -> None:
+        self._keys: Ids = np.empty(0, np.uint64)
+        self._ids: Ids = np.empty(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def find(self, keys: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+        """Ids, and which of the keys are known; the id of an unknown one means nothing."""
+        if not len(self._keys):
+            return np.zeros(len(keys), np.uint64), np.zeros(len(keys), np.bool_)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return self._ids[at], self._keys[at] == keys
+
+    def add(self, keys: Ids, ids: Ids) -> None:
+        """`keys` sorted, each of them new."""
+        at = np.searchsorted(self._keys, keys)
+        self._keys = np.insert(self._keys, at, keys)
+        self._ids = np.insert(self._ids, at, ids)
+
+
+def _byte_offsets(values: pa.BinaryArray) -> NDArray[np.int32]:
+    if not len(values):
+        return np.zeros(1, np.int32)
+    every = np.frombuffer(values.buffers()[1], np.int32)
+    return every[values.offset : values.offset + len(values) + 1]
+
+
+def _binary(count: int, offsets: NDArray[Any], data: pa.Buffer | None) -> pa.BinaryArray:
+    where = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
+    return pa.BinaryArray.from_buffers(pa.binary(), count, [None, where, data or pa.py_buffer(b"")])
+
+
+def _numpy(values: pa.Array) -> Codes:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.int64)

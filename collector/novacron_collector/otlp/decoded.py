@@ -1,0 +1,66 @@
+"""What comes out of decoding: rows for the store, and what each request is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from novacron_collector.otlp.attributes import Attributes
+from novacron_collector.otlp.identity import Entity
+from novacron_collector.otlp.limits import Reason
+from novacron_store.telemetry.batch import Batch
+
+
+class OddMessageError(Exception):
+    """Valid OTLP that the fast path does not understand; the plain one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request: `error` says why none of it could be read."""
+
+    points: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    error: str = ""
+
+    @property
+    def message(self) -> str:
+        """For `partial_success`; empty when every point is stored."""
+        counts = self.rejected.most_common()
+        return "; ".join(f"{count} points: {reason}" for reason, count in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A request had points of an entity; the time of the newest in unix milliseconds."""
+
+    request: int  # its place in the write
+    entity: Entity
+    resource: Attributes
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    batch: Batch
+    outcomes: list[Outcome]  # one per request, in their order
+    sightings: list[Sighting]
+
+
+def merge(parts: Sequence[Decoded]) -> Decoded:
+    """One write out of several."""
+    names = dict.fromkeys(name for part in parts for name in part.batch.tables)
+    tables = {
+        name: pa.concat_tables([p.batch.tables[name] for p in parts if name in p.batch.tables])
+        for name in names
+    }
+    outcomes: list[Outcome] = []
+    sightings: list[Sighting] = []
+    for part in parts:
+        before = len(outcomes)
+        sightings += (replace(seen, request=seen.request + before) for seen in part.sightings)
+        outcomes += part.outcomes
+    return Decoded(Batch(tables), outcomes, sightings)

@@ -1,0 +1,47 @@
+"""Requests to rows: the fast path for all of them at once, each one alone where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from novacron_collector.otlp.catalog import Catalog
+from novacron_collector.otlp.decoded import Decoded, OddMessageError, Outcome, merge
+from novacron_collector.otlp.limits import PointLimits, Window
+from novacron_collector.otlp.plain import PlainDecoder
+from novacron_collector.otlp.raw import RawDecoder
+from novacron_contract.errors import BadMessage
+from novacron_store.telemetry.batch import Batch
+
+
+class Decoder:
+    """Serves one thread. `max_age_s`: what is older than the store keeps is rejected."""
+
+    def __init__(self, limits: PointLimits, max_age_s: float, series: int) -> None:
+        self._limits = limits
+        self._max_age_s = max_age_s
+        self._catalog = Catalog(series)
+        self._raw = RawDecoder(limits, self._catalog, series)
+        self._plain = PlainDecoder(limits, self._catalog)
+
+    def decode(self, bodies: Sequence[bytes], now_s: float) -> Decoded:
+        """Rows of one write, and what each request is to be told. A bad request fails alone."""
+        now = int(now_s * 1000)
+        oldest, newest = now_s - self._max_age_s, now_s + self._limits.max_ahead
+        window = Window(int(oldest * 1000), int(newest * 1000))
+        try:
+            return self._raw.decode(bodies, window, now)
+        except (BadMessage, OddMessageError):
+            return merge([self._decode_alone(body, window, now) for body in bodies])
+
+    def forget(self) -> None:
+        """Describe every series again: what was decoded last never reached the store."""
+        self._raw.forget()
+        self._catalog.forget()
+
+    def _decode_alone(self, body: bytes, window: Window, now: int) -> Decoded:
+        try:
+            return self._raw.decode([body], window, now)
+        except OddMessageError:
+            return self._plain.decode([body], window, now)
+        except BadMessage as err:
+            return Decoded(Batch({}), [Outcome(error=str(err))], [])
