@@ -33,9 +33,9 @@ class Counts:
         with self._lock:
             self._durations[source] = seconds
 
-    def failed(self, source: str) -> None:
+    def failed(self, source: str, times: int = 1) -> None:
         with self._lock:
-            self._errors[source] += 1
+            self._errors[source] += times
 
     def any_failed(self) -> bool:
         with self._lock:

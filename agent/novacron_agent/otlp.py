@@ -84,7 +84,7 @@ def _data(kind: Kind, points: list[sdk.NumberDataPoint]) -> sdk.Gauge | sdk.Sum:
     return sdk.Sum(points, sdk.AggregationTemporality.CUMULATIVE, kind is Kind.COUNTER)
 
 
-def _clean(attributes: Attributes) -> dict[str, str | int]:
+def _clean(attributes: Attributes) -> dict[str, str | int | float]:
     """Names that the kernel hands out may be any bytes; protobuf takes UTF-8 only."""
     return {
         name: _text(value) if isinstance(value, str) else value

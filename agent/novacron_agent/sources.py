@@ -66,8 +66,7 @@ class Source:
             log.exception("%s: the scrape failed", self.name)
             return []
         self._counts.scraped(self.name, time.monotonic() - started)
-        for failure in scrape.failures:
-            self._counts.failed(self.name)
+        self._counts.failed(self.name, len(scrape.failures))
         self._complain("; ".join(scrape.failures))
         return scrape.readings
 

@@ -103,8 +103,9 @@ def _fill(reading: Reading, guest: Guest, domain: Any, stats: Stats) -> None:
         reading.add("vm.state", 0, {"vm.state": str(guest.state)})
     reading.add("vm.state", 1, {"vm.state": str(state)})
     guest.state = state
-    statistics.add_limits(reading, stats)
-    if guest.run != _OFF:
+    running = guest.run != _OFF
+    statistics.add_size(reading, stats, running=running)
+    if running:
         statistics.add_usage(reading, stats, _macs(guest, domain, stats, reading.time_ns))
         _add_utilization(reading, guest, stats)
 

@@ -24,9 +24,8 @@ _GUEST = (
     ("balloon.current", "libvirt.memory.balloon", _KIB),
     ("balloon.rss", "libvirt.memory.rss", _KIB),
 )
-_FROM_INSIDE: tuple[
-    tuple[str, str, float, Attributes], ...
-] = (  # told by the guest's balloon driver
+# What the guest's balloon driver tells.
+_FROM_INSIDE: tuple[tuple[str, str, float, Attributes], ...] = (
     ("balloon.unused", "libvirt.memory.unused", _KIB, {}),
     ("balloon.usable", "libvirt.memory.usable", _KIB, {}),
     ("balloon.disk_caches", "libvirt.memory.disk_caches", _KIB, {}),
@@ -41,7 +40,9 @@ _VCPU = (
     ("delay", "libvirt.vcpu.delay_time", _NS),
 )
 _READ, _WRITE = {"disk.io.direction": "read"}, {"disk.io.direction": "write"}
-_DISK_SPACE = (("capacity", "vm.disk.limit"), ("allocation", "vm.disk.usage"))
+# The space an image takes on its storage: of a running VM libvirt calls it "physical" ("allocation"
+# is the highest offset written), of one that is off "allocation" ("physical" is the file's length).
+_SPACE = {True: "physical", False: "allocation"}
 _DISK: tuple[tuple[str, str, float, Attributes], ...] = (
     ("rd.bytes", "vm.disk.io", 1, _READ),
     ("wr.bytes", "vm.disk.io", 1, _WRITE),
@@ -79,14 +80,14 @@ def scaled(stats: Stats, key: str, scale: float) -> Value | None:
     return value / 1e9 if scale == _NS else value * int(scale)
 
 
-def add_limits(reading: Reading, stats: Stats) -> None:
-    """What holds for a VM that is shut off, too."""
+def add_size(reading: Reading, stats: Stats, *, running: bool) -> None:
+    """How big the VM is, which holds while it is off, too."""
     count = known(stats, "vcpu.current")
     reading.add("vm.cpu.count", known(stats, "vcpu.maximum") if count is None else count)
     reading.add("vm.memory.limit", scaled(stats, "balloon.maximum", _KIB))
     for prefix, device in _named(stats, "block"):
-        for key, metric in _DISK_SPACE:
-            reading.add(metric, known(stats, prefix + key), device)
+        reading.add("vm.disk.limit", known(stats, prefix + "capacity"), device)
+        reading.add("vm.disk.usage", known(stats, prefix + _SPACE[running]), device)
 
 
 def add_usage(reading: Reading, stats: Stats, macs: Mapping[str, str]) -> None:
