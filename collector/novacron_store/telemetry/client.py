@@ -84,6 +84,7 @@ def _open_http(parts: SplitResult, user: str, password: str, timeout: float) -> 
         password=password,
         send_receive_timeout=int(timeout),
         compress=False,  # both ends are near each other: the CPU is worth more than the bytes
+        form_encode_query_params=True,  # parameters in the body: thousands of ids outgrow a URL
         autogenerate_session_id=False,  # a session would serialise the queries of one user
     )
 

@@ -1,0 +1,225 @@
+"""Values of one metric over time, from the coarsest data that is fine enough.
+
+What is not rolled up yet is read from the next finer data, so that the newest bucket is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_contract.errors import BadMessage, NotFound
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.queries.catalog import MetricInfo
+
+_LOOK_BACK_S = 300  # how far before a range the sample is looked for that its first step is from
+
+
+class Resolution(StrEnum):
+    RAW = "raw"
+    FIVE_MINUTES = "5m"
+    HOUR = "1h"
+
+    @property
+    def seconds(self) -> int:
+        return {"raw": 1, "5m": 300, "1h": 3600}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Unix seconds: where rolled-up data ends, and where each resolution begins (0: nowhere)."""
+
+    rolled_5m: int
+    rolled_1h: int
+    first_raw: int
+    first_5m: int
+    first_1h: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """`slots` buckets of `step` seconds; the first begins at `start` (Unix seconds)."""
+
+    resolution: Resolution
+    start: int
+    step: int
+    slots: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.step * self.slots
+
+
+def metric_info(client: Client, metric: str) -> MetricInfo:
+    """What is known of `metric`.
+
+    Raises:
+        NotFound: nobody ever sent it.
+    """
+    rows = client.query(
+        "SELECT metric, kind, temporality, monotonic, unit, description "
+        f"FROM {schema.METRICS} WHERE metric = {{metric:String}} ORDER BY seen DESC LIMIT 1",
+        parameters={"metric": metric},
+    ).result_rows
+    if not rows:
+        raise NotFound(f"no metric {metric!r} was ever received")
+    return MetricInfo(*rows[0])
+
+
+def progress(client: Client) -> Progress:
+    row = client.query(
+        f"""SELECT toUnixTimestamp(maxIf(upto, resolution = 300)),
+            toUnixTimestamp(maxIf(upto, resolution = 3600)),
+            (SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}),
+            (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}),
+            (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_1H})
+        FROM {schema.ROLLED}"""
+    ).result_rows[0]
+    return Progress(*row)
+
+
+def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:
+    """At most `points` buckets, the last of which holds `end`.
+
+    Raises:
+        BadMessage: an empty range, or no sensible number of points.
+    """
+    span = end.timestamp() - start.timestamp()
+    if span <= 0:
+        raise BadMessage("the range is empty: its end is not after its start")
+    if not 1 <= points <= 5000:
+        raise BadMessage(f"{points} points: expected 1 to 5000")
+    wanted = span / points
+    resolution = _resolution(wanted, start.timestamp(), known)
+    unit = resolution.seconds
+    step = max(1, -(-int(-(-wanted // 1)) // unit)) * unit
+    last = int(end.timestamp()) // step
+    first = max(int(start.timestamp()) // step, last - points + 1)
+    return Grid(resolution, first * step, step, last - first + 1)
+
+
+def _resolution(wanted: float, start: float, known: Progress) -> Resolution:
+    """The coarsest one that is fine enough, or a coarser one that reaches further back."""
+    if wanted >= 3600 and known.rolled_1h:
+        return Resolution.HOUR
+    if wanted >= 300 and known.rolled_5m:
+        return Resolution.FIVE_MINUTES
+    if start >= known.first_raw or not 0 < known.first_5m < known.first_raw - 300:
+        return Resolution.RAW
+    if start >= known.first_5m or not 0 < known.first_1h < known.first_5m - 3600:
+        return Resolution.FIVE_MINUTES
+    return Resolution.HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which series: of one metric, of some entities (None: all), with these attributes."""
+
+    metric: MetricInfo
+    entities: tuple[str, ...] | None = None
+    filters: Mapping[str, str] | None = None
+
+    @property
+    def condition(self) -> str:
+        text = "metric = {metric:String}"
+        if self.entities is not None:
+            text += " AND entity IN {entities:Array(String)}"
+        if self.filters:
+            text += f" AND series IN ({self.series_sql('series')})"
+        return text
+
+    def series_sql(self, columns: str) -> str:
+        """The series themselves: attributes are looked at here, and only here."""
+        text = f"SELECT {columns} FROM {schema.SERIES} WHERE metric = {{metric:String}}"
+        if self.entities is not None:
+            text += " AND entity IN {entities:Array(String)}"
+        for n in range(len(self.filters or {})):
+            text += f" AND attributes[{{key{n}:String}}] = {{label{n}:String}}"
+        return text
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"metric": self.metric.metric}
+        if self.entities is not None:
+            found["entities"] = list(self.entities)
+        for n, (key, label) in enumerate((self.filters or {}).items()):
+            found |= {f"key{n}": key, f"label{n}": label}
+        return found
+
+
+def buckets_sql(selection: Selection, where: Grid, known: Progress, by: str) -> str:
+    """Rows of (`by`, slot, at, samples, total, low, high, grown, seconds).
+
+    `by` is "entity" or "series". `grown` is what counters grew by during `seconds`.
+    """
+    parts, start = [], where.start
+    if where.resolution is Resolution.HOUR:
+        parts.append(_rolled(selection, where, schema.ROLLUP_1H, 3600, start, known.rolled_1h, by))
+        start = max(start, known.rolled_1h)
+    if where.resolution is not Resolution.RAW:
+        parts.append(_rolled(selection, where, schema.ROLLUP_5M, 300, start, known.rolled_5m, by))
+        start = max(start, known.rolled_5m)
+    parts.append(_raw(selection, where, start, by))
+    return " UNION ALL ".join(part for part in parts if part)
+
+
+def _rolled(
+    selection: Selection, where: Grid, table: str, width: int, start: int, rolled: int, by: str
+) -> str:
+    end = min(where.end, rolled)
+    if start >= end:
+        return ""
+    return f"""SELECT {by}, {_slot("t", where)}, toInt64(toUnixTimestamp(min(t))) * 1000 AS at,
+        toUInt64(sum(b.count)) AS samples, sum(b.sum) AS total, min(b.min) AS low,
+        max(b.max) AS high, sum(b.increase) AS grown, toFloat64(max(t) - min(t) + {width}) AS seconds
+    FROM {table} AS b FINAL
+    WHERE {selection.condition} AND t >= toDateTime({start}, 'UTC') AND t < toDateTime({end}, 'UTC')
+    GROUP BY {by}, slot"""
+
+
+def _raw(selection: Selection, where: Grid, start: int, by: str) -> str:
+    if start >= where.end:
+        return ""
+    samples = _samples(selection, start - _LOOK_BACK_S, where.end)
+    if not selection.metric.is_counter:
+        return f"""SELECT {by}, {_slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
+            count() AS samples, sum(value) AS total, min(value) AS low, max(value) AS high,
+            0. AS grown, 0. AS seconds
+        FROM ({samples}) WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY {by}, slot"""
+    grown = "value" if selection.metric.temporality == "delta" else _STEP
+    return f"""SELECT {by}, slot, max(at) AS at, sum(samples) AS samples, sum(total) AS total,
+        min(low) AS low, max(high) AS high, sum(grown) AS grown, max(seconds) AS seconds
+    FROM (
+        SELECT entity, series, {_slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
+            count() AS samples, sum(value) AS total, min(value) AS low, max(value) AS high,
+            sumIf({grown}, before > 0) AS grown, sumIf((now - before) / 1000, before > 0) AS seconds
+        FROM (
+            SELECT entity, series, ts, value, toUnixTimestamp64Milli(ts) AS now,
+                lagInFrame(now, 1, 0) OVER previous AS before,
+                lagInFrame(value, 1, 0) OVER previous AS previous_value
+            FROM ({samples})
+            WINDOW previous AS (
+                PARTITION BY series ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        )
+        WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY entity, series, slot
+    ) GROUP BY {by}, slot"""
+
+
+_STEP = "if(value < previous_value, value, value - previous_value)"
+
+
+def _samples(selection: Selection, start: int, end: int) -> str:
+    return f"""SELECT entity, series, ts, s.value AS value FROM {schema.SAMPLES} AS s FINAL
+    WHERE {selection.condition} AND NOT isNaN(s.value)
+        AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
+        AND toStartOfHour(ts) <= toDateTime({end}, 'UTC')
+        AND ts >= toDateTime64({start}, 3, 'UTC') AND ts < toDateTime64({end}, 3, 'UTC')"""
+
+
+def _slot(time: str, where: Grid) -> str:
+    return f"intDiv(toInt64(toUnixTimestamp({time})) - {where.start}, {where.step}) AS slot"

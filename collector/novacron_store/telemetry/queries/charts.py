@@ -1,0 +1,134 @@
+"""One metric of one machine over a range: a line per series, with its gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_contract.errors import TooLarge
+from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.queries.buckets import (
+    Grid,
+    Progress,
+    Resolution,
+    Selection,
+    buckets_sql,
+    grid,
+    metric_info,
+    progress,
+)
+
+MAX_LINES = 500
+
+
+class Aggregate(StrEnum):
+    """What a point of a gauge says of its bucket; a counter is always a rate."""
+
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartQuery:
+    """`filters` are attributes and the values that they must have."""
+
+    metric: str
+    entity: str
+    start: datetime
+    end: datetime
+    max_points: int = 600
+    filters: Mapping[str, str] = field(default_factory=dict)
+    aggregate: Aggregate = Aggregate.AVG
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`ts` in Unix milliseconds; a None among the values is a gap."""
+
+    attributes: Mapping[str, str]
+    ts: list[int]
+    values: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`kind` is "gauge" or "counter"; a counter's values are per second."""
+
+    metric: str
+    unit: str
+    kind: str
+    resolution: Resolution
+    step_s: int
+    lines: list[Line]
+
+
+_VALUE = {
+    Aggregate.AVG: "sum(total) / sum(samples)",
+    Aggregate.MIN: "min(low)",
+    Aggregate.MAX: "max(high)",
+}
+
+
+def chart(client: Client, query: ChartQuery) -> Chart:
+    """Draw `query` from the coarsest resolution that is fine enough.
+
+    Raises:
+        NotFound: no such metric.
+        BadMessage: an empty range, or no sensible number of points.
+        TooLarge: more than MAX_LINES series.
+    """
+    with contract_errors():
+        known = progress(client)
+        where = grid(query.start, query.end, query.max_points, known)
+        info = metric_info(client, query.metric)
+        selection = Selection(info, (query.entity,), query.filters)
+        rows = _rows(client, selection, where, known, query.aggregate)
+    if len(rows) > MAX_LINES:
+        raise TooLarge(f"more than {MAX_LINES} series: ask for some of them by their attributes")
+    lines = [Line(labels, *_with_gaps(times, values, where)) for labels, times, values in rows]
+    kind = "counter" if info.is_counter else "gauge"
+    return Chart(info.metric, info.unit, kind, where.resolution, where.step, lines)
+
+
+def _rows(
+    client: Client, selection: Selection, where: Grid, known: Progress, aggregate: Aggregate
+) -> Sequence[Sequence[Any]]:
+    value = "sum(grown) / sum(seconds)" if selection.metric.is_counter else _VALUE[aggregate]
+    return client.query(
+        f"""SELECT l.attributes, p.times, p.values FROM (
+            SELECT series, arraySort(groupArray((at, value))) AS points,
+                points.1 AS times, points.2 AS values
+            FROM (
+                SELECT series, max(at) AS at, {value} AS value
+                FROM ({buckets_sql(selection, where, known, "series")})
+                GROUP BY series, slot HAVING isFinite(value)
+            ) GROUP BY series
+        ) AS p INNER ANY JOIN ({selection.series_sql("series, attributes")}) AS l USING (series)
+        ORDER BY toString(l.attributes) LIMIT {MAX_LINES + 1}""",
+        parameters=selection.parameters,
+    ).result_rows
+
+
+def _with_gaps(
+    times: Sequence[int], values: Sequence[float], where: Grid
+) -> tuple[list[int], list[float | None]]:
+    """Put a None where points are further apart than they usually are."""
+    usual = median(b - a for a, b in pairwise(times)) if times[1:] else 0
+    limit = max(2.5 * usual, 1500 * where.step)
+    ts: list[int] = []
+    line: list[float | None] = []
+    for time, value in zip(times, values, strict=True):
+        if ts and time - ts[-1] > limit:
+            ts.append((time + ts[-1]) // 2)
+            line.append(None)
+        ts.append(time)
+        line.append(value)
+    return ts, line
