@@ -119,7 +119,8 @@ class Lab:
         """Remove everything, whether it runs, was killed, or went with a reboot."""
         place = self._layout
         self._remove_namespaces()
-        namespaces.forget_directory_if_empty()
+        if not namespaces.left():
+            libvirtd.remove_mount_points()
         if place.marker.exists():
             self.say(f"removing {place.directory}")
             shutil.rmtree(place.directory)
@@ -161,7 +162,8 @@ class Lab:
         pid = libvirtd.pid(host)
         if pid is None:
             raise LabError(f"libvirtd of {host.name} does not run; start it by: novacron-lab up")
-        enter = ("nsenter", "--target", str(pid), "--mount", "--net", "--uts", "--", *command)
+        whole = ("--mount", "--net", "--uts", "--root", "--wd")
+        enter = ("nsenter", f"--target={pid}", *whole, "--", *command)
         os.execvp(enter[0], enter)
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from novacron_contract.errors import ConfigError
-from novacron_lab.namespaces import Namespace
+from novacron_lab.namespaces import PREFIX, Namespace
 
 _LONGEST_SOCKET = 107  # what a unix socket's address holds
 _NETWORK = "10.99.0"
@@ -25,7 +25,7 @@ class Layout:
 
     @property
     def prefix(self) -> str:
-        return f"nclab-{hashlib.sha256(str(self.directory).encode()).hexdigest()[:4]}"
+        return f"{PREFIX}{hashlib.sha256(str(self.directory).encode()).hexdigest()[:4]}"
 
     @property
     def lan(self) -> Namespace:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 import libvirt
 
+from novacron_lab.commands import run
 from novacron_lab.errors import LabError
 from novacron_lab.layout import Host
 
@@ -40,6 +41,13 @@ root:x:0:
 kvm:x:64054:
 libvirt-qemu:x:64055:
 """
+# Where start.sh mounts a host's own; machines without a libvirtd may lack these directories.
+MOUNT_POINTS = (
+    Path("/etc/libvirt"),
+    Path("/var/cache/libvirt"),
+    Path("/var/lib/libvirt"),
+    Path("/var/log/libvirt"),
+)
 
 
 @contextmanager
@@ -96,6 +104,20 @@ def start(host: Host, neighbours: tuple[Host, ...], cache: Path) -> None:
         )
     if status != 0 or not answers(host):
         raise LabError(f"libvirtd of {host.name} does not start: {_last_words(host)}")
+
+
+def remove_mount_points() -> None:
+    """Remove those that a lab had to make; while a lab is up, its mounts would go with them."""
+    for path in filter(_is_empty, MOUNT_POINTS):
+        try:
+            run("dpkg-query", "--search", str(path))
+        except LabError:  # no package's
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _write_files(host: Host, neighbours: tuple[Host, ...]) -> None:

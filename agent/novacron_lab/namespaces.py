@@ -18,6 +18,7 @@ from pathlib import Path
 from novacron_lab.commands import run
 from novacron_lab.errors import LabError
 
+PREFIX = "nclab-"  # of every namespace of every lab
 _NAMED = Path("/run/netns")  # where `ip netns` keeps them
 
 
@@ -51,7 +52,7 @@ class Namespace:
         return self.exists() and "br0" in self.ip("-brief", "link", "show", "up")
 
     def ip(self, *words: str) -> str:
-        return run("ip", "-n", self.name, *words)
+        return self.run("ip", *words)  # `ip -n` itself fails in a chroot
 
     def run(self, *command: str, stdin: str = "") -> str:
         return run("nsenter", f"--net={self.path}", *command, stdin=stdin, timeout=10)
@@ -107,12 +108,14 @@ def make_member(member: Namespace, lan: Namespace, port: str, address: str) -> N
     member.ip("link", "set", "br0", "up")
 
 
-def forget_directory_if_empty() -> None:
-    """Undo what the first `ip netns add` did to the machine, once no namespace is left."""
-    if _NAMED.is_mount() and not any(_NAMED.iterdir()):
-        with suppress(LabError, OSError):  # somebody is just adding one
+def left() -> bool:
+    """Whether any lab is still up. Without one, what the first `ip netns add` made goes, too."""
+    names = [path.name for path in _NAMED.iterdir()] if _NAMED.exists() else []
+    if not names:
+        with suppress(LabError, OSError):  # no mount, or somebody is just adding a namespace
             run("umount", str(_NAMED))
             _NAMED.rmdir()
+    return any(name.startswith(PREFIX) for name in names)
 
 
 def _open(process: Path, namespace: tuple[int, int]) -> int | None:

@@ -77,10 +77,14 @@ def test_guests_tell_how_much_memory_they_use(lab: Lab) -> None:
 
 def test_load_makes_a_guests_cpu_rise(lab: Lab) -> None:
     lab.wait_until_up()
-    at_rest = cpu_rate(lab, "cache-1", 3)
-    assert cli(lab, "load", "cache-1", "--seconds", "6") == "cache-1 is busy for 6 s\n"
+    at_rest = cpu_rate(lab, "cache-1", 2)
+    assert cli(lab, "load", "cache-1", "--seconds", "12") == "cache-1 is busy for 12 s\n"
+    deadline = time.monotonic() + 12
+    busiest = 0.0
+    while busiest < 2 * at_rest + 0.2 and time.monotonic() < deadline:  # others use this machine
+        busiest = max(busiest, cpu_rate(lab, "cache-1", 2))
 
-    assert cpu_rate(lab, "cache-1", 4) > at_rest + 0.2
+    assert busiest > 2 * at_rest + 0.2
 
 
 def test_load_names_the_guests_there_are(lab: Lab) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from novacron_lab import libvirtd
+from novacron_lab.cli import main
 from novacron_lab.lab import Lab
+from novacron_lab.plan import GUESTS
 
 pytestmark = pytest.mark.lab
 
@@ -25,7 +27,7 @@ class Traces:
     mounts: frozenset[str]
     processes: frozenset[str]
     links: frozenset[str]
-    directory: bool
+    directories: frozenset[Path]
     accounts: str
 
 
@@ -43,7 +45,7 @@ def traces(lab: Lab) -> Traces:
         mounts=frozenset(line for line in mounts if prefix in line or place in line),
         processes=frozenset(process.name for process in _processes_that_see(place)),
         links=frozenset(link for link in os.listdir("/sys/class/net")),
-        directory=lab.directory.exists(),
+        directories=frozenset(filter(Path.exists, (lab.directory, *libvirtd.MOUNT_POINTS))),
         accounts=Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
     )
 
@@ -86,9 +88,23 @@ def test_down_leaves_no_trace_of_what_up_made(small_lab: Lab) -> None:
     assert traces(small_lab) == before
     assert len(during.namespaces) == 3
     assert len(during.processes) >= 3  # two libvirtd, one QEMU
-    assert during.directory
+    assert {small_lab.directory, *libvirtd.MOUNT_POINTS} <= during.directories
     assert during.links == before.links
     assert during.accounts == before.accounts
+
+
+def test_the_command_line_announces_what_it_makes_and_removes(
+    small_lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [host.namespace.name for host in small_lab.hosts]
+    assert main(["up", "--dir", str(small_lab.directory)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"making namespace {name} with the bridge br0" in said for name in names)
+    assert all(f"guest {plan.name} starts" in said for plan in GUESTS)
+
+    assert main(["down", "--dir", str(small_lab.directory)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"removing namespace {name}" in said for name in names)
 
 
 def test_a_second_up_is_quick_and_keeps_the_guests(small_lab: Lab) -> None:
