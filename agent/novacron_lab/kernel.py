@@ -15,7 +15,7 @@ from novacron_lab.errors import LabError
 CACHE = Path("/var/cache/novacron-lab")
 _METAPACKAGE = "linux-image-cloud-amd64"
 # In the order in which they can be loaded.
-_MODULES = (
+MODULES = (
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
@@ -61,7 +61,7 @@ def fetch(cache: Path) -> Kernel:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
         _download(package, Path(scratch))
-        kernel = _pick(Path(scratch) / "root", Path(scratch) / "kernel")
+        kernel = pick(Path(scratch) / "root", Path(scratch) / "kernel")
         final = cache / package
         shutil.rmtree(final, ignore_errors=True)
         kernel.rename(final)  # whole or not at all: another lab may be looking
@@ -95,14 +95,15 @@ def _download(package: str, scratch: Path) -> None:
         ) from err
 
 
-def _pick(root: Path, kernel: Path) -> Path:
+def pick(root: Path, kernel: Path) -> Path:
+    """From an unpacked kernel package in `root`, what guests need, into the new folder `kernel`."""
     image = next((root / "boot").glob("vmlinuz-*"))
     release = image.name.removeprefix("vmlinuz-")
     (kernel / "modules").mkdir(parents=True)
     shutil.copyfile(image, kernel / "vmlinuz")
     tree = next(root.glob(f"**/lib/modules/{release}"))
     builtin = (tree / "modules.builtin").read_text()
-    for number, module in enumerate(_MODULES):
+    for number, module in enumerate(MODULES):
         name = f"kernel/{module}.ko"
         if name not in builtin.splitlines():
             content = _module(tree / name)
