@@ -9,6 +9,7 @@ LAB ?= yes
 PACKAGES ?= yes
 UP ?=
 TEST ?=
+COVERAGE ?= no
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,8 +49,9 @@ lab: system-run $(VENV)/installed-run ## start the lab alone: two KVM hosts, fou
 ## ---- check ----
 
 .PHONY: test
-test: system-test $(VENV)/installed-dev ## install what is missing and run every test (TEST='-k fleet')
-	@$(BIN)/pytest $(TEST)
+test: installed ## install what is missing and run every test (TEST='-k fleet', COVERAGE=yes)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest $(TEST)
 
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
@@ -65,18 +67,26 @@ imports: $(VENV)/installed-dev ## the dependency rule between the packages
 	$(BIN)/lint-imports
 
 .PHONY: coverage
-coverage: system-test $(VENV)/installed-dev ## every test, measured: 80 % of each component or it fails
-	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(TEST)
+coverage: $(VENV)/installed-dev ## after `make test COVERAGE=yes`: 80 % of each component or it fails
 	@$(BIN)/python .ci/coverage_per_component.py
 
 .PHONY: light-agent
-light-agent: system-run $(VENV)/installed-dev ## an agent's host gets the agent alone, and its tests pass there
+light-agent: system-run wheel ## an agent's host gets the agent alone, and its tests pass there
 	@PYTHON=$(PYTHON) .ci/light-agent
 
 .PHONY: wheel
 wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
 	@$(BIN)/python .ci/wheel.py
+
+## ---- measure ----
+
+.PHONY: bench-ingest
+bench-ingest: $(VENV)/installed-dev ## points per CPU second from OTLP to committed rows; bench/out/ingest.json
+	@$(BIN)/python bench/ingest.py
+
+.PHONY: bench-fleet
+bench-fleet: $(VENV)/installed-dev ## what Fleet's queries cost over 2,000 VMs; bench/out/fleet.json
+	@$(BIN)/python bench/fleet.py
 
 ## ---- house-keeping ----
 
@@ -85,6 +95,7 @@ requirements: $(VENV)/installed-dev ## pin what pyproject.toml asks for (UPGRADE
 	$(COMPILE) pyproject.toml --extra dev --extra kvm --group build -o $(PINS)/dev.txt
 	$(COMPILE) pyproject.toml --extra all --extra kvm -c $(PINS)/dev.txt -o $(PINS)/run.txt
 	$(COMPILE) pyproject.toml --extra kvm -c $(PINS)/dev.txt -o $(PINS)/agent.txt
+	$(COMPILE) --group agent-test -c $(PINS)/dev.txt -o $(PINS)/agent-test.txt
 	$(COMPILE) --group build -c $(PINS)/dev.txt -o $(PINS)/build.txt
 
 .PHONY: clean
@@ -93,7 +104,9 @@ clean: ## remove what was built here, the virtual environment included
 
 ## ---- how it is installed ----
 
-.PHONY: system-run system-test
+.PHONY: installed system-run system-test
+installed: system-test $(VENV)/installed-dev
+
 system-run:
 	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run $(if $(LAB_OFF),,lab))
 
