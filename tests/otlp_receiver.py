@@ -30,7 +30,9 @@ class Received:
 
     @property
     def message(self) -> ExportMetricsServiceRequest:
-        return ExportMetricsServiceRequest.FromString(gzip.decompress(self.body))
+        message = ExportMetricsServiceRequest()
+        message.ParseFromString(gzip.decompress(self.body))
+        return message
 
     @property
     def points(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
 import pytest
@@ -49,9 +48,7 @@ class ProviderContract:
         raise NotImplementedError
 
     def test_a_provider_is_a_frozen_dataclass(self, provider: Provider) -> None:
-        assert dataclasses.is_dataclass(provider)
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            provider.uri = "changed"  # type: ignore[attr-defined]
+        assert vars(type(provider))["__dataclass_params__"].frozen
 
     def test_every_guest_and_the_host_have_one_reading_each(self, provider: Provider) -> None:
         scrape = provider.scrape(None)

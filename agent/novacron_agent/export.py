@@ -16,12 +16,17 @@ from novacron_agent.post import Delivered, Later, Refused, post
 
 log = logging.getLogger(__name__)
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
+_LONGEST_WAIT_S = 30.0
 
 
 class Exporter:
-    def __init__(self, http: httpx.Client, backlog: Backlog, counts: Counts) -> None:
+    """`first_wait_s`: the pause after the first failure; each one after it is twice as long."""
+
+    def __init__(
+        self, http: httpx.Client, backlog: Backlog, counts: Counts, first_wait_s: float = 1.0
+    ) -> None:
         self._http, self._backlog, self._counts = http, backlog, counts
+        self._first_wait_s = first_wait_s
         self._closing = threading.Event()
         self._failing_since: float | None = None
         self._delivered = False
@@ -54,7 +59,7 @@ class Exporter:
 
     def _deliver(self, request: Request) -> None:
         """Returns when it was taken, refused for good, or the agent ends."""
-        wait = _FIRST_WAIT_S
+        wait = self._first_wait_s
         while True:
             match post(self._http, request):
                 case Delivered(rejected, reason):

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import psutil
 
@@ -23,14 +22,16 @@ _POOLED = frozenset(("zfs", "btrfs"))
 _IMAGES = frozenset(("squashfs", "iso9660", "udf", "erofs"))  # read-only, always full
 
 
-class Mount(Protocol):
+@dataclass(frozen=True, slots=True)
+class Mount:
     device: str
     mountpoint: str
     fstype: str
 
 
 def mounted() -> list[Mount]:
-    return list(psutil.disk_partitions(all=True))
+    parts = psutil.disk_partitions(all=True)
+    return [Mount(part.device, part.mountpoint, part.fstype) for part in parts]
 
 
 @dataclass

@@ -25,7 +25,7 @@ class Host:
         self._machine = machine
         self._boot = psutil.boot_time()  # once: it moves when the clock is corrected
         filesystems = Filesystems()
-        self._groups: dict[str, Callable[[Reading], None]] = {
+        self.groups: dict[str, Callable[[Reading], None]] = {
             "cpu": Cpu().read,
             "load": system.read_load,
             "memory": memory.read_memory,
@@ -40,9 +40,9 @@ class Host:
     def scrape(self) -> Scrape:
         reading = Reading(self._machine.resource, time.time_ns(), int(self._boot * 1e9))
         scrape = Scrape([reading])
-        for name, read in self._groups.items():
+        for name, read in self.groups.items():
             try:
                 read(reading)
             except _UNREADABLE as err:
-                scrape.failures.append(f"{name} cannot be measured: {err!r}")
+                scrape.failures.append(f"{name} cannot be measured: {err}")
         return scrape

@@ -1,0 +1,99 @@
+"""Sources that work, fail and hang beside each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from novacron_agent.counts import Counts
+from novacron_agent.readings import Reading, Scrape
+from novacron_agent.sources import Source, collect
+from novacron_contract.errors import Unavailable
+from provider_contract import values
+
+
+def reading(name: str) -> Reading:
+    return Reading({"host.id": name}, 1)
+
+
+def names(readings: list[Reading]) -> list[str | float]:
+    return [r.resource["host.id"] for r in readings]
+
+
+def errors(counts: Counts, source: str) -> float:
+    return values(counts.reading({}), "novacron.agent.scrape.errors")[source,]
+
+
+def test_a_hung_source_stops_no_other_and_its_late_result_is_not_lost() -> None:
+    counts, release = Counts(["host", "kvm"]), threading.Event()
+
+    def hang() -> Scrape:
+        release.wait(10)
+        return Scrape([reading("late")])
+
+    sources = [
+        Source("kvm", hang, counts),
+        Source("host", lambda: Scrape([reading("host")]), counts),
+    ]
+
+    assert names(collect(sources, 0.1)) == ["host"]
+    started = time.monotonic()
+    assert names(collect(sources, 5)) == ["host"]
+    assert time.monotonic() - started < 2, "a source that hangs already is not waited for"
+    assert errors(counts, "kvm") == 1
+    assert errors(counts, "host") == 0
+
+    release.set()
+    time.sleep(0.1)
+    assert sorted(map(str, names(collect(sources, 5)))) == ["host", "late"]
+
+
+def test_a_failure_is_counted_each_time_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    counts = Counts(["kvm"])
+    answers: list[Scrape | Exception] = [
+        Unavailable("no answer from libvirt"),
+        Unavailable("no answer from libvirt"),
+        Scrape([reading("back")]),
+    ]
+
+    def scrape() -> Scrape:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    source = Source("kvm", scrape, counts)
+    found = [names(collect([source], 5)) for _ in range(3)]
+
+    assert found == [[], [], ["back"]]
+    assert errors(counts, "kvm") == 2
+    assert caplog.messages == ["kvm: no answer from libvirt", "kvm: measured again"]
+
+
+def test_a_fault_in_a_source_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    counts, faults = Counts(["kvm"]), [ZeroDivisionError("a bug")]
+
+    def scrape() -> Scrape:
+        if faults:
+            raise faults.pop()
+        return Scrape([reading("fine")])
+
+    source = Source("kvm", scrape, counts)
+
+    assert collect([source], 5) == []
+    assert names(collect([source], 5)) == ["fine"]
+    assert errors(counts, "kvm") == 1
+    assert "a bug" in caplog.text
+
+
+def test_what_could_not_be_measured_is_counted_beside_what_could() -> None:
+    counts = Counts(["host"])
+    source = Source("host", lambda: Scrape([reading("part")], ["disk: no", "swap: no"]), counts)
+
+    assert names(collect([source], 5)) == ["part"]
+    assert errors(counts, "host") == 2
+    [duration] = values(counts.reading({}), "novacron.agent.scrape.duration").values()
+    assert 0 <= duration < 5
