@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NovaCronError as err:
         print(f"novacron-lab: {err}", file=sys.stderr)
         return 2 if isinstance(err, ConfigError) else 1
+    except OSError as err:  # a full disk, a file that is in use
+        print(f"novacron-lab: {err}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0

@@ -49,15 +49,20 @@ def _missing(packages: tuple[str, ...]) -> list[str]:
 
 
 def _is_chroot_on_shared_mount() -> bool:
-    """Its mount is out of our sight (hence cannot be made private), but not out of process 1's."""
+    """A chroot cannot make the mount it is on private; processes outside of it see which that is."""
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        facts = Path(f"/proc/self/fdinfo/{root}").read_text()
-        ours, outermost = (Path(f"/proc/{who}/mountinfo").read_text() for who in ("self", "1"))
-    except OSError:
-        return False  # a sandbox that hides process 1 has mounts of its own
-    finally:
-        os.close(root)
+    facts = Path(f"/proc/self/fdinfo/{root}").read_text()
+    os.close(root)
     number = re.search(r"mnt_id:\s*(\d+)", facts)
-    shared = re.compile(rf"^{number[1]} .* shared:\d+", re.MULTILINE) if number else None
-    return bool(shared and shared.search(outermost) and not shared.search(ours))
+    if number is None or re.search(rf"^{number[1]} ", _mounts("self"), re.MULTILINE):
+        return False
+    shared = re.compile(rf"^{number[1]} .* shared:\d+", re.MULTILINE)
+    processes = (entry for entry in os.listdir("/proc") if entry.isdigit())
+    return any(shared.search(_mounts(process)) for process in processes)
+
+
+def _mounts(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/mountinfo").read_text()
+    except OSError:  # it ended, or is hidden from us
+        return ""
