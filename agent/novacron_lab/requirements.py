@@ -49,7 +49,7 @@ def _missing(packages: tuple[str, ...]) -> list[str]:
 
 
 def _is_chroot_on_shared_mount() -> bool:
-    """A chroot cannot make the mount it is on private; processes outside of it see which that is."""
+    """A chroot cannot make the mount it is on private; processes outside of it see it."""
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     facts = Path(f"/proc/self/fdinfo/{root}").read_text()
     os.close(root)
