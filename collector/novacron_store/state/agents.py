@@ -13,6 +13,8 @@ from novacron_contract.errors import NotFound
 from novacron_store.state.database import reading, writing
 from novacron_store.state.schema import agents
 
+CLOCK_TOLERANCE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -24,6 +26,10 @@ class Agent:
     interval_s: float
     clock_offset_s: float | None
     last_seen: datetime
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        return abs(self.clock_offset_s or 0.0) > CLOCK_TOLERANCE_S
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,21 @@ class Freshness(StrEnum):
     GONE = "gone"  # thirty intervals and more: no longer counted as there
 
 
+def stale_after_s(interval_s: float | None) -> float:
+    """`interval_s` is how often the sender sends; None: not known."""
+    return max(3 * (interval_s or DEFAULT_INTERVAL_S), STALE_AFTER_S)
+
+
+def gone_after_s(interval_s: float | None) -> float:
+    """`interval_s` is how often the sender sends; None: not known."""
+    return max(30 * (interval_s or DEFAULT_INTERVAL_S), GONE_AFTER_S)
+
+
 def freshness(seen: datetime, now: datetime, interval_s: float | None = None) -> Freshness:
     """`interval_s` is how often the sender sends; None: not known."""
-    age = (now - seen).total_seconds()
-    interval = interval_s or DEFAULT_INTERVAL_S
-    if age <= max(3 * interval, STALE_AFTER_S):
+    age_s = (now - seen).total_seconds()
+    if age_s <= stale_after_s(interval_s):
         return Freshness.FRESH
-    if age <= max(30 * interval, GONE_AFTER_S):
+    if age_s <= gone_after_s(interval_s):
         return Freshness.STALE
     return Freshness.GONE

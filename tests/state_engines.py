@@ -1,4 +1,4 @@
-"""The state database on both engines in turn."""
+"""Fixtures: the state database, on SQLite and PostgreSQL in turn."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""What all commands share: --url, --json, help with examples."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from novacron_cli.collector import DEFAULT_URL
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_command(
+    commands: Commands, name: str, run: Run, summary: str, examples: str
+) -> argparse.ArgumentParser:
+    """A command that asks the collector."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("NOVACRON_URL") or DEFAULT_URL,
+        help=f"the collector's API (default: $NOVACRON_URL, else {DEFAULT_URL})",
+    )
+    parser.add_argument("--json", action="store_true", help="JSON as the API gives it")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_family(commands: Commands, name: str, summary: str) -> Commands:
+    """A word that further commands follow, such as `vm` before `list` and `show`."""
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    return parser.add_subparsers(metavar="COMMAND", required=True)

@@ -1,0 +1,75 @@
+"""novacron host list."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from novacron_cli.collector import Collector
+from novacron_cli.command import Commands, add_command, add_family
+from novacron_cli.output import coloured, console, print_json, table
+from novacron_contract.units import duration, readable
+
+_EXAMPLES = """\
+examples:
+  novacron host list
+  novacron host list --sort -cpu_utilization --limit 10
+  novacron host list --search kvm --json"""
+_HEADINGS = ("NAME", "NEWS", "VMS", "CPU", "OF", "MEMORY", "OF", "IN", "OUT", "SEEN", "ID")
+
+
+def add_to(commands: Commands) -> None:
+    family = add_family(commands, "host", "the machines that VMs run on")
+    parser = add_command(
+        family, "list", _list, "list the hosts with their newest values", _EXAMPLES
+    )
+    add_listing(parser)
+
+
+def add_listing(parser: Any) -> None:
+    """Options of every list of machines."""
+    parser.add_argument("-q", "--search", metavar="TEXT", help="part of the name or id")
+    parser.add_argument("--sort", metavar="FIELD", help="a field of --json; -FIELD: descending")
+    parser.add_argument("--limit", type=int, default=500, help="rows (default: 500, at most 5000)")
+
+
+def memory(row: dict[str, Any]) -> tuple[str, str]:
+    return readable(row["memory_usage"], "By"), readable(row["memory_limit"], "By")
+
+
+def ago(row: dict[str, Any]) -> str:
+    return f"{duration(row['seen_age_s'])} ago"
+
+
+def _list(args: Namespace) -> int:
+    asked = {"q": args.search, "sort": args.sort, "limit": args.limit}
+    answer = Collector(args.url).get("/v1/hosts", asked)
+    if args.json:
+        print_json(answer)
+        return 0
+    rows = [
+        (
+            row["name"],
+            coloured(row["freshness"]),
+            row["vms"],
+            readable(row["cpu_utilization"], "1"),
+            readable(row["cpu_count"], "{cpu}"),
+            *memory(row),
+            readable(row["network_receive"], "By/s"),
+            readable(row["network_transmit"], "By/s"),
+            ago(row),
+            row["id"],
+        )
+        for row in answer["hosts"]
+    ]
+    console().print(table(_HEADINGS, rows, "  rrrrrrrr"))
+    tell_rest(len(rows), answer["total"], "hosts")
+    return 0
+
+
+def tell_rest(shown: int, total: int, what: str) -> None:
+    """Say it when a list is empty or cut."""
+    if total == 0:
+        print(f"no {what}")
+    elif shown < total:
+        print(f"{shown} of {total} {what}: see more with --limit")

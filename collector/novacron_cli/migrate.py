@@ -1,0 +1,93 @@
+"""novacron migrate: bring both databases to this release's schema, and apply the retention."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from novacron_cli.command import Commands
+from novacron_contract.settings import load, read_secret, setting
+from novacron_store.state import migrate as migrate_state
+from novacron_store.state import open_state
+from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.migrations import migrate as migrate_telemetry
+from novacron_store.telemetry.retention import Retention
+
+_SUMMARY = "bring the databases to this release's schema"
+_EXAMPLES = """\
+examples:
+  novacron migrate --config /etc/novacron/collector.toml
+
+Doing it twice is harmless. A schema newer than this release is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelemetrySettings:
+    url: str = setting("http://127.0.0.1:8123")
+    user: str = setting("service")
+    password_file: Path | None = setting(None)
+    reader_password_file: Path | None = setting(None)
+    database: str = setting("novacron")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSettings:
+    url: str = setting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    raw: float = setting("7d", unit="s", minimum=1)
+    rollup_5m: float = setting("90d", unit="s", minimum=1)
+    rollup_1h: float = setting("730d", unit="s", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The collector's file; the tables that are no matter of ours are taken as they are."""
+
+    state: StateSettings
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    listen: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+def add_to(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "migrate",
+        help=_SUMMARY,
+        description=_SUMMARY[0].upper() + _SUMMARY[1:] + ".",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, required=True, help="the collector's settings")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    settings = load(args.config, Settings)
+    print(f"state: schema {_state(settings.state.url)}")
+    _telemetry(settings)
+    print(f"telemetry: database {settings.telemetry.database} is up to date")
+    return 0
+
+
+def _state(url: str) -> str:
+    engine = open_state(url)
+    try:
+        return migrate_state(engine)
+    finally:
+        engine.dispose()
+
+
+def _telemetry(settings: Settings) -> None:
+    where, kept = settings.telemetry, settings.retention
+    password = read_secret(where.password_file) if where.password_file else ""
+    client = connect(where.url, user=where.user, password=password, database=where.database)
+    try:
+        migrate_telemetry(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+    finally:
+        client.close()

@@ -1,0 +1,75 @@
+"""novacron query: a metric over time, as a sparkline with its figures."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from novacron_cli.collector import Collector
+from novacron_cli.command import Commands, add_command
+from novacron_cli.output import console, plain, print_json, sparkline, table
+from novacron_contract.units import duration, readable
+
+_POINTS = 60
+_SUMMARY = "show a metric of a VM or host over time"
+_EXAMPLES = """\
+examples:
+  novacron query vm.cpu.utilization --entity web-1
+  novacron query vm.network.io --entity web-1 --from -6h --filter network.io.direction=receive
+  novacron query system.memory.usage --entity kvm-a --from 2026-11-24T00:00:00Z --json
+
+Counters are shown as their rate per second."""
+
+
+def add_to(commands: Commands) -> None:
+    parser = add_command(commands, "query", _run, _SUMMARY, _EXAMPLES)
+    parser.add_argument("metric", metavar="METRIC", help="`novacron sql` knows them: SELECT …")
+    parser.add_argument("--entity", required=True, metavar="ID|NAME", help="a VM or a host")
+    parser.add_argument(
+        "--from", dest="start", default="-1h", metavar="TIME", help="(default: -1h)"
+    )
+    parser.add_argument("--to", dest="end", default="now", metavar="TIME", help="(default: now)")
+    parser.add_argument("--aggregate", choices=("avg", "min", "max"), help="(default: avg)")
+    parser.add_argument("--points", type=int, default=_POINTS, help=f"(default: {_POINTS})")
+    parser.add_argument(
+        "--filter", action="append", default=[], metavar="ATTRIBUTE=VALUE", help="repeatable"
+    )
+
+
+def _run(args: Namespace) -> int:
+    filters = dict(text.partition("=")[::2] for text in args.filter)
+    asked = {
+        "metric": args.metric,
+        "entity": args.entity,
+        "from": args.start,
+        "to": args.end,
+        "max_points": args.points,
+        "aggregate": args.aggregate,
+        **{f"filter.{name}": value for name, value in filters.items()},
+    }
+    answer = Collector(args.url).get("/v1/query", asked)
+    if args.json:
+        print_json(answer)
+        return 0
+    if not answer["lines"]:
+        print(f"no values of {plain(args.metric)} for {plain(args.entity)} in that time")
+        return 0
+    _show(answer)
+    return 0
+
+
+def _show(answer: dict[str, Any]) -> None:
+    unit = answer["unit"] if answer["kind"] == "gauge" else f"{answer['unit']}/s"
+    out = console()
+    step = duration(answer["step_s"])
+    out.print(f"{plain(answer['metric'])} from {answer['from']} to {answer['to']}, every {step}")
+    headings = ("SERIES", "LOW", "AVERAGE", "HIGH", "LAST", "")
+    out.print(table(headings, [_line(line, unit) for line in answer["lines"]], " rrrr"))
+
+
+def _line(line: dict[str, Any], unit: str) -> tuple[str, ...]:
+    values = [value for value in line["values"] if value is not None]
+    figures = (min(values), sum(values) / len(values), max(values), values[-1]) if values else ()
+    attributes = " ".join(f"{key}={text}" for key, text in line["attributes"].items())
+    shown = [readable(figure, unit) for figure in figures] or ["–"] * 4
+    return (attributes, *shown, sparkline(line["values"]))

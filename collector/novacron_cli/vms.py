@@ -1,0 +1,97 @@
+"""novacron vm list, novacron vm show."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from novacron_cli.collector import Collector, in_path
+from novacron_cli.command import Commands, add_command, add_family
+from novacron_cli.hosts import add_listing, ago, memory, tell_rest
+from novacron_cli.output import coloured, console, plain, print_json, table
+from novacron_contract.metrics import VmState
+from novacron_contract.units import readable
+
+_LIST_EXAMPLES = """\
+examples:
+  novacron vm list
+  novacron vm list --host kvm-a --state running
+  novacron vm list --sort -network_receive --limit 10"""
+_SHOW_EXAMPLES = """\
+examples:
+  novacron vm show web-1
+  novacron vm show 8f0f3a8e-5d0b-4a53-9a5c-1d5cf5ff4bb2 --json"""
+_HEADINGS = (
+    *("NAME", "HOST", "STATE", "NEWS", "CPU", "OF", "MEMORY", "OF"),
+    *("IN", "OUT", "READ", "WRITTEN", "SEEN", "ID"),
+)
+
+
+def add_to(commands: Commands) -> None:
+    family = add_family(commands, "vm", "virtual machines")
+    summary = "list the VMs with their newest values"
+    listing = add_command(family, "list", _list, summary, _LIST_EXAMPLES)
+    add_listing(listing)
+    listing.add_argument("--host", metavar="ID|NAME", help="only those on this host")
+    listing.add_argument("--state", choices=list(VmState), help="only those in this state")
+    summary = "show a VM: values, description, former names and hosts"
+    show = add_command(family, "show", _show, summary, _SHOW_EXAMPLES)
+    show.add_argument("vm", metavar="ID|NAME")
+
+
+def _list(args: Namespace) -> int:
+    asked = {
+        "q": args.search,
+        "sort": args.sort,
+        "limit": args.limit,
+        "host": args.host,
+        "state": args.state,
+    }
+    answer = Collector(args.url).get("/v1/vms", asked)
+    if args.json:
+        print_json(answer)
+        return 0
+    console().print(table(_HEADINGS, map(_row, answer["vms"]), "    rrrrrrrrr"))
+    tell_rest(len(answer["vms"]), answer["total"], "VMs")
+    return 0
+
+
+def _row(vm: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        vm["name"],
+        vm["host"]["name"],
+        coloured(vm["state"]),
+        coloured(vm["freshness"]),
+        readable(vm["cpu_utilization"], "1"),
+        readable(vm["cpu_count"], "{cpu}"),
+        *memory(vm),
+        readable(vm["network_receive"], "By/s"),
+        readable(vm["network_transmit"], "By/s"),
+        readable(vm["disk_read"], "By/s"),
+        readable(vm["disk_write"], "By/s"),
+        ago(vm),
+        vm["id"],
+    )
+
+
+def _show(args: Namespace) -> int:
+    vm = Collector(args.url).get(f"/v1/vms/{in_path(args.vm)}")
+    if args.json:
+        print_json(vm)
+        return 0
+    out = console()
+    out.print(plain(vm["name"]), coloured(vm["state"]), coloured(vm["freshness"]))
+    facts = {"id": vm["id"], "host": vm["host"]["name"], "seen": ago(vm)} | vm["resource"]
+    out.print(table(("", ""), facts.items()))
+    out.print(table(("METRIC", "", "VALUE"), map(_value, vm["metrics"]), "  r"))
+    periods = [
+        (period["since"], period["until"] or "now", period["name"], period["host"]["name"])
+        for period in vm["history"]
+    ]
+    out.print(table(("FROM", "TO", "NAME", "HOST"), periods))
+    return 0
+
+
+def _value(value: dict[str, Any]) -> tuple[str, str, str]:
+    attributes = " ".join(f"{key}={text}" for key, text in value["attributes"].items())
+    return value["metric"], attributes, readable(value["value"], value["unit"])

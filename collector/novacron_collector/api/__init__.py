@@ -1,0 +1,1 @@
+"""The users' REST API: a Flask application under /v1, made from its collaborators."""

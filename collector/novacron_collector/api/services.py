@@ -1,0 +1,47 @@
+"""What the routes work with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.state import Agents, Inventory
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """`telemetry` and `reader` give this thread's client, as our service and as a person.
+
+    `trusted_hosts` are the names a request may ask for: a web page elsewhere that lets its own name
+    point here must not read answers.
+    """
+
+    inventory: Inventory
+    agents: Agents
+    telemetry: Callable[[], Client]
+    reader: Callable[[], Client]
+    version: str
+    started: datetime
+    counters: Callable[[], Mapping[str, float]] = dict
+    not_ready: Callable[[], str | None] = lambda: None  # the reason
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    trusted_hosts: tuple[str, ...] = LOOPBACK
+
+
+def per_thread(connect: Callable[[], Client]) -> Callable[[], Client]:
+    """A client serves one thread: connect on a thread's first use, and again if that failed."""
+    local = threading.local()
+
+    def client() -> Client:
+        known: Client | None = getattr(local, "client", None)
+        if known is None:
+            known = local.client = connect()
+        return known
+
+    return client

@@ -1,0 +1,58 @@
+"""GET how NovaCron itself is doing, and what the operator should know and do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint
+
+from novacron_collector.api import parameters
+from novacron_collector.api.fleet import Fleet, by_freshness
+from novacron_collector.api.notices import notices
+from novacron_collector.api.services import Services
+from novacron_contract.errors import Unavailable
+from novacron_store.telemetry.usage import Usage, usage
+
+
+def blueprint(services: Services) -> Blueprint:
+    bp = Blueprint("status", __name__)
+
+    @bp.get("/v1/status")
+    def status() -> dict[str, Any]:
+        parameters.allow(())
+        fleet = Fleet.look(services, live=False)
+        stored, problem = _stored(services)
+        hosts, agents = fleet.host_rows(), fleet.agent_rows()
+        return {
+            "version": services.version,
+            "started": services.started,
+            "uptime_s": round((fleet.now - services.started).total_seconds(), 1),
+            "hosts": by_freshness(hosts),
+            "vms": by_freshness(fleet.vm_rows()),
+            "agents": by_freshness(agents),
+            "telemetry": asdict(stored) if stored else None,
+            "counters": dict(services.counters()),
+            "notices": notices(hosts, agents, stored, problem),
+        }
+
+    @bp.get("/healthz")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @bp.get("/readyz")
+    def readiness() -> dict[str, str]:
+        reason = services.not_ready()
+        if reason is not None:
+            raise Unavailable(reason)
+        return {"status": "ready"}
+
+    return bp
+
+
+def _stored(services: Services) -> tuple[Usage | None, str]:
+    """What is stored, or why that cannot be told: this page answers when the store does not."""
+    try:
+        return usage(services.telemetry()), ""
+    except Unavailable as err:
+        return None, str(err)

@@ -1,0 +1,63 @@
+"""GET the VMs, or one of them with its newest values and its history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from novacron_collector.api import parameters
+from novacron_collector.api.fleet import Fleet
+from novacron_collector.api.listing import PAGING, listed
+from novacron_collector.api.services import Services
+from novacron_contract.metrics import VmState
+from novacron_store.telemetry.queries import latest
+
+SORTABLE = (
+    "name",
+    "state",
+    "last_seen",
+    "cpu_utilization",
+    "memory_usage",
+    "network_receive",
+    "network_transmit",
+    "disk_read",
+    "disk_write",
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    bp = Blueprint("vms", __name__, url_prefix="/v1/vms")
+
+    @bp.get("")
+    def every() -> dict[str, Any]:
+        parameters.allow(PAGING | {"host", "state"})
+        host, state = parameters.text("host"), parameters.choice("state", list(VmState))
+        rows = [
+            row
+            for row in Fleet.look(services, live=True).vm_rows()
+            if (host is None or host in row["host"].values())
+            and (state is None or row["state"] == state)
+        ]
+        return listed("vms", rows, SORTABLE)
+
+    @bp.get("/<path:id_or_name>")
+    def one(id_or_name: str) -> dict[str, Any]:
+        parameters.allow(())
+        vm = services.inventory.vm(id_or_name)
+        fleet = Fleet.look(services, live=True)
+        row = next(row for row in fleet.vm_rows() if row["id"] == vm.id)
+        names = fleet.host_names()
+        periods = [
+            {
+                "since": period.since,
+                "until": period.until,
+                "name": period.name,
+                "host": {"id": period.host_id, "name": names.get(period.host_id, period.host_id)},
+            }
+            for period in services.inventory.history(vm.id)
+        ]
+        metrics = latest(services.telemetry(), vm.id, services.now())
+        return {**row, "resource": vm.resource, "metrics": metrics, "history": periods}
+
+    return bp

@@ -1,0 +1,39 @@
+"""How much is stored, and how much room is left where it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.client import contract_errors
+
+_PARTS = """
+SELECT sumIf(rows, table = {samples:String}), sumIf(rows, table = {series:String}),
+       sum(bytes_on_disk)
+FROM system.parts WHERE active AND database = currentDatabase()"""
+_DISK = "SELECT free_space, total_space FROM system.disks WHERE name = 'default'"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Rows are counted before equal ones collapse; `disk_*` are of the disk the store is on."""
+
+    samples: int
+    series: int
+    bytes: int
+    disk_free: int
+    disk_total: int
+
+
+def usage(client: Client) -> Usage:
+    """
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    names = {"samples": schema.SAMPLES, "series": schema.SERIES}
+    with contract_errors():
+        samples, series, size = client.query(_PARTS, parameters=names).result_rows[0]
+        free, total = client.query(_DISK).result_rows[0]
+    return Usage(samples, series, size, free, total)

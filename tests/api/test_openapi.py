@@ -1,0 +1,90 @@
+"""The OpenAPI document: valid, complete, and true."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from api.answers import get, json_of
+from fleet_samples import SampleFleet
+from novacron_collector.api.app import create_app
+from novacron_collector.api.services import Services
+
+URLS = {
+    "/healthz": "/healthz",
+    "/readyz": "/readyz",
+    "/v1/openapi.json": "/v1/openapi.json",
+    "/v1/status": "/v1/status",
+    "/v1/hosts": "/v1/hosts",
+    "/v1/hosts/{id_or_name}": "/v1/hosts/kvm-a",
+    "/v1/vms": "/v1/vms",
+    "/v1/vms/{id_or_name}": "/v1/vms/web-1",
+    "/v1/agents": "/v1/agents",
+    "/v1/metrics": "/v1/metrics",
+    "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
+    "/v1/sql": "/v1/sql",
+}
+
+
+def schema_errors(document: dict[str, Any], path: str, answer: Any, status: str) -> list[str]:
+    method = "post" if path == "/v1/sql" else "get"
+    steps = ["paths", path, method, "responses", status, "content", "application/json", "schema"]
+    pointer = "/".join(step.replace("/", "~1") for step in steps)
+    resource = DRAFT202012.create_resource(document)
+    registry: Registry[Any] = Registry().with_resource("urn:api", resource)
+    schema = {"$ref": f"urn:api#/{pointer}"}
+    validator = Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
+    return [error.message for error in validator.iter_errors(answer)]
+
+
+def test_document_is_openapi(http: FlaskClient) -> None:
+    validate(get(http, "/v1/openapi.json"))
+
+
+def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
+    app = create_app(filled)
+    routes = {
+        (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    paths = get(app.test_client(), "/v1/openapi.json")["paths"]
+    described = {
+        (path, method) for path in paths for method in paths[path] if method != "parameters"
+    }
+    assert described == routes == {(path, "post" if path == "/v1/sql" else "get") for path in URLS}
+
+
+@pytest.mark.parametrize("path", URLS)
+def test_answers_are_as_described(http: FlaskClient, fleet: SampleFleet, path: str) -> None:
+    document = get(http, "/v1/openapi.json")
+    if path == "/v1/sql":
+        answer = http.post(path, json={"query": "SELECT 1 AS a"})
+    else:
+        answer = http.get(URLS[path])
+    assert schema_errors(document, path, json_of(answer), "200") == []
+
+
+@pytest.mark.parametrize("path", [path for path in URLS if path.startswith("/v1/")])
+def test_errors_are_as_described_and_unknown_parameters_refused(
+    http: FlaskClient, path: str
+) -> None:
+    document = get(http, "/v1/openapi.json")
+    url = f"{URLS[path].split('?')[0]}?unheard=1"
+    answer = http.post(url, json={}) if path == "/v1/sql" else http.get(url)
+    assert schema_errors(document, path, json_of(answer, 400), "default") == []
+
+
+def test_validator_would_notice_a_wrong_answer(http: FlaskClient) -> None:
+    document = get(http, "/v1/openapi.json")
+    answer = get(http, "/v1/vms")
+    answer["vms"][0]["state"] = "dancing"
+    assert schema_errors(document, "/v1/vms", answer, "200")
+    assert schema_errors(document, "/v1/vms", {**answer, "more": 1}, "200")
