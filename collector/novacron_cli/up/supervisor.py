@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FrameType
 
 from novacron_cli.up.program import Child, Program, how_it_ended
 from novacron_contract.errors import Unavailable
@@ -34,9 +33,10 @@ class Supervisor:
 
     def obey_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda _number, _frame: self.request_stop())
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def request_stop(self) -> None:
+        """Make whoever starts or watches raise Stopped."""
         self._stop.set()
 
     def start(self, *programs: Program) -> None:
