@@ -71,6 +71,8 @@ LEFT ANY JOIN (
 ) AS p USING (series)
 """
 
+_ANY = f"SELECT count() FROM (SELECT 1 FROM {schema.ROLLUP_5M} WHERE t = {_WINDOW} LIMIT 1)"
+
 _NEWCOMERS = f"""
 SELECT metric, entity, series FROM {schema.ROLLUP_5M}
 WHERE t = {_WINDOW} AND series IN {_COUNTERS}
@@ -151,19 +153,25 @@ class Roller:
         """
         at = (now or datetime.now(UTC)).timestamp()
         with contract_errors():
-            again = self._repair(at, stopping)
+            marks = self._marks(at)
+            again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
             hours = self._advance_hours(stopping)
+            if not stopping():
+                end = self._rolled_to(WINDOW_S)
+                self._consume({window: marks[window] for window in marks if window < end})
         return Rolled(windows, hours, again)
 
     def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
-        window = self._rolled_to(WINDOW_S) or self._first_window()
+        due = int(at - self.lateness_s) // WINDOW_S * WINDOW_S
+        window = self._rolled_to(WINDOW_S) or self._next_window(0)
         count = 0
-        while window and window + WINDOW_S + self.lateness_s <= at and not stopping():
+        while window and window < due and not stopping():
             self._roll(window)
-            window += WINDOW_S
-            self._record(WINDOW_S, window)
             count += 1
+            silent = not self._row(_ANY, {"window": window})[0]
+            window = min(self._next_window(window) or due, due) if silent else window + WINDOW_S
+            self._record(WINDOW_S, window)
         return count
 
     def _advance_hours(self, stopping: Callable[[], bool]) -> int:
@@ -177,25 +185,23 @@ class Roller:
             count += 1
         return count
 
-    def _repair(self, at: float, stopping: Callable[[], bool]) -> int:
+    def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
         end, hours_end = self._rolled_to(WINDOW_S), self._rolled_to(HOUR_S)
-        marks = self._marks(at, end)
         rules = retention.current(self.client)
-        done: set[int] = set()
-        for window in sorted(marks):
+        dirty = [window for window in marked if window < end]
+        for window in dirty:
             if stopping():
                 return 0
             self._roll(window, rules.expired(window, at))
-            done.add(window)
-        followers = {f for window in done for f in self._followers(window) if f < end} - done
-        for window in sorted(followers):
+        followers = {f for window in dirty for f in self._followers(window) if f < end}
+        for window in sorted(followers.difference(dirty)):
             self._roll(window, rules.expired(window, at))
-        for hour in sorted({w // HOUR_S * HOUR_S for w in done | followers}):
+        again = followers.union(dirty)
+        for hour in sorted({window // HOUR_S * HOUR_S for window in again}):
             if hour < hours_end:
                 self._roll_hour(hour)
-        self._consume(marks)
-        return len(done | followers)
+        return len(again)
 
     def _roll(self, window: int, expired: Sequence[str] = ()) -> None:
         """Samples of `expired` classes may be gone in part: their old buckets are better."""
@@ -216,13 +222,13 @@ class Roller:
             found |= {row[0] for row in later}
         return found
 
-    def _marks(self, at: float, end: int) -> dict[int, list[int]]:
-        """Marks on windows before `end` whose samples have certainly arrived, by window."""
+    def _marks(self, at: float) -> dict[int, list[int]]:
+        """Marks of samples that have certainly arrived by now, by window."""
         rows = self.client.query(
             f"SELECT toUnixTimestamp(window), groupArray(mark) FROM {schema.DIRTY} FINAL "
-            "WHERE NOT done AND window < toDateTime({end:UInt32}, 'UTC') "
-            "AND marked <= fromUnixTimestamp64Milli({settled:Int64}) GROUP BY window",
-            parameters={"end": end, "settled": int((at - self.settle_s) * 1000)},
+            "WHERE NOT done AND marked <= fromUnixTimestamp64Milli({settled:Int64}) "
+            "GROUP BY window",
+            parameters={"settled": int((at - self.settle_s) * 1000)},
         ).result_rows
         return {row[0]: row[1] for row in rows}
 
@@ -236,9 +242,12 @@ class Roller:
         ]
         self.client.insert(schema.DIRTY, rows, ["window", "mark", "marked", "done"])
 
-    def _first_window(self) -> int:
-        oldest = self._row(f"SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}")[0]
-        return int(oldest) // WINDOW_S * WINDOW_S
+    def _next_window(self, after: int) -> int:
+        """The first window with samples behind the window `after`; 0 when there is none."""
+        sql = f"SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}"
+        if after:
+            sql += f" WHERE ts >= {_WINDOW} + INTERVAL {WINDOW_S} SECOND"
+        return int(self._row(sql, {"window": after})[0]) // WINDOW_S * WINDOW_S
 
     def _first_hour(self) -> int:
         oldest = self._row(f"SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}")[0]

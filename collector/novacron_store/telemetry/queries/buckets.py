@@ -176,7 +176,8 @@ def _rolled(
         return ""
     return f"""SELECT {by}, {_slot("t", where)}, toInt64(toUnixTimestamp(min(t))) * 1000 AS at,
         toUInt64(sum(b.count)) AS samples, sum(b.sum) AS total, min(b.min) AS low,
-        max(b.max) AS high, sum(b.increase) AS grown, toFloat64(max(t) - min(t) + {width}) AS seconds
+        max(b.max) AS high, sum(b.increase) AS grown,
+        toFloat64(max(t) - min(t) + {width}) AS seconds
     FROM {table} AS b FINAL
     WHERE {selection.condition} AND t >= toDateTime({start}, 'UTC') AND t < toDateTime({end}, 'UTC')
     GROUP BY {by}, slot"""
