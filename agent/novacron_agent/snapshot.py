@@ -8,8 +8,7 @@ from typing import Any
 
 from novacron_agent.readings import Reading, Sample, Value, by_machine
 from novacron_contract.metrics import HOST_NAME, VM_NAME
-
-_SCALES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+from novacron_contract.units import readable
 
 
 def as_json(readings: Iterable[Reading]) -> str:
@@ -61,7 +60,4 @@ def _printable(text: str) -> str:
 
 
 def _human(value: Value, unit: str) -> str:
-    if unit == "By":
-        return next((f"{value / n:.1f} {name}" for name, n in _SCALES if value >= n), f"{value} B")
-    number = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return f"{number} {unit.strip('{}')}" if unit != "1" else number
+    return str(value) if isinstance(value, int) and unit == "1" else readable(value, unit)

@@ -1,0 +1,54 @@
+"""agent/README.md and the sample settings say what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from novacron_agent.readme import render
+from novacron_agent.settings import AgentTable, HostTable, Settings, read_settings
+from novacron_contract.metrics import METRICS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "agent/README.md"
+SAMPLE = ROOT / "packaging/config/agent.toml"
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    text = README.read_text(encoding="utf-8")
+
+    assert render(text) == text, "run: python -m novacron_agent.readme agent/README.md"
+    assert all(f"| `{metric.name}` | `{metric.unit}` |" in text for metric in METRICS)
+
+
+def test_a_table_that_is_out_of_date_is_made_anew() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert render(text.replace("`vm.cpu.time`", "`vm.cpu.tme`")) == text
+
+
+def test_the_sample_settings_are_accepted() -> None:
+    settings = read_settings(SAMPLE)
+    assert settings == Settings(provider={"name": "kvm"})
+
+
+def test_the_sample_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    text = re.sub(r"^# (\w+ = )", r"\1", SAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    everything = tmp_path / "agent.toml"
+    everything.write_text(text, encoding="utf-8")
+
+    settings = read_settings(everything)
+
+    assert dataclasses.replace(settings.agent, host_id=None) == AgentTable()
+    assert settings.host == HostTable()
+    assert settings.provider == {"name": "kvm", "uri": "qemu:///system"}
+    for table in (AgentTable, HostTable):
+        for field in dataclasses.fields(table):
+            assert re.search(rf"^{field.name} = ", text, re.MULTILINE), field.name
+
+
+@pytest.mark.parametrize("line", ["novacron-agent --config agent.toml --once", "[provider]"])
+def test_the_readme_names_what_an_operator_types(line: str) -> None:
+    assert line in README.read_text(encoding="utf-8")
