@@ -1,0 +1,132 @@
+"""The database comes up, comes up again, and keeps things as long as it was told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from novacron_contract.errors import ConfigError
+from novacron_store.telemetry import retention, schema, views
+from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.retention import Retention
+from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.writer import write
+from store.batches import Line, at, batch
+
+
+def _tables(client: Client) -> set[str]:
+    rows = client.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    return {row[0] for row in rows.result_rows}
+
+
+def test_migrating_twice_changes_nothing(store: Client) -> None:
+    write(store, batch([Line("heat", "svc", [(time.time(), 1.0)])]), "one")
+    before = _tables(store)
+
+    migrate(store)
+
+    assert _tables(store) == before
+    assert store.command("SELECT count() FROM data_migrations") == 1
+    assert store.command("SELECT count() FROM samples") == 1
+
+
+def test_a_migration_cut_short_is_completed(empty: Client) -> None:
+    empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
+    for statement in schema.ddl()[:5]:
+        empty.command(statement)
+
+    migrate(empty)
+
+    assert {table.name for table in schema.TABLES} <= _tables(empty)
+    assert {view.name for view in views.VIEWS} <= _tables(empty)
+
+
+def test_a_database_of_a_newer_release_is_left_alone(store: Client) -> None:
+    store.insert(schema.MIGRATIONS, [[99, "from the future"]], ["number", "name"])
+
+    with pytest.raises(ConfigError, match="has schema 99, newer than this release's 1"):
+        migrate(store)
+
+
+def test_views_that_changed_are_replaced(store: Client) -> None:
+    store.command("CREATE OR REPLACE VIEW samples AS SELECT 1 AS one")
+    store.insert(schema.SETTINGS, [["views", "of another release"]], ["name", "value"])
+
+    migrate(store)
+
+    assert "value" in store.query("SELECT * FROM samples LIMIT 0").column_names
+
+
+def test_every_view_and_column_says_what_it_is(store: Client) -> None:
+    for view in views.VIEWS:
+        store.query(f"SELECT * FROM {view.name} LIMIT 1")
+    names = [view.name for view in views.VIEWS]
+    silent = store.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() "
+        "AND name IN {names:Array(String)} AND comment = '' UNION ALL "
+        "SELECT table || '.' || name FROM system.columns WHERE database = currentDatabase() "
+        "AND table IN {names:Array(String)} AND comment = ''",
+        parameters={"names": names},
+    ).result_rows
+    assert silent == []
+
+
+def test_the_statements_for_a_cluster_parse(store: Client) -> None:
+    statements = schema.ddl("production")
+
+    assert any("ReplicatedReplacingMergeTree" in text for text in statements)
+    for statement in statements:
+        store.command(f"EXPLAIN AST {statement}")
+
+
+def test_retention_is_what_was_set_last(store: Client) -> None:
+    assert retention.current(store) == Retention()
+    wanted = Retention(raw=3600, classes={"it's short": 60})
+
+    migrate(store, wanted)
+
+    assert retention.current(store) == wanted
+    assert "toIntervalSecond(transform(retention" in str(
+        store.command(f"SHOW CREATE TABLE {schema.SAMPLES}")
+    )
+
+
+def _eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
+    store.command(f"ALTER TABLE {schema.SAMPLES} MODIFY SETTING merge_with_ttl_timeout = 0")
+    now = time.time()
+    lines = [Line("heat", "svc", [(now - 900 + n, float(n)) for n in range(100)])]
+    write(store, batch(lines), "old", at(now))
+    write(store, batch([Line("heat", "svc", [(now, 7.0)])]), "new", at(now))
+    Roller(store).run(at(now))
+    assert store.command("SELECT count() FROM samples") == 101
+
+    migrate(store, Retention(raw=600))
+
+    assert _eventually(lambda: store.command("SELECT count() FROM samples") == 1)
+    assert store.query("SELECT sum(count), sum(sum) FROM metrics_5m").result_rows == [(100, 4950)]
+
+
+def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
+    store.command(f"ALTER TABLE {schema.SAMPLES} MODIFY SETTING merge_with_ttl_timeout = 0")
+    now = time.time()
+    write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+    store.command(
+        f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE('brief' AS retention) FROM {schema.SAMPLES}"
+    )
+
+    migrate(store, Retention(classes={"brief": 600}))
+
+    left = f"SELECT groupArray(retention) FROM {schema.SAMPLES}"
+    assert _eventually(lambda: str(store.command(left)) == "['default']"), store.command(left)
