@@ -11,6 +11,7 @@ import xxhash
 
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 
+Samples = Sequence[tuple[float, float]]  # Unix seconds and value
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -20,7 +21,7 @@ class Line:
 
     metric: str
     entity: str
-    samples: Sequence[tuple[float, float]]
+    samples: Samples
     kind: str = "gauge"
     temporality: str = "unspecified"
     monotonic: bool = False
@@ -34,9 +35,7 @@ class Line:
         return xxhash.xxh64_intdigest(repr(identity).encode())
 
 
-def counter(
-    metric: str, entity: str, samples: Sequence[tuple[float, float]], **attributes: str
-) -> Line:
+def counter(metric: str, entity: str, samples: Samples, **attributes: str) -> Line:
     return Line(metric, entity, samples, "sum", "cumulative", True, attributes, "By")
 
 

@@ -1,22 +1,25 @@
 """The questions that the API and the UI ask, each answered from the cheapest data that can."""
 
+from novacron_store.telemetry.queries.buckets import Resolution
 from novacron_store.telemetry.queries.catalog import (
     LatestValue,
     MetricInfo,
     catalog,
     latest,
 )
-from novacron_store.telemetry.queries.charts import Chart, ChartQuery, Line, chart
+from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
 from novacron_store.telemetry.queries.fleet import FleetRow, fleet_now
 from novacron_store.telemetry.queries.sparklines import sparklines
 
 __all__ = [
+    "Aggregate",
     "Chart",
     "ChartQuery",
     "FleetRow",
     "LatestValue",
     "Line",
     "MetricInfo",
+    "Resolution",
     "catalog",
     "chart",
     "fleet_now",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -94,16 +95,16 @@ def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:
         raise BadMessage("the range is empty: its end is not after its start")
     if not 1 <= points <= 5000:
         raise BadMessage(f"{points} points: expected 1 to 5000")
-    wanted = span / points
+    wanted = ceil(span / points)
     resolution = _resolution(wanted, start.timestamp(), known)
     unit = resolution.seconds
-    step = max(1, -(-int(-(-wanted // 1)) // unit)) * unit
+    step = ceil(wanted / unit) * unit
     last = int(end.timestamp()) // step
     first = max(int(start.timestamp()) // step, last - points + 1)
     return Grid(resolution, first * step, step, last - first + 1)
 
 
-def _resolution(wanted: float, start: float, known: Progress) -> Resolution:
+def _resolution(wanted: int, start: float, known: Progress) -> Resolution:
     """The coarsest one that is fine enough, or a coarser one that reaches further back."""
     if wanted >= 3600 and known.rolled_1h:
         return Resolution.HOUR
