@@ -78,7 +78,8 @@ def parse(document: Mapping[str, Any], schema: type[T], *, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, schema)) if f.init}
     for key in document:
         if key not in fields:
-            raise ConfigError(f"{where}: {key}: unknown; allowed: {', '.join(sorted(fields))}")
+            shown = key if re.fullmatch(r"[\w.-]+", key) else repr(key)
+            raise ConfigError(f"{where}: {shown}: unknown; allowed: {', '.join(sorted(fields))}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in document:
