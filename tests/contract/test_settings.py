@@ -227,7 +227,7 @@ def test_a_url_is_taken(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "127.0.0.1:4318", "ftp://x", "http://", "http://x:99999", "http://[::1", "http://a b"],,
+    ["", "127.0.0.1:4318", "ftp://x", "http://", "http://x:99999", "http://[::1", "http://a b"],
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="expected a URL such as"):
