@@ -117,3 +117,10 @@ def test_an_agent_gets_none_of_the_servers_libraries() -> None:
     heavy = {"flask", "dash", "pyarrow", "chdb", "sqlalchemy", "clickhouse-connect", "numpy"}
 
     assert set(pins(PINS / "agent.txt")) & heavy == set()
+
+
+def test_the_architecture_tells_why_each_library_is_there() -> None:
+    table = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Libraries")[2]
+    extras = pyproject()["project"]["optional-dependencies"].keys() - {"dev"}
+
+    assert [name for name in sorted(asked_for(*extras)) if name not in table] == []
