@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import host_port, http_url, load, parse, read_secret, setting
 
-
 T = TypeVar("T")
 
 
