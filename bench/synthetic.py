@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,14 @@ _DISK = {"system.device": "vda"}
 _NIC = {"network.interface.mac": "52:54:00:00:00:01"}
 
 
+Row = dict[str, object]
+Series = tuple[str, dict[str, str]]  # metric and attributes
+
+
 def _both(metric: str, fixed: dict[str, str], key: str, labels: tuple[str, str]) -> list[Series]:
     return [(metric, {**fixed, key: label}) for label in labels]
 
 
-Series = tuple[str, dict[str, str]]
 _READ_WRITE, _IN_OUT = ("read", "write"), ("receive", "transmit")
 SERIES: list[Series] = [
     ("vm.state", {"vm.state": "running"}),
@@ -47,7 +50,7 @@ SERIES: list[Series] = [
 
 @dataclass(frozen=True)
 class Fleet:
-    """`vms` machines sampled every `step` seconds; the n-th starts n thousandths later."""
+    """`vms` machines sampled every `step` seconds, each a millisecond after the one before."""
 
     vms: int
     step: int = 15
@@ -75,19 +78,19 @@ class Fleet:
         tables = {"entities": entities, "series": series, "metrics": metrics}
         return Batch({name: _table(name, rows) for name, rows in tables.items()})
 
-    def batches(self, start: int, ticks: int, per_batch: int) -> Iterator[Batch]:
-        """Samples of `ticks` scrapes from `start` (Unix seconds), `per_batch` scrapes at a time."""
+    def batches(self, start: int, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Samples from `start` (Unix seconds) on, one batch of so many scrapes for each size."""
         random = np.random.default_rng(self.seed)
         level = random.uniform(0.05, 0.9, self.vms)
         counters = random.integers(0, 10**9, (self.vms, len(SERIES))).astype(np.float64)
-        for tick in range(0, ticks, per_batch):
-            count = min(per_batch, ticks - tick)
+        for count in sizes:
             values = np.empty((count, self.vms, len(SERIES)))
             for i in range(count):
                 level = np.clip(level + random.normal(0, 0.02, self.vms), 0.01, 0.99)
                 counters += np.rint(level[:, None] * random.integers(0, 4000, counters.shape))
                 values[i] = self._scrape(level, counters)
-            times = (start + (tick + np.arange(count)) * self.step) * 1000
+            times = (start + np.arange(count) * self.step) * 1000
+            start += count * self.step
             yield Batch({"samples": self._samples(times, values)})
 
     def _scrape(
@@ -146,9 +149,6 @@ def _series(entity: str, number: int, metric: str, labels: dict[str, str], seen:
     }
 
 
-Row = dict[str, object]
-
-
 def _metric(metric: str, seen: datetime) -> Row:
     known = BY_NAME[metric]
     text = {"unit": known.unit, "description": known.description}
@@ -169,7 +169,3 @@ def _table(name: str, rows: list[Row]) -> pa.Table:
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def unix(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
