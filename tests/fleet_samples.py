@@ -16,6 +16,7 @@ from store.batches import Line, batch, counter
 STEP_S = 10
 STEPS = 60
 GIB = 1024.0**3
+HOSTILE_NAME = "\x1b[2J\x1b]0;pwned\x07[red]web[/red]\r\n\u202egnp.exe"  # clears the screen, …
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command, add_family
-from novacron_cli.output import coloured, console, print_json, table
+from novacron_cli.output import MAX_NAME, coloured, plain, print_json, print_table
 from novacron_contract.units import duration, readable
 
 _EXAMPLES = """\
@@ -15,7 +15,7 @@ examples:
   novacron host list
   novacron host list --sort -cpu_utilization --limit 10
   novacron host list --search kvm --json"""
-_HEADINGS = ("NAME", "NEWS", "VMS", "CPU", "OF", "MEMORY", "OF", "IN", "OUT", "SEEN", "ID")
+_VALUES = ("CPU", "MEMORY", "NET IN", "NET OUT", "SEEN")
 
 
 def add_to(commands: Commands) -> None:
@@ -33,8 +33,14 @@ def add_listing(parser: Any) -> None:
     parser.add_argument("--limit", type=int, default=500, help="rows (default: 500, at most 5000)")
 
 
-def memory(row: dict[str, Any]) -> tuple[str, str]:
-    return readable(row["memory_usage"], "By"), readable(row["memory_limit"], "By")
+def cpu(row: dict[str, Any]) -> str:
+    count = row["cpu_count"]
+    return readable(row["cpu_utilization"], "1") + (f" of {count:g}" if count else "")
+
+
+def memory(row: dict[str, Any]) -> str:
+    limit = row["memory_limit"]
+    return readable(row["memory_usage"], "By") + (f" of {readable(limit, 'By')}" if limit else "")
 
 
 def ago(row: dict[str, Any]) -> str:
@@ -49,12 +55,11 @@ def _list(args: Namespace) -> int:
         return 0
     rows = [
         (
-            row["name"],
+            plain(row["name"], MAX_NAME),
             coloured(row["freshness"]),
             row["vms"],
-            readable(row["cpu_utilization"], "1"),
-            readable(row["cpu_count"], "{cpu}"),
-            *memory(row),
+            cpu(row),
+            memory(row),
             readable(row["network_receive"], "By/s"),
             readable(row["network_transmit"], "By/s"),
             ago(row),
@@ -62,7 +67,8 @@ def _list(args: Namespace) -> int:
         )
         for row in answer["hosts"]
     ]
-    console().print(table(_HEADINGS, rows, "  rrrrrrrr"))
+    headings = ("NAME", "NEWS", "VMS", *_VALUES, "ID")
+    print_table(headings, rows, right=("VMS", *_VALUES), droppable=("ID", "NET IN", "NET OUT"))
     tell_rest(len(rows), answer["total"], "hosts")
     return 0
 

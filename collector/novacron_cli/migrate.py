@@ -9,11 +9,6 @@ from typing import Any
 
 from novacron_cli.command import Commands
 from novacron_contract.settings import load, read_secret, setting
-from novacron_store.state import migrate as migrate_state
-from novacron_store.state import open_state
-from novacron_store.telemetry.client import connect
-from novacron_store.telemetry.migrations import migrate as migrate_telemetry
-from novacron_store.telemetry.retention import Retention
 
 _SUMMARY = "bring the databases to this release's schema"
 _EXAMPLES = """\
@@ -75,19 +70,28 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+# The databases' libraries take half a second to load: only this command waits for them.
+
+
 def _state(url: str) -> str:
+    from novacron_store.state import migrate, open_state
+
     engine = open_state(url)
     try:
-        return migrate_state(engine)
+        return migrate(engine)
     finally:
         engine.dispose()
 
 
 def _telemetry(settings: Settings) -> None:
+    from novacron_store.telemetry.client import connect
+    from novacron_store.telemetry.migrations import migrate
+    from novacron_store.telemetry.retention import Retention
+
     where, kept = settings.telemetry, settings.retention
     password = read_secret(where.password_file) if where.password_file else ""
     client = connect(where.url, user=where.user, password=password, database=where.database)
     try:
-        migrate_telemetry(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+        migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
     finally:
         client.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from rich.box import Box
@@ -14,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 MAX_CELL = 200
+MAX_NAME = 40  # in a list of many
+_ENDLESS = 100_000  # columns
 _UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}  # control, direction, surrogate, line separators
 _BARS = "▁▂▃▄▅▆▇█"
-_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n")
+_RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a line below the headings
 _COLOURS = {
     "fresh": "green",
     "running": "green",
@@ -38,23 +42,58 @@ def plain(text: object, longest: int = MAX_CELL) -> str:
 
 
 def console() -> Console:
-    """Colour on a terminal only; elsewhere lines are as long as they are."""
-    wide = None if sys.stdout.isatty() else 100_000
-    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=wide)
+    """Colour on a terminal only. Lines are as long as they are, nothing is cut or folded."""
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=_ENDLESS)
 
 
 def coloured(word: str) -> Text:
     return Text(plain(word), style=_COLOURS.get(word, ""))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: str = "") -> Table:
-    """`numbers` has an "r" for each column that is aligned to the right: " r r"."""
-    made = Table(box=_RULED, header_style="bold", pad_edge=False, show_edge=False)
-    for heading, side in zip(headings, numbers.ljust(len(headings)), strict=True):
-        made.add_column(plain(heading), justify="right" if side == "r" else "left", no_wrap=True)
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Collection[str] = (),
+    droppable: Sequence[str] = (),
+) -> None:
+    """`right` are the columns aligned so, as numbers are; `droppable` those that a narrow terminal
+    goes without, the first one first."""
+    out, every = console(), list(rows)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+    made = _table(headings, every, right, ())
+    for count in range(1, len(droppable) + 1):
+        if out.measure(made).maximum <= room:
+            break
+        made = _table(headings, every, right, droppable[:count])
+    out.print(made)
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Collection[str],
+    dropped: Collection[str],
+) -> Table:
+    made = Table(
+        box=_RULED, header_style="bold", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    kept = [heading not in dropped for heading in headings]
+    for heading in compress(headings, kept):
+        made.add_column(
+            plain(heading), justify="right" if heading in right else "left", no_wrap=True
+        )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+        cells = compress(row, kept)
+        made.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in cells))
     return made
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """One per line, aligned."""
+    width = max((len(plain(name)) for name in facts), default=0)
+    for name, value in facts.items():
+        console().print(f"{plain(name):{width}}  {plain(value)}")
 
 
 def print_json(document: Any) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command
-from novacron_cli.output import console, plain, print_json, sparkline, table
+from novacron_cli.output import plain, print_json, print_table, sparkline
 from novacron_contract.units import duration, readable
 
 _POINTS = 60
+_RATES = {"s": "1"}  # seconds of CPU per second are a share
 _SUMMARY = "show a metric of a VM or host over time"
 _EXAMPLES = """\
 examples:
@@ -23,7 +24,7 @@ Counters are shown as their rate per second."""
 
 def add_to(commands: Commands) -> None:
     parser = add_command(commands, "query", _run, _SUMMARY, _EXAMPLES)
-    parser.add_argument("metric", metavar="METRIC", help="`novacron sql` knows them: SELECT …")
+    parser.add_argument("metric", metavar="METRIC", help="its name, such as vm.disk.io")
     parser.add_argument("--entity", required=True, metavar="ID|NAME", help="a VM or a host")
     parser.add_argument(
         "--from", dest="start", default="-1h", metavar="TIME", help="(default: -1h)"
@@ -59,12 +60,16 @@ def _run(args: Namespace) -> int:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    unit = answer["unit"] if answer["kind"] == "gauge" else f"{answer['unit']}/s"
-    out = console()
+    unit = (
+        answer["unit"]
+        if answer["kind"] == "gauge"
+        else _RATES.get(answer["unit"], f"{answer['unit']}/s")
+    )
     step = duration(answer["step_s"])
-    out.print(f"{plain(answer['metric'])} from {answer['from']} to {answer['to']}, every {step}")
-    headings = ("SERIES", "LOW", "AVERAGE", "HIGH", "LAST", "")
-    out.print(table(headings, [_line(line, unit) for line in answer["lines"]], " rrrr"))
+    print(f"{plain(answer['metric'])} from {answer['from']} to {answer['to']}, every {step}")
+    figures = ("LOW", "AVERAGE", "HIGH", "LAST")
+    lines = [_line(line, unit) for line in answer["lines"]]
+    print_table(("SERIES", *figures, "OVER TIME"), lines, right=figures)
 
 
 def _line(line: dict[str, Any], unit: str) -> tuple[str, ...]:

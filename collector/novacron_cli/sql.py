@@ -8,7 +8,7 @@ from typing import Any
 
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command
-from novacron_cli.output import console, plain, print_json, table
+from novacron_cli.output import plain, print_json, print_table
 from novacron_contract.errors import ConfigError
 
 _SUMMARY = "run a SELECT of your own, with the reader's rights and limits"
@@ -56,12 +56,11 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    kinds = "".join("r" if _is_number(column["type"]) else " " for column in answer["columns"])
     names = [column["name"] for column in answer["columns"]]
+    numbers = [column["name"] for column in answer["columns"] if _is_number(column["type"])]
     rows = [["NULL" if cell is None else cell for cell in row] for row in answer["rows"]]
-    console().print(table(names, rows, kinds))
-    count = len(rows)
-    print(f"{count} {'row' if count == 1 else 'rows'}", file=sys.stderr)
+    print_table(names, rows, right=numbers)
+    print(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}", file=sys.stderr)
 
 
 def _is_number(kind: str) -> bool:

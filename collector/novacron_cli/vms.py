@@ -7,8 +7,16 @@ from typing import Any
 
 from novacron_cli.collector import Collector, in_path
 from novacron_cli.command import Commands, add_command, add_family
-from novacron_cli.hosts import add_listing, ago, memory, tell_rest
-from novacron_cli.output import coloured, console, plain, print_json, table
+from novacron_cli.hosts import add_listing, ago, cpu, memory, tell_rest
+from novacron_cli.output import (
+    MAX_NAME,
+    coloured,
+    console,
+    plain,
+    print_facts,
+    print_json,
+    print_table,
+)
 from novacron_contract.metrics import VmState
 from novacron_contract.units import readable
 
@@ -21,10 +29,8 @@ _SHOW_EXAMPLES = """\
 examples:
   novacron vm show web-1
   novacron vm show 8f0f3a8e-5d0b-4a53-9a5c-1d5cf5ff4bb2 --json"""
-_HEADINGS = (
-    *("NAME", "HOST", "STATE", "NEWS", "CPU", "OF", "MEMORY", "OF"),
-    *("IN", "OUT", "READ", "WRITTEN", "SEEN", "ID"),
-)
+_VALUES = ("CPU", "MEMORY", "NET IN", "NET OUT", "READ", "WRITE", "SEEN")
+_DROPPABLE = ("ID", "READ", "WRITE", "NET IN", "NET OUT", "HOST")
 
 
 def add_to(commands: Commands) -> None:
@@ -51,20 +57,20 @@ def _list(args: Namespace) -> int:
     if args.json:
         print_json(answer)
         return 0
-    console().print(table(_HEADINGS, map(_row, answer["vms"]), "    rrrrrrrrr"))
+    headings = ("NAME", "HOST", "STATE", "NEWS", *_VALUES, "ID")
+    print_table(headings, map(_row, answer["vms"]), right=_VALUES, droppable=_DROPPABLE)
     tell_rest(len(answer["vms"]), answer["total"], "VMs")
     return 0
 
 
 def _row(vm: dict[str, Any]) -> tuple[object, ...]:
     return (
-        vm["name"],
+        plain(vm["name"], MAX_NAME),
         vm["host"]["name"],
         coloured(vm["state"]),
         coloured(vm["freshness"]),
-        readable(vm["cpu_utilization"], "1"),
-        readable(vm["cpu_count"], "{cpu}"),
-        *memory(vm),
+        cpu(vm),
+        memory(vm),
         readable(vm["network_receive"], "By/s"),
         readable(vm["network_transmit"], "By/s"),
         readable(vm["disk_read"], "By/s"),
@@ -79,16 +85,17 @@ def _show(args: Namespace) -> int:
     if args.json:
         print_json(vm)
         return 0
-    out = console()
-    out.print(plain(vm["name"]), coloured(vm["state"]), coloured(vm["freshness"]))
-    facts = {"id": vm["id"], "host": vm["host"]["name"], "seen": ago(vm)} | vm["resource"]
-    out.print(table(("", ""), facts.items()))
-    out.print(table(("METRIC", "", "VALUE"), map(_value, vm["metrics"]), "  r"))
+    console().print(plain(vm["name"]), coloured(vm["state"]), coloured(vm["freshness"]), "\n")
+    print_facts({"id": vm["id"], "host": vm["host"]["name"], "seen": ago(vm)} | vm["resource"])
+    print()
+    values = [value for value in vm["metrics"] if value["metric"] != "vm.state"]
+    print_table(("METRIC", "SERIES", "VALUE"), map(_value, values), right=("VALUE",))
+    print()
     periods = [
         (period["since"], period["until"] or "now", period["name"], period["host"]["name"])
         for period in vm["history"]
     ]
-    out.print(table(("FROM", "TO", "NAME", "HOST"), periods))
+    print_table(("FROM", "TO", "NAME", "HOST"), periods)
     return 0
 
 
