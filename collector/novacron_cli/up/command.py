@@ -45,6 +45,12 @@ def add_to(commands: Commands) -> None:
     starter = commands.add_parser(
         "up", parents=[shared], help="run all of NovaCron on this machine until Ctrl-C"
     )
+    starter.add_argument(
+        "--libvirt",
+        default=LIBVIRT_URI,
+        metavar="URI",
+        help="this machine's hypervisor, where it answers (%(default)s)",
+    )
     starter.add_argument("--no-lab", action="store_true", help="never start the lab")
     starter.add_argument(
         "--port-offset",
@@ -71,7 +77,7 @@ def up(args: argparse.Namespace) -> int:
     ):
         require_free(addresses)
         data.write_configuration(addresses)
-        return _Run(Stack(data, addresses, http), lab, with_lab=not args.no_lab).run()
+        return _Run(Stack(data, addresses, http), lab, args.libvirt, not args.no_lab).run()
 
 
 def down(args: argparse.Namespace) -> int:
@@ -100,6 +106,7 @@ class _Run:
 
     stack: Stack
     lab: Lab
+    libvirt: str
     with_lab: bool
     lab_is_ours: bool = False  # started by us, so removed by us
 
@@ -133,10 +140,10 @@ class _Run:
 
     def _find_hypervisors(self) -> tuple[str | None, list[LabHost]]:
         """The URI of the machine's libvirt or None, and the lab's hosts."""
-        if hypervisors.libvirt_answers():
-            _say("libvirt", f"answers at {LIBVIRT_URI}: its VMs are shown")
-            return LIBVIRT_URI, []
-        _say("libvirt", f"none answers at {LIBVIRT_URI}")
+        if hypervisors.libvirt_answers(self.libvirt):
+            _say("libvirt", f"answers at {self.libvirt}: its VMs are shown")
+            return self.libvirt, []
+        _say("libvirt", f"none answers at {self.libvirt}")
         if not self.with_lab:
             return None, []
         hosts = self.lab.hosts()

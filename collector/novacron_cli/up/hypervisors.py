@@ -20,7 +20,7 @@ LAB_DIRECTORY = Path("/var/lib/novacron-lab")
 _PROBE = "import libvirt, sys; libvirt.openReadOnly(sys.argv[1]).getHostname()"
 
 
-def libvirt_answers(uri: str = LIBVIRT_URI, timeout: float = 5.0) -> bool:
+def libvirt_answers(uri: str, timeout: float = 5.0) -> bool:
     """Ask from another process: a hung libvirtd hangs whoever asks."""
     try:
         done = subprocess.run(
