@@ -53,7 +53,7 @@ class DataFolder:
     def prepare(self) -> None:
         """Raises ConfigError if the folder cannot be used."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in ("config", "secrets", "log", "agents"):
                 (self.path / folder).mkdir(mode=0o700, exist_ok=True)
             for principal in ("service", "reader"):
