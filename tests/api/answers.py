@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 
 def json_of(answer: TestResponse, status: int = 200) -> Any:
-    assert answer.status_code == status, answer.text
+    assert answer.status_code == status, answer.text[:1000]
     return answer.get_json()
 
 

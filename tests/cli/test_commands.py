@@ -73,7 +73,7 @@ def test_query_of_nothing_says_so(novacron: Novacron) -> None:
 
 def test_sql_prints_a_table(novacron: Novacron) -> None:
     ended = novacron("sql", "SELECT 1 AS one, 'a' AS letter, NULL AS nothing")
-    assert [line.split() for line in ended.out.splitlines() if "-" not in line] == [
+    assert [line.split() for line in ended.out.splitlines() if "─" not in line] == [
         ["one", "letter", "nothing"],
         ["1", "a", "NULL"],
     ]

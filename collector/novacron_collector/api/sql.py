@@ -58,5 +58,5 @@ def _is_plain(value: Any) -> bool:
 
 
 def _rows(answer: bytes) -> dict[str, Any]:
-    document = orjson.loads(answer)
+    document = orjson.loads(answer or b'{"meta": [], "data": []}')  # a statement without an answer
     return {"columns": document["meta"], "rows": document["data"]}
