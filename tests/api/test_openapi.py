@@ -17,6 +17,8 @@ from fleet_samples import SampleFleet
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 
+pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+
 URLS = {
     "/healthz": "/healthz",
     "/readyz": "/readyz",

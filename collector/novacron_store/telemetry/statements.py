@@ -70,6 +70,6 @@ def _translated(err: exceptions.Error) -> NovaCronError:
         return Refused(message)
     if err.code in _LIMITS:
         return TooLarge(message)
-    if err.code in _AWAY or err.code is None:
+    if err.code in _AWAY or (err.code is None and isinstance(err, exceptions.OperationalError)):
         return Unavailable(f"the telemetry store does not answer: {message}")
     return BadMessage(message)
