@@ -162,7 +162,8 @@ def test_states_are_those_of_every_provider(state: int, reason: int, expected: s
 
 
 def test_during_a_migration_one_host_answers_for_the_guest() -> None:
-    waiting_for_memory, left_for_the_other_host = (3, 2), (5, 4)
+    starting_up, waiting_for_memory, left_for_the_other_host = (3, 11), (3, 2), (5, 4)
+    assert is_elsewhere(*starting_up)
     assert is_elsewhere(*waiting_for_memory)
     assert is_elsewhere(*left_for_the_other_host)
     assert not is_elsewhere(1, 3)  # arrived

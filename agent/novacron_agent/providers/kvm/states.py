@@ -20,10 +20,11 @@ _BY_REASON = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): VmState.CRASHED,
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): VmState.CRASHED,
 }
-# During a migration both hosts know the VM. The one that holds the waiting copy, and the one it
-# has left, say nothing of it: the other reports it.
+# During a migration both hosts know the VM. The one where the copy starts up and waits, and the one
+# it has left, say nothing of it: the other reports it.
 _REPORTED_ELSEWHERE = frozenset(
     {
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED),
     }
