@@ -50,7 +50,8 @@ _DISTRIBUTION = f"""    count UInt64 CODEC(ZSTD(1)),
 class Table:
     """One physical table.
 
-    `expires` is the column that retention counts from; `shard` spreads the rows of a cluster.
+    `expires` is the column that retention counts from; `ttl` is a rule that no setting changes;
+    `shard` spreads the rows of a cluster.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Table:
     order: str
     partition: str = ""
     expires: str = ""
+    ttl: str = ""
     shard: str = "cityHash64(entity)"
     settings: tuple[str, ...] = ()
 
@@ -211,6 +213,7 @@ TABLES: tuple[Table, ...] = (
     done Bool""",
         engine="ReplacingMergeTree(done)",
         order="window, mark",
+        ttl="toDateTime(marked) + INTERVAL 7 DAY DELETE WHERE done",
         shard="toUInt32(window)",
     ),
     # What was done to this database: migrations by number, and the settings that hold now.
@@ -269,6 +272,7 @@ def _statement(table: Table, name: str, engine: str, where: str, settings: tuple
         f"ENGINE = {engine}",
         f"PARTITION BY ({table.partition})" if table.partition else "",
         f"ORDER BY ({table.order})",
+        f"TTL {table.ttl}" if table.ttl else "",
         f"SETTINGS {', '.join(every)}",
     ]
     return "\n".join(line for line in lines if line)

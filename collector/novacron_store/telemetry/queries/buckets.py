@@ -18,7 +18,7 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.queries.catalog import MetricInfo
 
-_LOOK_BACK_S = 300  # how far before a range the sample is looked for that its first step is from
+_LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
 
 
 class Resolution(StrEnum):
@@ -153,69 +153,35 @@ class Selection:
         return found
 
 
-def buckets_sql(selection: Selection, where: Grid, known: Progress, by: str) -> str:
-    """Rows of (`by`, slot, at, samples, total, low, high, grown, seconds).
+@dataclass(frozen=True, slots=True)
+class RolledPart:
+    """A part of a range that buckets of `width` seconds cover, in Unix seconds."""
 
-    `by` is "entity" or "series". `grown` is what counters grew by during `seconds`.
-    """
-    parts, start = [], where.start
-    if where.resolution is Resolution.HOUR:
-        parts.append(_rolled(selection, where, schema.ROLLUP_1H, 3600, start, known.rolled_1h, by))
-        start = max(start, known.rolled_1h)
-    if where.resolution is not Resolution.RAW:
-        parts.append(_rolled(selection, where, schema.ROLLUP_5M, 300, start, known.rolled_5m, by))
-        start = max(start, known.rolled_5m)
-    parts.append(_raw(selection, where, start, by))
-    return " UNION ALL ".join(part for part in parts if part)
+    table: str
+    width: int
+    start: int
+    end: int
+
+    @property
+    def condition(self) -> str:
+        return f"t >= toDateTime({self.start}, 'UTC') AND t < toDateTime({self.end}, 'UTC')"
 
 
-def _rolled(
-    selection: Selection, where: Grid, table: str, width: int, start: int, rolled: int, by: str
-) -> str:
-    end = min(where.end, rolled)
-    if start >= end:
-        return ""
-    return f"""SELECT {by}, {_slot("t", where)}, toInt64(toUnixTimestamp(min(t))) * 1000 AS at,
-        toUInt64(sum(b.count)) AS samples, sum(b.sum) AS total, min(b.min) AS low,
-        max(b.max) AS high, sum(b.increase) AS grown,
-        toFloat64(max(t) - min(t) + {width}) AS seconds
-    FROM {table} AS b FINAL
-    WHERE {selection.condition} AND t >= toDateTime({start}, 'UTC') AND t < toDateTime({end}, 'UTC')
-    GROUP BY {by}, slot"""
+def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
+    """Hours as far as they are rolled up, then 5 minutes; samples have to do for the rest."""
+    start, parts = where.start, []
+    for resolution, table, rolled in (
+        (Resolution.HOUR, schema.ROLLUP_1H, known.rolled_1h),
+        (Resolution.FIVE_MINUTES, schema.ROLLUP_5M, known.rolled_5m),
+    ):
+        end = min(where.end, rolled)
+        if where.resolution.seconds >= resolution.seconds and start < end:
+            parts.append(RolledPart(table, resolution.seconds, start, end))
+            start = end
+    return parts
 
 
-def _raw(selection: Selection, where: Grid, start: int, by: str) -> str:
-    if start >= where.end:
-        return ""
-    samples = _samples(selection, start - _LOOK_BACK_S, where.end)
-    if not selection.metric.is_counter:
-        return f"""SELECT {by}, {_slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
-            count() AS samples, sum(value) AS total, min(value) AS low, max(value) AS high,
-            0. AS grown, 0. AS seconds
-        FROM ({samples}) WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY {by}, slot"""
-    grown = "value" if selection.metric.temporality == "delta" else _STEP
-    return f"""SELECT {by}, slot, max(at) AS at, sum(samples) AS samples, sum(total) AS total,
-        min(low) AS low, max(high) AS high, sum(grown) AS grown, max(seconds) AS seconds
-    FROM (
-        SELECT entity, series, {_slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
-            count() AS samples, sum(value) AS total, min(value) AS low, max(value) AS high,
-            sumIf({grown}, before > 0) AS grown, sumIf((now - before) / 1000, before > 0) AS seconds
-        FROM (
-            SELECT entity, series, ts, value, toUnixTimestamp64Milli(ts) AS now,
-                lagInFrame(now, 1, 0) OVER previous AS before,
-                lagInFrame(value, 1, 0) OVER previous AS previous_value
-            FROM ({samples})
-            WINDOW previous AS (
-                PARTITION BY series ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
-        )
-        WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY entity, series, slot
-    ) GROUP BY {by}, slot"""
-
-
-_STEP = "if(value < previous_value, value, value - previous_value)"
-
-
-def _samples(selection: Selection, start: int, end: int) -> str:
+def samples(selection: Selection, start: int, end: int) -> str:
     return f"""SELECT entity, series, ts, s.value AS value FROM {schema.SAMPLES} AS s FINAL
     WHERE {selection.condition} AND NOT isNaN(s.value)
         AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
@@ -223,5 +189,26 @@ def _samples(selection: Selection, start: int, end: int) -> str:
         AND ts >= toDateTime64({start}, 3, 'UTC') AND ts < toDateTime64({end}, 3, 'UTC')"""
 
 
-def _slot(time: str, where: Grid) -> str:
+def growth(selection: Selection, where: Grid, start: int) -> str:
+    """Rows of (entity, series, slot, at, grown, seconds): what counters grew by, and in how long.
+
+    The first step is from the sample before `start`, if it is not too long ago.
+    """
+    step = "if(value < previous, value, value - previous)"  # a smaller value: it restarted
+    if selection.metric.temporality == "delta":
+        step = "value"
+    return f"""SELECT entity, series, {slot("ts", where)}, max(now) AS at,
+        sumIf({step}, before > 0) AS grown, sumIf((now - before) / 1000, before > 0) AS seconds
+    FROM (
+        SELECT entity, series, ts, value, toUnixTimestamp64Milli(ts) AS now,
+            lagInFrame(now, 1, 0) OVER steps AS before,
+            lagInFrame(value, 1, 0) OVER steps AS previous
+        FROM ({samples(selection, start - _LOOK_BACK_S, where.end)})
+        WINDOW steps AS (
+            PARTITION BY series ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+    )
+    WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY entity, series, slot"""
+
+
+def slot(time: str, where: Grid) -> str:
     return f"intDiv(toInt64(toUnixTimestamp({time})) - {where.start}, {where.step}) AS slot"

@@ -18,11 +18,15 @@ from novacron_store.telemetry.queries.buckets import (
     Grid,
     Progress,
     Resolution,
+    RolledPart,
     Selection,
-    buckets_sql,
     grid,
+    growth,
     metric_info,
     progress,
+    rolled_parts,
+    samples,
+    slot,
 )
 
 MAX_LINES = 500
@@ -70,11 +74,12 @@ class Chart:
     lines: list[Line]
 
 
-_VALUE = {
-    Aggregate.AVG: "sum(total) / sum(samples)",
+_GAUGE = {
+    Aggregate.AVG: "sum(total) / sum(count)",
     Aggregate.MIN: "min(low)",
     Aggregate.MAX: "max(high)",
 }
+_RATE = "sum(grown) / sum(seconds)"
 
 
 def chart(client: Client, query: ChartQuery) -> Chart:
@@ -101,20 +106,53 @@ def chart(client: Client, query: ChartQuery) -> Chart:
 def _rows(
     client: Client, selection: Selection, where: Grid, known: Progress, aggregate: Aggregate
 ) -> Sequence[Sequence[Any]]:
-    value = "sum(grown) / sum(seconds)" if selection.metric.is_counter else _VALUE[aggregate]
+    value = _RATE if selection.metric.is_counter else _GAUGE[aggregate]
     return client.query(
         f"""SELECT l.attributes, p.times, p.values FROM (
             SELECT series, arraySort(groupArray((at, value))) AS points,
                 points.1 AS times, points.2 AS values
             FROM (
                 SELECT series, max(at) AS at, {value} AS value
-                FROM ({buckets_sql(selection, where, known, "series")})
+                FROM ({_buckets(selection, where, known)})
                 GROUP BY series, slot HAVING isFinite(value)
             ) GROUP BY series
         ) AS p INNER ANY JOIN ({selection.series_sql("series, attributes")}) AS l USING (series)
         ORDER BY toString(l.attributes) LIMIT {MAX_LINES + 1}""",
         parameters=selection.parameters,
     ).result_rows
+
+
+def _buckets(selection: Selection, where: Grid, known: Progress) -> str:
+    """Rows of (series, slot, at, ...): what _GAUGE or _RATE make a value of."""
+    parts, start = [], where.start
+    for part in rolled_parts(where, known):
+        parts.append(_rolled(selection, where, part))
+        start = part.end
+    if start < where.end:
+        parts.append(_raw(selection, where, start))
+    return " UNION ALL ".join(parts)
+
+
+def _rolled(selection: Selection, where: Grid, part: RolledPart) -> str:
+    columns = (
+        "sum(b.sum) AS total, toUInt64(sum(b.count)) AS count, min(b.min) AS low, "
+        "max(b.max) AS high"
+    )
+    if selection.metric.is_counter:
+        columns = f"sum(b.increase) AS grown, toFloat64(max(t) - min(t) + {part.width}) AS seconds"
+    return f"""SELECT series, {slot("t", where)}, toInt64(toUnixTimestamp(min(t))) * 1000 AS at,
+        {columns}
+    FROM {part.table} AS b FINAL WHERE {selection.condition} AND {part.condition}
+    GROUP BY series, slot"""
+
+
+def _raw(selection: Selection, where: Grid, start: int) -> str:
+    if selection.metric.is_counter:
+        return f"""SELECT series, slot, at, grown, seconds
+        FROM ({growth(selection, where, start)})"""
+    return f"""SELECT series, {slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
+        sum(value) AS total, count() AS count, min(value) AS low, max(value) AS high
+    FROM ({samples(selection, start, where.end)}) GROUP BY series, slot"""
 
 
 def _with_gaps(
