@@ -1,0 +1,60 @@
+"""The same through novacron-store, as every component but the tests has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from novacron_contract.errors import Refused
+from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.queries import ChartQuery, chart, fleet_now, latest, sparklines
+from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.writer import write
+from store.batches import Line, at, batch, counter
+from store_process import StoreProcess
+
+
+@pytest.fixture
+def remote(store_process: StoreProcess) -> Iterator[Client]:
+    client = store_process.service()
+    migrate(client)
+    yield client
+    client.close()
+
+
+def test_samples_become_buckets_and_answers(remote: Client) -> None:
+    vm, now = uuid4().hex, time.time() // 300 * 300
+    times = [now - 1800 + 10 * n for n in range(181)]
+    lines = [
+        Line("vm.cpu.utilization", vm, [(t, 0.5) for t in times]),
+        counter("vm.network.io", vm, [(t, 100 * n) for n, t in enumerate(times)]),
+    ]
+    for _ in range(2):
+        write(remote, batch(lines, {vm: {"vm.id": vm, "vm.name": "web"}}), vm, at(now))
+    Roller(remote, settle_s=0).run(at(now + 200))
+
+    start, end = at(now - 1800), at(now)
+    grown = remote.query(
+        "SELECT sum(increase), sum(count) FROM metrics_5m WHERE metric = 'vm.network.io' "
+        "AND entity = {vm:String} AND t < {end:DateTime}",
+        parameters={"vm": vm, "end": datetime.fromtimestamp(now, UTC)},
+    ).result_rows
+    assert grown == [(17_900, 180)]
+    assert [row.cpu_utilization for row in fleet_now(remote, end) if row.entity == vm] == [0.5]
+    many = [vm, *(uuid4().hex for _ in range(2000))]
+    drawn = sparklines(remote, "vm.network.io", start, end, 6, entities=many)
+    assert drawn == {vm: pytest.approx([10] * 6)}
+    line = chart(remote, ChartQuery("vm.cpu.utilization", vm, start, end)).lines[0]
+    assert line.values == [0.5] * 180  # as many as fit
+    assert len(latest(remote, vm, end)) == 2
+
+
+def test_a_wrong_password_is_refused(store_process: StoreProcess) -> None:
+    with pytest.raises(Refused):
+        connect(store_process.url, user="service", password="wrong")
