@@ -40,16 +40,21 @@ class View:
     query: str
 
     @property
+    def described(self) -> tuple[tuple[str, str, str], ...]:
+        """Every column as (name, type, comment)."""
+        return tuple(
+            (name, kind, own[0] if own else _COMMENTS[name]) for name, kind, *own in self.columns
+        )
+
+    @property
     def sql(self) -> str:
-        columns = ",\n".join(f"    {_column(*column)}" for column in self.columns)
+        columns = ",\n".join(
+            f"    {name} {kind} COMMENT {_text(comment)}" for name, kind, comment in self.described
+        )
         return (
             f"CREATE OR REPLACE VIEW {self.name} (\n{columns}\n) AS\n{self.query}\n"
             f"COMMENT {_text(self.comment)}"
         )
-
-
-def _column(name: str, kind: str, comment: str = "") -> str:
-    return f"{name} {kind} COMMENT {_text(comment or _COMMENTS[name])}"
 
 
 def _text(comment: str) -> str:
