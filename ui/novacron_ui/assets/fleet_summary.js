@@ -1,0 +1,79 @@
+// Fleet's strip of totals.
+
+import { h, setText } from "./elements.js";
+import { bytes, count, percent, size } from "./format.js";
+import { meter, setMeter } from "./fleet_table.js";
+import { ATTENTION, STATES, stateOf } from "./machines.js";
+
+export class Summary {
+  constructor(root) {
+    this.hosts = tile("Hosts");
+    this.vms = tile("Virtual machines");
+    this.cpu = tile("Fleet CPU", true);
+    this.memory = tile("Fleet memory", true);
+    root.replaceChildren(...[this.hosts, this.vms, this.cpu, this.memory].map((t) => t.root));
+  }
+
+  update(machines, now) {
+    const states = { host: new Map(), vm: new Map() };
+    const totals = { cpus: 0, busy: 0, memory: 0, limit: 0 };
+    for (const machine of machines.values()) {
+      const state = stateOf(machine, now);
+      const tally = states[machine.kind] || states.vm;
+      tally.set(state, (tally.get(state) || 0) + 1);
+      if (machine.kind === "host" && state !== "silent") addCapacity(totals, machine);
+    }
+    showStates(this.hosts, states.host);
+    showStates(this.vms, states.vm);
+    const busy = totals.cpus ? totals.busy / totals.cpus : null;
+    const used = totals.limit ? totals.memory / totals.limit : null;
+    show(this.cpu, percent(busy), cores(totals), busy);
+    show(this.memory, percent(used), `${bytes(totals.memory)} of ${size(totals.limit)}`, used);
+  }
+}
+
+function addCapacity(totals, host) {
+  if (host.cpus && host.cpu !== null) {
+    totals.cpus += host.cpus;
+    totals.busy += host.cpus * host.cpu;
+  }
+  if (host.memoryLimit && host.memory !== null) {
+    totals.limit += host.memoryLimit;
+    totals.memory += host.memory;
+  }
+}
+
+function cores({ busy, cpus }) {
+  return `${count(busy)} of ${cpus === 1 ? "1 CPU" : `${cpus.toLocaleString("en")} CPUs`}`;
+}
+
+function tile(title, hasMeter = false) {
+  const value = h("div", { class: "tile-value number" });
+  const detail = h("div", { class: "tile-detail" });
+  const bar = hasMeter ? meter() : null;
+  const root = h("div", { class: "tile card" }, h("div", { class: "tile-title" }, title), value, detail, bar);
+  return { root, value, detail, bar };
+}
+
+function show({ value, detail, bar }, text, note, share) {
+  setText(value, text);
+  setText(detail, share === null ? "no host reports" : note);
+  setMeter(bar, share);
+}
+
+function showStates({ value, detail }, tally) {
+  const total = [...tally.values()].reduce((sum, number) => sum + number, 0);
+  setText(value, total.toLocaleString("en"));
+  const order = Object.keys(STATES).filter((state) => tally.has(state));
+  order.sort((a, b) => ATTENTION.has(b) - ATTENTION.has(a));
+  const parts = order.map((state) => {
+    const [tone, iconName, word] = STATES[state];
+    const text = `${tally.get(state).toLocaleString("en")} ${word.toLowerCase()}`;
+    const mark = h("span", { class: `icon icon-${iconName}`, "aria-hidden": "true" });
+    return h("span", { class: "status", "data-tone": tone }, mark, text);
+  });
+  const text = parts.map((part) => part.textContent).join();
+  if (detail.dataset.shown === text) return;
+  detail.dataset.shown = text;
+  detail.replaceChildren(...parts);
+}

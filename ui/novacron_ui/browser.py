@@ -1,0 +1,26 @@
+"""What Python code says to the browser's side: attributes, and which function draws a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ClientsideFunction, Dash, Input
+
+
+def aria(**values: Any) -> dict[str, Any]:
+    """`aria(label="Search")` as an attribute of an element of Dash."""
+    return {f"aria-{name}": value for name, value in values.items()}
+
+
+def data(**values: Any) -> dict[str, Any]:
+    """`data(panel="cpu")`: what the browser's code reads as `element.dataset.panel`."""
+    return {f"data-{name}": value for name, value in values.items()}
+
+
+def draw(app: Dash, function: str, source: Any) -> None:
+    """Give the data of the store `source` to `function` of assets/bridge.js when it changes."""
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("novacron", function),
+        Input(source, "data"),
+        prevent_initial_call=True,
+    )

@@ -1,0 +1,54 @@
+"""What the operator should know and do, as the collector tells it on /v1/status."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+log = logging.getLogger(__name__)
+
+MAX_NOTICES = 20
+
+
+@dataclass(frozen=True)
+class Notices:
+    collector_url: str
+    http: httpx.Client
+
+    def current(self) -> list[dict[str, str]]:
+        """The worst first. A collector that does not answer is a notice itself."""
+        try:
+            answer = self.http.get(f"{self.collector_url.rstrip('/')}/v1/status")
+            answer.raise_for_status()
+            return _read(answer.json())
+        except (httpx.HTTPError, ValueError) as err:
+            log.warning("the collector's status: %s", err)
+            return [self._away()]
+
+    def _away(self) -> dict[str, str]:
+        message = (
+            f"The collector at {self.collector_url} does not answer: what is shown here gets old; "
+            "check that novacron-collector runs"
+        )
+        return {"severity": "critical", "message": message}
+
+
+def _read(status: Any) -> list[dict[str, str]]:
+    """
+    Raises:
+        ValueError: this is not a collector's status.
+    """
+    match status:
+        case {"notices": [*notices]}:
+            return [_notice(raw) for raw in notices[:MAX_NOTICES]]
+    raise ValueError("it has no notices")
+
+
+def _notice(raw: Any) -> dict[str, str]:
+    match raw:
+        case {"severity": "critical" | "warning" | "info" as severity, "message": str(message)}:
+            return {"severity": severity, "message": message}
+    raise ValueError(f"not a notice: {raw!r:.100}")

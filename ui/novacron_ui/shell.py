@@ -1,0 +1,66 @@
+"""The frame around every page: header, navigation, and the place where the page goes."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from novacron_ui.browser import aria, data
+
+PAGE = "page"  # the element whose children are the page
+LOCATION = "location"
+TITLE = "title"  # the page's title, written to the document by the browser
+HOSTS = "hosts"  # the hosts in the navigation
+
+
+def layout() -> Component:
+    return html.Div(
+        [
+            dcc.Location(id=LOCATION),
+            dcc.Store(id=TITLE),
+            dcc.Store(id=HOSTS),
+            html.A("Skip to content", href="#main", className="skip"),
+            _header(),
+            _navigation(),
+            html.Main(html.Div(id=PAGE), id="main", className="main", tabIndex="-1"),
+        ]
+    )
+
+
+def icon(name: str) -> Component:
+    return html.Span(className=f"icon icon-{name}", **aria(hidden="true"))
+
+
+def _header() -> Component:
+    brand = [html.Span(className="brand-mark"), html.Span("NovaCron")]
+    theme = html.Span(_button("theme", "Light or dark theme", "sun", "moon"), className="theme")
+    return html.Header(
+        [
+            _button("nav", "Show or hide the navigation", "panel-left"),
+            html.A(brand, href="/", className="brand"),
+            html.Div(
+                [
+                    html.Span("Connecting", id="live-pill", className="pill", role="status"),
+                    theme,
+                ],
+                className="header-end",
+            ),
+        ],
+        className="header",
+    )
+
+
+def _navigation() -> Component:
+    fleet = html.A([icon("layout-grid"), html.Span("Fleet")], href="/", className="nav-link")
+    return html.Nav([fleet, html.Div(id="nav-hosts")], className="nav", **aria(label="Main"))
+
+
+def _button(action: str, label: str, *icons: str) -> Component:
+    return html.Button(
+        [icon(name) for name in icons],
+        type="button",
+        className="icon-button",
+        title=label,
+        **aria(label=label),
+        **data(action=action),
+    )
