@@ -19,7 +19,7 @@ from novacron_agent.host.scraper import Host
 from novacron_agent.identity import Machine, persistent_id, this_machine
 from novacron_agent.otlp import encode
 from novacron_agent.post import client
-from novacron_agent.providers import PROVIDERS
+from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
 from novacron_agent.settings import Settings
 from novacron_agent.sources import Source, collect
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 VERSION = version("novacron")
 _PATIENCE = 0.8  # of an interval: how long a tick waits for its sources
 _FAREWELL_S = 3.0  # for what is still to send when the agent ends
+_LETTING_GO_S = 1.0  # for each source to close its connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,16 @@ def measuring(settings: Settings, where: Path) -> Measuring:
         ConfigError: the provider does not exist, or does not take these options.
     """
     machine = this_machine(settings.agent.id_file, settings.agent.host_id)
-    scrapes = {}
+    counts = Counts()
+    sources = []
     if settings.host.enabled:
-        scrapes["host"] = Host(machine).scrape
+        sources.append(Source("host", Host(machine).scrape, counts))
     if settings.provider is not None:
         options = dict(settings.provider)
         name = options.pop("name")
-        provider = PROVIDERS.create(name, options, where=f"{where}: provider")
-        reported = machine if settings.host.enabled else None
-        scrapes[name] = partial(provider.scrape, reported)
-    counts = Counts(list(scrapes))
-    sources = [Source(name, scrape, counts) for name, scrape in scrapes.items()]
+        provider: Provider = PROVIDERS.create(name, options, where=f"{where}: provider")
+        scrape = partial(provider.scrape, machine if settings.host.enabled else None)
+        sources.append(Source(name, scrape, counts, provider.close))
     return Measuring(machine, sources, counts)
 
 
@@ -75,13 +75,14 @@ def run(settings: Settings, where: Path, stop: threading.Event) -> None:
         names = ", ".join(source.name for source in measured.sources)
         interval, endpoint = settings.agent.interval, settings.agent.endpoint
         log.info("agent %s: %s every %g s, to %s", agent_id, names, interval, endpoint)
-        for _ in ticks(settings.agent.interval, stop):
-            readings = collect(measured.sources, settings.agent.interval * _PATIENCE)
-            if not stop.is_set():
-                readings.append(measured.counts.reading(own.after(readings)))
-                for request in encode(readings, VERSION):
-                    exporter.offer(request)
+        for _ in ticks(interval, stop):
+            readings = collect(measured.sources, interval * _PATIENCE, stop)
+            readings.append(measured.counts.reading(own.after(readings)))
+            for request in encode(readings, VERSION):
+                exporter.offer(request)
         exporter.close(_FAREWELL_S)
+    for source in measured.sources:
+        source.end(_LETTING_GO_S)
 
 
 def ticks(interval: float, stop: threading.Event) -> Iterator[None]:

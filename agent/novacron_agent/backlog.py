@@ -13,6 +13,7 @@ class Backlog:
         self._limit = limit_bytes
         self._waiting: deque[Request] = deque()
         self._size = 0
+        self._closed = False
         self._changed = threading.Condition()
 
     def put(self, request: Request) -> list[Request]:
@@ -26,11 +27,17 @@ class Backlog:
             self._changed.notify()
             return dropped
 
-    def get(self, timeout: float) -> Request | None:
-        """Take the oldest, waiting so long for one."""
+    def get(self) -> Request | None:
+        """Take the oldest, waiting for one; None when it is closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting, timeout)
+            self._changed.wait_for(lambda: self._waiting or self._closed)
             return self._pop() if self._waiting else None
+
+    def close(self) -> None:
+        """Whoever takes does not wait any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def clear(self) -> list[Request]:
         with self._changed:

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(args.config)
         if args.once:
+            logging.getLogger().setLevel(logging.WARNING)
             return _once(settings, args.config, as_json if args.json else as_table)
         run(settings, args.config, _stop_on_signal())
     except ConfigError as err:

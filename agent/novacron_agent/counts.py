@@ -21,13 +21,18 @@ class Lost(StrEnum):
 class Counts:
     """Counted by several threads; counters start at 0 with the process."""
 
-    def __init__(self, sources: list[str]) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._started_ns = time.time_ns()
         self._durations: dict[str, float] = {}
-        self._errors = Counter(dict.fromkeys(sources, 0))
+        self._errors: Counter[str] = Counter()
         self._lost = Counter(dict.fromkeys(Lost, 0))
         self._exported = 0
+
+    def expect(self, source: str) -> None:
+        """Its errors are 0 from now on, not unknown."""
+        with self._lock:
+            self._errors[source] += 0
 
     def scraped(self, source: str, seconds: float) -> None:
         with self._lock:

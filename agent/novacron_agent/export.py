@@ -44,18 +44,15 @@ class Exporter:
     def close(self, grace_s: float) -> None:
         """Send what waits, for so long; one failure ends it."""
         self._closing.set()
+        self._backlog.close()
         self._thread.join(grace_s)
         points = sum(request.points for request in self._backlog.clear())
         if points:
             self._lose(Lost.SHUTDOWN, points, "the agent ends")
 
     def _work(self) -> None:
-        while True:
-            request = self._backlog.get(timeout=0.2)
-            if request is not None:
-                self._deliver(request)
-            elif self._closing.is_set():
-                return
+        while (request := self._backlog.get()) is not None:
+            self._deliver(request)
 
     def _deliver(self, request: Request) -> None:
         """Returns when it was taken, refused for good, or the agent ends."""

@@ -14,20 +14,30 @@ from novacron_contract.errors import NovaCronError
 
 log = logging.getLogger(__name__)
 
+_SLICE_S = 0.2  # of waiting, between two looks at whether the agent ends
+
 
 class Source:
     """One thread that scrapes when asked to. Nothing is lost when it is late: what it found comes
     with the next tick, under its own time."""
 
-    def __init__(self, name: str, scrape: Callable[[], Scrape], counts: Counts) -> None:
+    def __init__(
+        self,
+        name: str,
+        scrape: Callable[[], Scrape],
+        counts: Counts,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
-        self._scrape, self._counts = scrape, counts
-        self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._scrape, self._counts, self._close = scrape, counts, close
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._found: queue.SimpleQueue[list[Reading]] = queue.SimpleQueue()
         self._busy = threading.Event()
         self._complaint = ""
         # A daemon: a thread that hangs inside libvirt must not keep the process from ending
-        threading.Thread(target=self._work, name=f"scrape {name}", daemon=True).start()
+        counts.expect(name)
+        self._thread = threading.Thread(target=self._work, name=f"scrape {name}", daemon=True)
+        self._thread.start()
 
     def begin(self) -> bool:
         """Ask for a scrape; False while the last one still runs."""
@@ -36,22 +46,27 @@ class Source:
             self._complain("the last scrape still runs; its metrics wait for it")
             return False
         self._busy.set()
-        self._asked.put(None)
+        self._asked.put(True)
         return True
 
-    def take(self, timeout: float) -> list[Reading]:
-        """What was found, waiting at most so long for it."""
+    def take(self, timeout: float) -> list[Reading] | None:
+        """What was found, waiting at most so long for it; None when nothing is there yet."""
         try:
             return self._found.get(timeout=timeout) if timeout > 0 else self._found.get_nowait()
         except queue.Empty:
-            return []
+            return None
+
+    def end(self, grace_s: float) -> None:
+        """Let go of what it measures, unless a scrape hangs for longer."""
+        self._asked.put(False)
+        self._thread.join(grace_s)
 
     def _work(self) -> None:
-        while True:
-            self._asked.get()
+        while self._asked.get():
             readings = self._measure()
             self._busy.clear()
             self._found.put(readings)
+        self._close()
 
     def _measure(self) -> list[Reading]:
         started = time.monotonic()
@@ -61,35 +76,41 @@ class Source:
             self._counts.failed(self.name)
             self._complain(str(err))
             return []
-        except Exception:  # a source's fault must not end its thread
+        except Exception as err:  # noqa: BLE001 (a fault in a source must not end its thread)
             self._counts.failed(self.name)
-            log.exception("%s: the scrape failed", self.name)
+            self._complain(f"the scrape failed: {err!r}", with_traceback=True)
             return []
         self._counts.scraped(self.name, time.monotonic() - started)
         self._counts.failed(self.name, len(scrape.failures))
         self._complain("; ".join(scrape.failures))
         return scrape.readings
 
-    def _complain(self, complaint: str) -> None:
+    def _complain(self, complaint: str, *, with_traceback: bool = False) -> None:
         """Say what is wrong when it changes, not at every tick; the counter tells how often."""
         if complaint == self._complaint:
             return
         if complaint:
-            log.warning("%s: %s", self.name, complaint)
+            log.warning("%s: %s", self.name, complaint, exc_info=with_traceback)
         else:
             log.info("%s: measured again", self.name)
         self._complaint = complaint
 
 
-def collect(sources: Sequence[Source], deadline_s: float) -> list[Reading]:
+def collect(
+    sources: Sequence[Source], deadline_s: float, stop: threading.Event | None = None
+) -> list[Reading]:
     """One tick: scrape all sources at once; what is not there by the deadline comes next time.
 
-    A source that already hung at the start of the tick is not waited for.
+    A source that already hung at the start of the tick is not waited for, nor is any after `stop`.
     """
     asked = {source.name for source in sources if source.begin()}
     end = time.monotonic() + deadline_s
     readings: list[Reading] = []
     for source in sources:
-        wait = max(0.0, end - time.monotonic()) if source.name in asked else 0.0
-        readings += source.take(wait)
+        found = source.take(0)
+        while found is None and source.name in asked and time.monotonic() < end:
+            if stop is not None and stop.is_set():
+                break
+            found = source.take(min(_SLICE_S, max(0.0, end - time.monotonic())))
+        readings += found or []
     return readings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,6 +103,18 @@ def test_it_ends_at_once_while_a_collector_is_away(tmp_path: Path) -> None:
         started = time.monotonic()
         assert agent.wait(10) == 0
     assert time.monotonic() - started < 5
+
+
+def test_it_ends_in_time_while_a_collector_hangs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = config(tmp_path, f'endpoint = "http://127.0.0.1:{silent.getsockname()[1]}"')
+        with subprocess.Popen([*AGENT, "--config", path], stderr=subprocess.PIPE) as agent:
+            with silent.accept()[0]:
+                agent.send_signal(signal.SIGTERM)
+                _out, errors = agent.communicate(timeout=10)
+
+    assert agent.returncode == 0
+    assert b"Traceback" not in errors
 
 
 def test_once_prints_a_table_and_sends_nothing(

@@ -31,7 +31,7 @@ def receiver() -> Iterator[Receiver]:
 
 @contextmanager
 def exporting(url: str, queue_bytes: int = 2**20) -> Iterator[tuple[Exporter, Counts]]:
-    counts = Counts([])
+    counts = Counts()
     with client(url, "1.2.3") as http:
         exporter = Exporter(http, Backlog(queue_bytes), counts, first_wait_s=0.02)
         exporter.start()
@@ -175,7 +175,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(receiver: Receiver) -> None
 
 
 def test_what_waits_is_sent_before_the_end_and_the_rest_is_counted(receiver: Receiver) -> None:
-    counts = Counts([])
+    counts = Counts()
     with client(receiver.url, "1") as http:
         exporter = Exporter(http, Backlog(2**20), counts, first_wait_s=0.02)
         receiver.will_answer(Response(200), Response(503))

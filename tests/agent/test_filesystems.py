@@ -104,4 +104,4 @@ def test_a_mount_that_is_denied_is_said_once(caplog: pytest.LogCaptureFixture) -
         filesystems.read(reading)
         assert {key[1] for key in values(reading, "system.filesystem.limit")} == {"/"}
 
-    assert caplog.text.count("filesystem /secret is left out: Permission denied") == 1
+    assert caplog.text.count("filesystem '/secret' is left out: Permission denied") == 1

@@ -270,7 +270,7 @@ def test_a_hung_guest_does_not_stop_the_machines_own_metrics(
     kvm: KvmProvider, host: Host, spare: libvirt.virDomain
 ) -> None:
     spare.create()
-    counts = Counts(["host", "kvm"])
+    counts = Counts()
     machine = Machine(id="m1", name="kvm-1", arch="amd64", os_description="Debian")
     sources = [
         Source("kvm", lambda: kvm.scrape(None), counts),

@@ -27,7 +27,7 @@ def errors(counts: Counts, source: str) -> float:
 
 
 def test_a_hung_source_stops_no_other_and_its_late_result_is_not_lost() -> None:
-    counts, release = Counts(["host", "kvm"]), threading.Event()
+    counts, release = Counts(), threading.Event()
 
     def hang() -> Scrape:
         release.wait(10)
@@ -52,7 +52,7 @@ def test_a_hung_source_stops_no_other_and_its_late_result_is_not_lost() -> None:
 
 def test_a_failure_is_counted_each_time_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    counts = Counts(["kvm"])
+    counts = Counts()
     answers: list[Scrape | Exception] = [
         Unavailable("no answer from libvirt"),
         Unavailable("no answer from libvirt"),
@@ -74,7 +74,7 @@ def test_a_failure_is_counted_each_time_and_said_once(caplog: pytest.LogCaptureF
 
 
 def test_a_fault_in_a_source_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
-    counts, faults = Counts(["kvm"]), [ZeroDivisionError("a bug")]
+    counts, faults = Counts(), [ZeroDivisionError("a bug")]
 
     def scrape() -> Scrape:
         if faults:
@@ -89,8 +89,28 @@ def test_a_fault_in_a_source_does_not_end_it(caplog: pytest.LogCaptureFixture) -
     assert "a bug" in caplog.text
 
 
+def test_the_end_does_not_wait_for_a_source_that_hangs() -> None:
+    counts, stop, closed = Counts(), threading.Event(), threading.Event()
+    release = threading.Event()
+
+    def hang() -> Scrape:
+        release.wait(10)
+        return Scrape()
+
+    source = Source("kvm", hang, counts, closed.set)
+    threading.Timer(0.1, stop.set).start()
+    started = time.monotonic()
+    assert collect([source], 10, stop) == []
+    source.end(0.1)
+    assert time.monotonic() - started < 2
+    assert not closed.is_set()
+
+    release.set()
+    assert closed.wait(5), "once it can, it lets go"
+
+
 def test_what_could_not_be_measured_is_counted_beside_what_could() -> None:
-    counts = Counts(["host"])
+    counts = Counts()
     source = Source("host", lambda: Scrape([reading("part")], ["disk: no", "swap: no"]), counts)
 
     assert names(collect([source], 5)) == ["part"]

@@ -67,7 +67,7 @@ class Filesystems:
         for point, thread in asked.items():
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                log.warning("filesystem %s does not answer: left out until it does", point)
+                log.warning("filesystem %r does not answer: left out until it does", point)
                 self._stuck[point] = thread
         return dict(answers)
 
@@ -77,7 +77,7 @@ class Filesystems:
         except OSError as err:
             if point not in self._denied:
                 self._denied.add(point)
-                log.warning("filesystem %s is left out: %s", point, err.strerror)
+                log.warning("filesystem %r is left out: %s", point, err.strerror)
 
 
 def real(mounts: Iterable[Mount]) -> list[Mount]:

@@ -58,7 +58,7 @@ class Connection:
         return action(self._conn)
 
     def _unavailable(self, err: libvirt.libvirtError) -> Unavailable:
-        reason = str(err).strip().rstrip(".")
+        reason = " ".join(str(err).split()).rstrip(".")
         return Unavailable(
             f"no answer from libvirt at {self.uri} ({reason}); "
             "is libvirtd running, and may this user connect to it?"
