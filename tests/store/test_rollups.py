@@ -150,7 +150,7 @@ def test_late_samples_change_their_window_its_hour_and_the_step_that_follows(
     early = [(NOON, 10.0), (NOON + 10, 20.0)]
     later = [(NOON + 900, 100.0), (NOON + 3600, 110.0)]
     put(store, [counter("vm.network.io", "vm-1", early + later, **RX)], "a", NOON + 3600)
-    assert roll(store, NOON + 7800) == Rolled(windows=6, hours=2)
+    assert roll(store, NOON + 7800) == Rolled(windows=5, hours=2)
 
     late = [(NOON + 300, 5.0)]  # a restart nobody had seen
     put(store, [counter("vm.network.io", "vm-1", late, **RX)], "b", NOON + 8000)
@@ -189,6 +189,16 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(store: Client) -> None:
     assert (second.windows, second.hours) == (7, 1)
     assert roll(store, NOON + 4000) == Rolled()
     assert total(store) == 35
+
+
+def test_a_clock_that_jumped_ahead_leaves_no_window_behind(store: Client) -> None:
+    put(store, [counter("m", "vm-1", [(NOON, 1.0), (NOON + 10, 2.0)])], "a", NOON + 10)
+    roll(store, NOON + 86_400)
+
+    put(store, [counter("m", "vm-1", [(NOON + 400, 7.0)])], "b", NOON + 400)
+    roll(store, NOON + 800)
+
+    assert total(store) == total(store, "metrics_1h") == 6
 
 
 def test_samples_that_may_be_gone_in_part_do_not_replace_their_buckets(store: Client) -> None:

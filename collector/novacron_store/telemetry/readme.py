@@ -22,7 +22,8 @@ def _table(view: View) -> str:
         f"| `{name}` | `{kind}` | {meaning.replace('|', '&#124;')} |\n"
         for name, kind, meaning in view.described
     )
-    return f"#### `{view.name}`\n\n{view.comment}.\n\n| column | type | meaning |\n|---|---|---|\n{rows}"
+    heading = f"#### `{view.name}`\n\n{view.comment}.\n\n"
+    return f"{heading}| column | type | meaning |\n|---|---|---|\n{rows}"
 
 
 def main(path: Path) -> None:

@@ -12,7 +12,7 @@ up to the increase of the samples, restarts of the counter included.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -156,34 +156,44 @@ class Roller:
             marks = self._marks(at)
             again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
-            hours = self._advance_hours(stopping)
+            hours = self._advance_hours(at, stopping)
             if not stopping():
                 end = self._rolled_to(WINDOW_S)
                 self._consume({window: marks[window] for window in marks if window < end})
         return Rolled(windows, hours, again)
 
     def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
-        due = int(at - self.lateness_s) // WINDOW_S * WINDOW_S
+        due = self._due(WINDOW_S, at)
         window = self._rolled_to(WINDOW_S) or self._next_window(0)
+        hours_end = self._rolled_to(HOUR_S)
         count = 0
         while window and window < due and not stopping():
             self._roll(window)
+            self._roll_hours([window], hours_end)
             count += 1
             silent = not self._row(_ANY, {"window": window})[0]
             window = min(self._next_window(window) or due, due) if silent else window + WINDOW_S
             self._record(WINDOW_S, window)
         return count
 
-    def _advance_hours(self, stopping: Callable[[], bool]) -> int:
-        end = self._rolled_to(WINDOW_S)
+    def _advance_hours(self, at: float, stopping: Callable[[], bool]) -> int:
+        due = self._due(HOUR_S, at)
         hour = self._rolled_to(HOUR_S) or self._first_hour()
         count = 0
-        while hour and hour + HOUR_S <= end and not stopping():
+        while hour and hour < due and not stopping():
             self._roll_hour(hour)
             hour += HOUR_S
             self._record(HOUR_S, hour)
             count += 1
         return count
+
+    def _due(self, width: int, at: float) -> int:
+        """The end of the windows whose samples have come, by the clock and by what has come.
+
+        By both, because a clock that jumps ahead for a while must not leave windows behind as done.
+        """
+        newest = self._row(f"SELECT toUnixTimestamp(max(ts)) FROM {schema.SAMPLES}")[0]
+        return min(int(at - self.lateness_s), int(newest) + width) // width * width
 
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
@@ -198,9 +208,7 @@ class Roller:
         for window in sorted(followers.difference(dirty)):
             self._roll(window, rules.expired(window, at))
         again = followers.union(dirty)
-        for hour in sorted({window // HOUR_S * HOUR_S for window in again}):
-            if hour < hours_end:
-                self._roll_hour(hour)
+        self._roll_hours(again, hours_end)
         return len(again)
 
     def _roll(self, window: int, expired: Sequence[str] = ()) -> None:
@@ -209,6 +217,12 @@ class Roller:
         self.client.command(_ROLL_SAMPLES, parameters=parameters)
         if self.client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
             self.client.command(_AFTER_GAP, parameters=parameters)
+
+    def _roll_hours(self, windows: Iterable[int], end: int) -> None:
+        """Roll the hours of `windows` again, as far as hours were rolled up."""
+        for hour in sorted({window // HOUR_S * HOUR_S for window in windows}):
+            if hour < end:
+                self._roll_hour(hour)
 
     def _roll_hour(self, hour: int) -> None:
         self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": _version()})

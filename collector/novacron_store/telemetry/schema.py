@@ -5,6 +5,11 @@ A sample's key is (metric, hour, entity, series, ts). The hour keeps a fleet-wid
 range narrow; the metric comes first because every panel asks for one. Values and times are
 delta-coded before ZSTD, which measured a third smaller than Gorilla on real telemetry. Large
 compression blocks are worth 6 % more.
+
+A point that came twice is two rows until a merge; readers see one through FINAL. On 72 M samples
+that costs 2.6 to 4 times a plain read over everything and next to nothing on the minutes that
+panels and roll-ups read, where `LIMIT 1 BY` took twice as long and a GROUP BY of the key longer.
+Questions that repetition cannot change (the newest value, a step) read without it.
 """
 
 from __future__ import annotations

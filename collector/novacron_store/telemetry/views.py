@@ -322,7 +322,7 @@ def _side_by_side(
     who = name.partition("_")[0]
     time = ("t", "DateTime('UTC')") if rates else ("ts", _TS)
     source = "metrics_5m" if rates else "metrics_raw"
-    take = "sumIf(rate" if rates else "anyIf(toNullable(value)"
+    take = "sumIfOrNull(rate" if rates else "anyIf(toNullable(value)"
     metrics = ", ".join(sorted({_text(value.metric) for value in values}))
     select = [f"entity AS {who}", "any(r.name) AS name"]
     select += [f"attributes[{_text(key)}] AS {column}" for column, key, _ in labels]
