@@ -108,10 +108,10 @@ def test_it_ends_at_once_while_a_collector_is_away(tmp_path: Path) -> None:
 def test_it_ends_in_time_while_a_collector_hangs(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         path = config(tmp_path, f'endpoint = "http://127.0.0.1:{silent.getsockname()[1]}"')
-        with subprocess.Popen([*AGENT, "--config", path], stderr=subprocess.PIPE) as agent:
-            with silent.accept()[0]:
-                agent.send_signal(signal.SIGTERM)
-                _out, errors = agent.communicate(timeout=10)
+        command = [*AGENT, "--config", str(path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as agent, silent.accept()[0]:
+            agent.send_signal(signal.SIGTERM)
+            _out, errors = agent.communicate(timeout=10)
 
     assert agent.returncode == 0
     assert b"Traceback" not in errors
