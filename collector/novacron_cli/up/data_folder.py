@@ -93,7 +93,8 @@ class DataFolder:
             "api": addresses.api,
         }
         self._write("store", {"store": store})
-        self._write("collector", {"telemetry": telemetry, "state": state, "listen": listen})
+        both = {**telemetry, "reader_password_file": str(self._secret("reader"))}
+        self._write("collector", {"telemetry": both, "state": state, "listen": listen})
         self._write(
             "ui",
             {
