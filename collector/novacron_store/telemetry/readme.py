@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from novacron_store.telemetry.views import VIEWS, View
+from novacron_store.telemetry.views import VIEWS
+from novacron_store.telemetry.views.view import View
 
 _GENERATED = re.compile(r"(<!-- tables: generated -->\n\n).*?(<!-- /tables -->)", re.DOTALL)
 
