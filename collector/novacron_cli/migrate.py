@@ -34,9 +34,9 @@ class StateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    raw: float = setting("7d", unit="s", minimum=1)
-    rollup_5m: float = setting("90d", unit="s", minimum=1)
-    rollup_1h: float = setting("730d", unit="s", minimum=1)
+    raw: float = setting("7d", unit="s", minimum=3600)
+    rollup_5m: float = setting("90d", unit="s", minimum=86400)
+    rollup_1h: float = setting("730d", unit="s", minimum=86400)
 
 
 @dataclass(frozen=True, kw_only=True)
