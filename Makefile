@@ -84,6 +84,10 @@ wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
 bench-ingest: $(VENV)/installed-dev ## points per CPU second from OTLP to committed rows; bench/out/ingest.json
 	@$(BIN)/python bench/ingest.py
 
+.PHONY: bench-panels
+bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs; bench/out/panels.json
+	@$(BIN)/python bench/panels.py
+
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/installed-dev ## what Fleet's queries cost over 2,000 VMs; bench/out/fleet.json
 	@$(BIN)/python bench/fleet.py

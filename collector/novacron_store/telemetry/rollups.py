@@ -160,6 +160,8 @@ class Roller:
             if not stopping():
                 end = self._rolled_to(WINDOW_S)
                 self._consume({window: marks[window] for window in marks if window < end})
+        if again or windows or hours:
+            log.info("rolled up %d windows, %d hours, %d again", windows, hours, again)
         return Rolled(windows, hours, again)
 
     def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
