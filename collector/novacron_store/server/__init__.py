@@ -1,1 +1,1 @@
-"""novacron-store: chDB behind ClickHouse's HTTP interface."""
+"""`novacron-store`: one embedded ClickHouse (chDB) behind ClickHouse's own HTTP interface."""

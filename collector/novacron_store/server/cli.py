@@ -1,0 +1,100 @@
+"""`novacron-store --config store.toml`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from novacron_contract.errors import ConfigError
+from novacron_contract.settings import host_port, load, read_secret
+from novacron_store.server.app import Front
+from novacron_store.server.engine import Engine
+from novacron_store.server.principals import Passwords
+from novacron_store.server.settings import Settings
+
+log = logging.getLogger("novacron_store")
+
+_DRAIN_S = 10  # running queries get this long to end at a stop
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = load(args.config, Settings)
+        return _run(settings, args.config)
+    except ConfigError as err:
+        print(f"novacron-store: {err}", file=sys.stderr)  # noqa: T201  the one line of a bad start
+        return 2
+
+
+def _run(settings: Settings, config: Path) -> int:
+    store = settings.store
+    passwords = Passwords(
+        service=read_secret(store.service_password_file),
+        reader=read_secret(store.reader_password_file),
+    )
+    with _listener(store.listen, f"{config}: store: listen") as sock:
+        engine = Engine(store.path, int(store.memory))
+        front = Front(engine, passwords, store)
+        log.info("serving %s on %s", store.path, store.listen)
+        try:
+            _serve(front, sock)
+        finally:
+            front.close()
+            engine.close()
+    log.info("stopped")
+    return 0
+
+
+def _serve(front: Front, sock: socket.socket) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            front.app(),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_DRAIN_S,
+            backlog=512,
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again at its end:
+        signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
+    server.run(sockets=[sock])
+
+
+def _listener(address: str, where: str) -> socket.socket:
+    """A listening socket, before the engine opens: a taken port costs nothing."""
+    try:
+        host, port = host_port(address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        sock.bind((host, port))
+    except ConfigError as err:
+        raise ConfigError(f"{where}: {err}") from err
+    except OSError as err:
+        if err.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"{where}: {address} is in use, probably by another novacron-store or ClickHouse: "
+                "stop that one, or set another address"
+            ) from err
+        raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
+    return sock
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="novacron-store", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="store.toml")
+    return parser

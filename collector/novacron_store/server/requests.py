@@ -1,0 +1,199 @@
+"""HTTP requests as ClickHouse's interface defines them, with limits on what is read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any, BinaryIO
+
+import lz4.frame
+import zstandard
+from starlette.requests import Request
+
+from novacron_store.server.failures import (
+    BAD_ARGUMENTS,
+    CANNOT_DECOMPRESS,
+    NOT_IMPLEMENTED,
+    TOO_LARGE_BODY,
+    EngineError,
+)
+from novacron_store.server.principals import Passwords, Principal
+from novacron_store.server.sessions import DEFAULT_LIFETIME_S
+from novacron_store.server.statement import Statement, assemble
+
+# Parameters of the HTTP interface itself; every other one is a setting of the query.
+_INTERFACE = frozenset(
+    [
+        "query",
+        "database",
+        "default_format",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "query_id",
+        "quota_key",
+        "user",
+        "password",
+        "compress",
+        "decompress",
+        "wait_end_of_query",
+        "client_protocol_version",
+        "role",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "enable_http_compression",
+        "http_zlib_compression_level",
+        "buffer_size",
+        "stacktrace",
+        "close_session",
+        "cancel_http_readonly_queries_on_client_close",
+    ]
+)
+_PARAMETER = "param_"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    name: str
+    lifetime: float = DEFAULT_LIFETIME_S
+    must_exist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read and understood."""
+
+    principal: Principal
+    statement: Statement
+    database: str
+    settings: dict[str, str]
+    parameters: dict[str, str]
+    session: Session | None
+
+
+async def read_call(request: Request, passwords: Passwords, max_body: int) -> Call:
+    """Authenticate first, then read the body: a stranger's bytes are not looked at.
+
+    Raises:
+        EngineError: not authenticated, too large, not decodable.
+    """
+    query = dict(request.query_params)
+    principal = passwords.authenticate(request.headers, query)
+    body = _decompress(
+        await _read(request, max_body), request.headers.get("content-encoding", ""), max_body
+    )
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith("multipart/form-data"):
+        query, body = {**query, **_form_fields(content_type, body)}, b""
+    return _call(principal, query, body, request.headers)
+
+
+def _call(principal: Principal, query: dict[str, str], body: bytes, headers: Any) -> Call:
+    form = headers.get("x-clickhouse-format") or query.get("default_format") or "TabSeparated"
+    try:
+        statement = assemble(query.get("query", ""), body, form)
+    except UnicodeDecodeError as err:
+        raise EngineError.of(BAD_ARGUMENTS, "the query is not UTF-8") from err
+    return Call(
+        principal=principal,
+        statement=statement,
+        database=query.get("database") or headers.get("x-clickhouse-database", ""),
+        settings={
+            name: value
+            for name, value in query.items()
+            if name not in _INTERFACE and not name.startswith(_PARAMETER)
+        },
+        parameters={
+            name[len(_PARAMETER) :]: value
+            for name, value in query.items()
+            if name.startswith(_PARAMETER)
+        },
+        session=_session(query),
+    )
+
+
+def _session(query: dict[str, str]) -> Session | None:
+    name = query.get("session_id")
+    if not name:
+        return None
+    timeout = query.get("session_timeout", str(int(DEFAULT_LIFETIME_S)))
+    if not timeout.isdecimal() or len(name) > 256:
+        raise EngineError.of(BAD_ARGUMENTS, "session_id ≤ 256 characters, session_timeout whole s")
+    return Session(name, float(timeout[:9]), query.get("session_check") == "1")
+
+
+async def _read(request: Request, max_body: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > max_body:
+            raise _too_large(max_body)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _decompress(body: bytes, encoding: str, max_body: int) -> bytes:
+    if encoding in ("", "identity") or not body:
+        return body
+    opener = _DECOMPRESSORS.get(encoding)
+    if opener is None:
+        raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding[:32]!r} is not known")
+    try:
+        plain: bytes = opener(io.BytesIO(body)).read(max_body + 1)
+    except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError) as err:
+        raise EngineError.of(CANNOT_DECOMPRESS, f"the body is not {encoding}: {err}") from err
+    if len(plain) > max_body:
+        raise _too_large(max_body)
+    return plain
+
+
+class _Deflate(io.BytesIO):
+    """A zlib stream, read once and with a bound."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self._raw = raw
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return zlib.decompressobj().decompress(self._raw.read(), size or -1)
+
+
+_DECOMPRESSORS: dict[str, Callable[[BinaryIO], Any]] = {
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "deflate": _Deflate,
+    "lz4": lz4.frame.LZ4FrameFile,
+    "zstd": lambda raw: zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True),
+}
+
+
+def _too_large(max_body: int) -> EngineError:
+    err = EngineError.of(TOO_LARGE_BODY, f"the request is larger than {max_body} bytes")
+    err.status = 413
+    return err
+
+
+def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
+    """The fields of multipart/form-data, as clickhouse-connect sends bound parameters."""
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body
+    )
+    fields: dict[str, str] = {}
+    for part in message.iter_parts():
+        name = (
+            part["content-disposition"].params.get("name")
+            if "content-disposition" in part
+            else None
+        )
+        content = part.get_payload(decode=True)
+        if name is None or part.get_filename() is not None or not isinstance(content, bytes):
+            raise EngineError.of(NOT_IMPLEMENTED, "External data is not supported; use an INSERT")
+        try:
+            fields[name] = content.decode()
+        except UnicodeDecodeError as err:
+            raise EngineError.of(BAD_ARGUMENTS, f"the field {name!r} is not UTF-8") from err
+    return fields
