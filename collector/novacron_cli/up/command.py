@@ -170,9 +170,8 @@ class _Run:
         return [self.stack.agent(name) for name in names]
 
     def _summary(self, supervisor: Supervisor) -> str:
-        guests = self.lab.guests() if self.with_lab else []
-        used = memory(supervisor.children)
-        return summary(self.stack.data, self.stack.addresses, used, guests)
+        lab = self.lab if self.with_lab else None
+        return summary(self.stack.data, self.stack.addresses, memory(supervisor.children), lab)
 
     def _stop(self, supervisor: Supervisor) -> None:
         supervisor.stop()
@@ -188,7 +187,7 @@ _speaking = threading.Lock()
 
 def _say(who: str, what: str) -> None:
     with _speaking:
-        print(f"{time.strftime('%H:%M:%S')}  {who:<12} {what}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')}  {who:<17} {what}", flush=True)
 
 
 def _offset(text: str) -> int:

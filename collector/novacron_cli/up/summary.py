@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from novacron_cli.up.addresses import Addresses
-from novacron_cli.up.data_folder import DataFolder
+from novacron_cli.up.addresses import Addresses, on_loopback
+from novacron_cli.up.data_folder import DataFolder, default_path
+from novacron_cli.up.hypervisors import LAB_DIRECTORY, Lab
 
 _QUERY = "SELECT name, value FROM metrics_now WHERE metric = 'vm.cpu.utilization'"
 
@@ -17,28 +18,40 @@ def summary(
     data: DataFolder,
     addresses: Addresses,
     memory: Mapping[str, int],
-    guests: Sequence[str],
+    lab: Lab | None,
 ) -> str:
     here = _shortest(Path(sys.executable).parent)
+    novacron = f"{here}/novacron"
+    if addresses.api != on_loopback().api:
+        novacron = f"NOVACRON_URL=http://{addresses.api} {novacron}"
     lines = [
         "",
         f"NovaCron runs: http://{addresses.ui}",
         "",
-        f"  list     {here}/novacron vm list",
-        f'  ask      {here}/novacron sql "{_QUERY}"',
+        f"  list     {novacron} vm list",
+        f'  ask      {novacron} sql "{_QUERY}"',
         f"  fetch    curl http://{addresses.api}/v1/vms",
         f"  send     any OpenTelemetry sender: http://{addresses.otlp_http}, "
         f"or gRPC at {addresses.otlp_grpc}",
     ]
-    if guests:
-        lines.append(f"  load     {here}/novacron-lab load {guests[0]} --seconds 60")
+    if lab is not None and (guests := lab.guests()):
+        where = "" if lab.directory == LAB_DIRECTORY else f" --dir {lab.directory}"
+        lines.append(f"  load     {here}/novacron-lab load {guests[0]} --seconds 60{where}")
     lines += [
         f"  settings {data.path}/config   logs {data.path}/log",
-        f"  stop     Ctrl-C here, or {here}/novacron down",
+        f"  stop     Ctrl-C here, or from elsewhere: {here}/novacron down{_folders(data, lab)}",
         "",
         f"  memory   {_memory(memory)}",
     ]
     return "\n".join(lines)
+
+
+def _folders(data: DataFolder, lab: Lab | None) -> str:
+    """What `novacron down` must be told, where it is not what it takes by itself."""
+    words = "" if data.path == default_path() else f" --data {data.path}"
+    if lab is not None and lab.directory != LAB_DIRECTORY:
+        words += f" --lab-dir {lab.directory}"
+    return words
 
 
 def _memory(memory: Mapping[str, int]) -> str:
