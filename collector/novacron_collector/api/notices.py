@@ -31,7 +31,7 @@ class Notice:
 
 
 def notices(hosts: Rows, agents: Rows, stored: Usage | None, problem: str) -> list[Notice]:
-    """`problem` says why `stored` is not known."""
+    """`problem` says why nothing can be stored now, or why `stored` is not known."""
     every = [
         *_store(stored, problem),
         *_clocks(agents),
@@ -45,6 +45,8 @@ def notices(hosts: Rows, agents: Rows, stored: Usage | None, problem: str) -> li
 def _store(stored: Usage | None, problem: str) -> list[Notice]:
     if stored is None:
         return [Notice(Severity.CRITICAL, f"Nothing can be stored or shown: {problem}")]
+    if problem:
+        return [Notice(Severity.CRITICAL, f"Nothing can be stored: {problem}")]
     share = stored.disk_free / max(stored.disk_total, 1)
     if share >= LOW_DISK_SHARE:
         return []

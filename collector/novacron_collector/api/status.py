@@ -51,8 +51,8 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _stored(services: Services) -> tuple[Usage | None, str]:
-    """What is stored, or why that cannot be told: this page answers when the store does not."""
+    """What is stored, and what is wrong: this page answers when the store does not."""
     try:
-        return usage(services.telemetry()), ""
+        return usage(services.telemetry()), services.not_ready() or ""
     except Unavailable as err:
         return None, str(err)

@@ -1,0 +1,228 @@
+"""The collector as one process: receivers, pipeline, rollups, inventory, live feed and API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from clickhouse_connect.driver.client import Client
+from starlette.applications import Starlette
+from starlette.routing import Mount, WebSocketRoute
+
+from novacron_collector.admission import Room
+from novacron_collector.api.app import create_app
+from novacron_collector.api.services import LOOPBACK, Services, per_thread
+from novacron_collector.inventory import InventoryKeeper
+from novacron_collector.listening import Listeners, server
+from novacron_collector.live.endpoint import endpoint
+from novacron_collector.live.hub import Hub
+from novacron_collector.otlp.decoder import Decoder
+from novacron_collector.pipeline import Pipeline
+from novacron_collector.receivers import grpc, http
+from novacron_collector.receivers.body import BodyLimits
+from novacron_collector.receivers.intake import Intake
+from novacron_collector.rollups import RollupThread
+from novacron_collector.settings import Settings
+from novacron_collector.sightings import reporting_to
+from novacron_collector.store import Store
+from novacron_contract.errors import ConfigError, NovaCronError, Refused
+from novacron_store.state import Agents, Inventory, migrate, open_state
+from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.retention import Retention
+
+log = logging.getLogger(__name__)
+
+READER = "reader"
+_API_THREADS = 8
+_RETRY_S = 2.0  # between attempts to open what is not ready
+_GRPC_STOP_S = 3
+
+
+class Collector:
+    """Everything that `run` needs, made and not yet started."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._settings = settings
+        self._password = settings.telemetry.password
+        self._reader_password = settings.telemetry.reader_password
+        self._state = open_state(settings.state.url)
+        self._state_problem = "the state database is not opened yet"
+        self._started = datetime.now(UTC)
+        kept = settings.retention
+        self._store = Store(self._connect, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+        self._hub = Hub(limits.live_series, limits.live_clients)
+        self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
+        self._room = Room(int(limits.in_flight), limits.in_flight_requests)
+        self._pipeline = Pipeline(
+            Decoder(limits.points, kept.raw, limits.series),
+            self._store,
+            limits.commit_every,
+            observers=(
+                lambda committed: self._hub.publish(committed.decoded.batch),
+                reporting_to(self._inventory.observe),
+            ),
+        )
+
+    async def run(self, listening: Listeners, stop: asyncio.Event) -> None:
+        """Serve until `stop`; what was received by then is committed and answered.
+
+        Raises:
+            ConfigError: with these settings it can never work.
+        """
+        await self._open_first()
+        limits = self._settings.limits
+        intake = Intake(self._pipeline, self._room)
+        bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
+        otlp = server(
+            http.create_app(intake, bodies, int(limits.json)), 2 * limits.in_flight_requests
+        )
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(self._inventory_and_rollups())
+            for app, sock in ((otlp, listening.otlp_http), (server(self._api()), listening.api)):
+                await running.enter_async_context(_serving(app, sock))
+            await running.enter_async_context(
+                _grpc(intake, listening.otlp_grpc, int(limits.inflated), limits.in_flight_requests)
+            )
+            await running.enter_async_context(self._pipeline_running())
+            await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
+            log.info("receiving OTLP; API and live feed on http://%s", self._settings.listen.api)
+            await stop.wait()
+            log.info("stopping: committing what was received")
+
+    # -- making and keeping ready ---------------------------------------------------------------
+
+    def _connect(self) -> Client:
+        return self._connect_as(self._settings.telemetry.user, self._password)
+
+    def _connect_as(self, user: str, password: str) -> Client:
+        telemetry = self._settings.telemetry
+        return connect(telemetry.url, user=user, password=password, database=telemetry.database)
+
+    async def _open_first(self) -> None:
+        """Databases may come later than we do; wrong settings stop the process now."""
+        try:
+            await self._open()
+        except ConfigError:
+            raise
+        except Refused as err:
+            raise ConfigError(self._store.problem or str(err)) from err
+        except NovaCronError as err:
+            log.warning("waiting: %s", err)
+
+    async def _open(self) -> None:
+        if self._state_problem:
+            try:
+                await asyncio.to_thread(migrate, self._state)
+                self._state_problem = ""
+            except NovaCronError as err:
+                self._state_problem = str(err)
+                raise
+        await self._pipeline.open()
+
+    async def _keep_open(self) -> None:
+        while True:
+            if self._not_ready():
+                with suppress(NovaCronError):  # the reason is logged once, and told by /readyz
+                    await self._open()
+            await asyncio.sleep(_RETRY_S)
+
+    def _not_ready(self) -> str | None:
+        return self._state_problem or self._store.problem or None
+
+    # -- what runs beside the receivers ---------------------------------------------------------
+
+    @asynccontextmanager
+    async def _inventory_and_rollups(self) -> AsyncIterator[None]:
+        rollups = RollupThread(self._connect, lambda: self._not_ready() is None)
+        self._inventory.start()
+        rollups.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(rollups.stop)
+            await asyncio.to_thread(self._inventory.stop)
+            self._state.dispose()
+
+    @asynccontextmanager
+    async def _pipeline_running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._pipeline.run())
+        try:
+            yield
+        finally:
+            self._pipeline.drain()
+            await task
+            self._pipeline.close()
+
+    def _api(self) -> Starlette:
+        rest = create_app(
+            Services(
+                inventory=self._inventory.inventory,
+                agents=self._inventory.agents,
+                telemetry=per_thread(self._connect),
+                reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
+                version=version("novacron"),
+                started=self._started,
+                counters=self._counters,
+                not_ready=self._not_ready,
+            )
+        )
+        return Starlette(
+            routes=[
+                WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK)),
+                # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
+                Mount("/", WSGIMiddleware(rest, workers=_API_THREADS)),  # type: ignore[arg-type]
+            ]
+        )
+
+    def _counters(self) -> Mapping[str, float]:
+        counts = self._pipeline.counts
+        return {
+            "requests": counts.requests,
+            "points": counts.points,
+            "commits": counts.commits,
+            "requests_failed": counts.failures,
+            "requests_undecodable": counts.undecodable,
+            "requests_in_hand": self._room.requests,
+            "live_clients": self._hub.clients,
+            **{f"points_rejected.{reason}": n for reason, n in counts.rejected.items()},
+        }
+
+
+@asynccontextmanager
+async def _serving(app: uvicorn.Server, sock: socket.socket) -> AsyncIterator[None]:
+    task = asyncio.create_task(app.serve(sockets=[sock]))
+    try:
+        yield
+    finally:
+        app.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def _grpc(
+    intake: Intake, address: str, max_message: int, max_requests: int
+) -> AsyncIterator[None]:
+    receiver = await grpc.start(intake, address, max_message, max_requests)
+    try:
+        yield
+    finally:
+        await receiver.stop(_GRPC_STOP_S)
+
+
+@asynccontextmanager
+async def _cancelled_at_the_end(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,55 @@
+"""novacron-collector --config collector.toml"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from novacron_collector.app import Collector
+from novacron_collector.listening import listeners
+from novacron_collector.settings import Settings, read_settings
+from novacron_contract.errors import ConfigError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    for chatty in ("alembic", "clickhouse_connect"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        settings = read_settings(args.config)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, args.config))
+    except ConfigError as err:
+        sys.stderr.write(f"novacron-collector: {err}\n")
+        return 2
+    return 0
+
+
+async def _run(settings: Settings, config: Path) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        with listeners(settings.listen) as listening:
+            await Collector(settings).run(listening, stop)
+    except ConfigError as err:
+        raise ConfigError(f"{config}: {err}") from err
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="novacron-collector",
+        description="Receives OTLP metrics, stores them, serves the REST API and the live feed.",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="collector.toml")
+    return parser

@@ -1,0 +1,1 @@
+"""The live feed: what was just stored, to whoever asked for it."""

@@ -1,0 +1,66 @@
+"""The newest value of each series, in arrays: a commit updates them without a loop over points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from novacron_collector.otlp.columns import SeriesIndex
+from novacron_store.telemetry.batch import Batch
+
+Slots = NDArray[np.int64]
+Series = tuple[str, str, dict[str, str]]  # metric, entity, attributes
+
+
+class Newest:
+    """Bounded: series that come when `capacity` are known are left out."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._index = SeriesIndex()
+        self.series: list[Series] = []  # by slot
+        self.ts: Slots = np.zeros(0, np.int64)
+        self.value: NDArray[np.float64] = np.zeros(0, np.float64)
+
+    def update(self, batch: Batch) -> Slots:
+        """Take in a commit; the slots whose newest value it changed."""
+        if described := batch.tables.get("series"):
+            self._add(described)
+        samples = batch.tables.get("samples")
+        if samples is None or not samples.num_rows:
+            return np.zeros(0, np.int64)
+        return self._advance(
+            samples["series"].to_numpy(),
+            samples["ts"].cast(pa.int64()).to_numpy(),
+            samples["value"].to_numpy(),
+        )
+
+    def _add(self, described: pa.Table) -> None:
+        columns = ("series", "metric", "entity", "attributes")
+        rows = zip(*(described[name].to_pylist() for name in columns), strict=True)
+        fresh = {row[0]: (row[1], row[2], dict(row[3])) for row in rows}
+        ids = np.array(sorted(fresh), np.uint64)
+        ids = ids[~self._index.find(ids)[1]][: self._capacity - len(self.series)]
+        slots = np.arange(len(self.series), len(self.series) + len(ids), dtype=np.uint64)
+        self._index.add(ids, slots)
+        self.series += [fresh[series] for series in ids.tolist()]
+        self.ts = np.concatenate((self.ts, np.zeros(len(ids), np.int64)))
+        self.value = np.concatenate((self.value, np.full(len(ids), np.nan)))
+
+    def _advance(self, series: Any, ts: Slots, value: NDArray[np.float64]) -> Slots:
+        found, known = self._index.find(series)
+        slots = found.astype(np.int64)
+        newer = np.flatnonzero(known)
+        newer = newer[ts[newer] > self.ts[slots[newer]]]
+        newer = newer[np.argsort(ts[newer], kind="stable")]
+        # Of several values of one series the last assignment, so the newest value, stays.
+        self.ts[slots[newer]] = ts[newer]
+        self.value[slots[newer]] = value[newer]
+        return np.unique(slots[newer])
+
+    def point(self, slot: int) -> tuple[Any, ...]:
+        """As it is sent; the value of a series that ended is null."""
+        return (*self.series[slot], int(self.ts[slot]), float(self.value[slot]))

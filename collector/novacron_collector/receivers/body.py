@@ -1,0 +1,98 @@
+"""A request's body off the wire: bounded while it arrives and while it inflates."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from novacron_collector.admission import Place
+from novacron_contract.errors import BadMessage, NovaCronError, TooLarge
+
+_STEP = 256 * 1024
+_GZIP = 31  # zlib's wbits for a gzip header
+
+
+class SlowSender(NovaCronError):
+    status = 408
+    retryable = True
+
+
+class UnknownEncoding(NovaCronError):
+    status = 415
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    wire: int
+    inflated: int
+    seconds: float
+
+
+async def read_body(request: Request, place: Place, limits: BodyLimits) -> bytes:
+    """
+    Raises:
+        TooLarge: on the wire, or inflated.
+        UnknownEncoding: it is neither gzip nor plain.
+        BadMessage: it says gzip and is not.
+        SlowSender: it does not arrive in time.
+        Busy: there is no room for it now.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity", ""):
+        raise UnknownEncoding(f"Content-Encoding {encoding!r}: expected gzip or identity")
+    _check_announced(request.headers.get("content-length", ""), limits.wire)
+    try:
+        async with asyncio.timeout(limits.seconds):
+            sent = await _read(request, place, limits.wire)
+    except TimeoutError as err:
+        raise SlowSender(f"the request did not arrive within {limits.seconds:g} s") from err
+    return inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+
+
+def inflate(sent: bytes, place: Place, limit: int) -> bytes:
+    """Gzip, of one member or several."""
+    parts: list[bytes] = []
+    total = 0
+    rest = sent
+    try:
+        while rest:
+            stream = zlib.decompressobj(_GZIP)
+            while rest and not stream.eof:
+                part = stream.decompress(rest, _STEP)
+                rest = stream.unconsumed_tail or stream.unused_data
+                total += len(part)
+                if total > limit:
+                    raise TooLarge(f"the request is more than {limit} bytes when inflated")
+                place.grow(len(part))
+                parts.append(part)
+            if not stream.eof:
+                parts.append(stream.flush())
+                if not stream.eof:
+                    raise BadMessage("the request's gzip stream ends too early")
+    except zlib.error as err:
+        raise BadMessage(f"the request is not gzip: {err}") from err
+    return b"".join(parts)
+
+
+def _check_announced(length: str, limit: int) -> None:
+    if length.isascii() and length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+
+
+async def _read(request: Request, place: Place, limit: int) -> bytes:
+    parts: list[bytes] = []
+    total = 0
+    async for part in request.stream():
+        total += len(part)
+        if total > limit:
+            raise _too_large(limit)
+        place.grow(len(part))
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the request is more than {limit} bytes: send fewer points at a time")

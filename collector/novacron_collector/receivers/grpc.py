@@ -1,0 +1,73 @@
+"""OTLP over gRPC: MetricsService/Export. Bodies stay bytes: the decoder reads them, not gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import grpc
+from google.rpc.code_pb2 import Code
+
+from novacron_collector.receivers.answers import response, status
+from novacron_collector.receivers.intake import Intake
+from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
+from novacron_contract.metrics import SENT_AT_HEADER
+
+log = logging.getLogger(__name__)
+
+SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
+_DETAILS = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+async def start(intake: Intake, address: str, max_message: int, max_requests: int) -> Any:
+    """A server that listens on `address`; the caller stops it.
+
+    Raises:
+        ConfigError: it cannot listen there.
+    """
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=max_requests,
+        options=[
+            ("grpc.max_receive_message_length", max_message),
+            ("grpc.so_reuseport", 0),  # a port in use is an error, and not shared in silence
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ],
+    )
+    server.add_generic_rpc_handlers((_handlers(intake),))
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as err:
+        raise ConfigError(f"cannot listen on {address}: {err}") from err
+    await server.start()
+    return server
+
+
+def _handlers(intake: Intake) -> Any:
+    async def export(body: bytes, context: Any) -> bytes:
+        sent_at = dict(context.invocation_metadata() or ()).get(SENT_AT_HEADER.lower())
+        try:
+            with intake.room.enter() as place:
+                place.grow(len(body))
+                outcome = await intake.protobuf(body, sent_at)
+        except NovaCronError as err:
+            await _abort(context, err)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # the outermost edge of one request
+            log.exception("an OTLP request failed")
+            await _abort(context, Unavailable("the collector failed; its log has the details"))
+        return bytes(response(outcome).SerializeToString())
+
+    # Without serializers gRPC hands over bytes and takes bytes.
+    return grpc.method_handlers_generic_handler(
+        SERVICE, {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    )
+
+
+async def _abort(context: Any, err: NovaCronError) -> None:
+    answer = status(err)
+    context.set_trailing_metadata(((_DETAILS, answer.SerializeToString()),))
+    code = _CODES.get(answer.code, _CODES[Code.UNAVAILABLE])
+    await context.abort(code, answer.message)

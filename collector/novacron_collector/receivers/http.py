@@ -1,0 +1,105 @@
+"""OTLP over HTTP: POST /v1/metrics, protobuf or JSON, plain or gzip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from novacron_collector.otlp.decoded import Outcome
+from novacron_collector.receivers.answers import RETRY_AFTER_S, response, status
+from novacron_collector.receivers.body import BodyLimits, UnknownEncoding, read_body
+from novacron_collector.receivers.intake import Intake
+from novacron_contract.errors import NotFound, NovaCronError, Unavailable
+from novacron_contract.metrics import SENT_AT_HEADER
+
+log = logging.getLogger(__name__)
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class NotPost(NovaCronError):
+    status = 405
+
+
+def create_app(intake: Intake, limits: BodyLimits, json_limit: int) -> Starlette:
+    json_limits = BodyLimits(min(limits.wire, json_limit), json_limit, limits.seconds)
+
+    async def metrics(request: Request) -> Response:
+        if request.method != "POST":
+            raise NotPost("send metrics with POST")
+        kind = _content_type(request)
+        store = intake.json if kind == JSON else intake.protobuf
+        with intake.room.enter() as place:
+            body = await read_body(request, place, json_limits if kind == JSON else limits)
+            outcome: Outcome = await store(body, request.headers.get(SENT_AT_HEADER))
+        return _encoded(response(outcome), kind, 200)
+
+    async def other_signal(request: Request) -> Response:
+        signal = request.url.path.rsplit("/", 1)[-1]
+        raise NotFound(f"NovaCron stores metrics; it does not take {signal}")
+
+    async def elsewhere(_request: Request) -> Response:
+        raise NotFound("nothing is here: OTLP metrics go to /v1/metrics")
+
+    every = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+    return Starlette(
+        routes=[
+            Route("/v1/metrics", _answering(metrics), methods=every),
+            Route("/v1/traces", _answering(other_signal), methods=every),
+            Route("/v1/logs", _answering(other_signal), methods=every),
+            Route("/{path:path}", _answering(elsewhere), methods=every),
+        ]
+    )
+
+
+def _content_type(request: Request) -> str:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind in ("application/protobuf", PROTOBUF):
+        return PROTOBUF
+    if kind == JSON:
+        return kind
+    raise UnknownEncoding(f"Content-Type {kind!r}: expected {PROTOBUF} or {JSON}")
+
+
+def _answering(handler: _Handler) -> _Handler:
+    """Turn any error into the Status that OTLP asks for: a bug of ours is never a 500."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except NovaCronError as err:
+            return _error(request, err)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Exception:  # the outermost edge of one request
+            log.exception("an OTLP request failed")
+            return _error(request, Unavailable("the collector failed; its log has the details"))
+
+    return answer
+
+
+def _error(request: Request, err: NovaCronError) -> Response:
+    json = request.headers.get("content-type", "").lower().startswith(JSON)
+    answer = _encoded(status(err), JSON if json else PROTOBUF, err.status)
+    if err.retryable:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if err.status == NotPost.status:
+        answer.headers["Allow"] = "POST"
+    if err.status in (408, 413):
+        answer.headers["Connection"] = "close"  # the rest of the body is not read
+    return answer
+
+
+def _encoded(message: Any, kind: str, code: int) -> Response:
+    body = MessageToJson(message, indent=None) if kind == JSON else message.SerializeToString()
+    return Response(body, code, media_type=kind)

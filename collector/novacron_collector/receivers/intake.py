@@ -1,0 +1,43 @@
+"""The last step of every receiver: a body, in whatever encoding it came, to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from novacron_collector.admission import Room
+from novacron_collector.otlp.decoded import Outcome
+from novacron_collector.otlp.json import to_protobuf
+from novacron_collector.pipeline import Pipeline, Request
+from novacron_contract.errors import BadMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    pipeline: Pipeline
+    room: Room
+
+    async def protobuf(self, body: bytes, sent_at: str | None) -> Outcome:
+        """
+        Raises:
+            BadMessage: it is not OTLP.
+            Unavailable: it is not stored, and may be sent again.
+        """
+        outcome = await self.pipeline.store(Request(body, _clock_offset(sent_at)))
+        if outcome.error:
+            raise BadMessage(outcome.error)
+        return outcome
+
+    async def json(self, body: bytes, sent_at: str | None) -> Outcome:
+        """As `protobuf`, which it becomes."""
+        return await self.protobuf(await asyncio.to_thread(to_protobuf, body), sent_at)
+
+
+def _clock_offset(sent_at: str | None) -> float | None:
+    """The sender's clock minus ours, from its time in unix milliseconds."""
+    try:
+        sent_ms = int(sent_at or "")
+    except ValueError:
+        return None
+    return sent_ms / 1000 - time.time() if 0 < sent_ms < 2**53 else None

@@ -1,0 +1,81 @@
+"""The connection to the telemetry store: opened, brought to our schema, and opened again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
+from novacron_store.telemetry.batch import Batch
+from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.retention import Retention
+from novacron_store.telemetry.writer import write
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Store:
+    """Serves one thread. `problem` says why nothing can be written now; empty: it can."""
+
+    connect: Callable[[], Client]
+    retention: Retention
+    problem: str = field(default="the telemetry store is not opened yet", init=False)
+    _client: Client | None = field(default=None, init=False)
+
+    def open(self) -> None:
+        """Connect and migrate, unless that is done and nothing has failed since.
+
+        Raises:
+            NovaCronError: that is not possible now; `problem` says why.
+        """
+        if self._client is not None and not self.problem:
+            return
+        try:
+            self.close()
+            self._client = self.connect()
+            migrate(self._client, self.retention)
+        except NovaCronError as err:
+            self._failed(err)
+            raise
+        log.info("the telemetry store is ready")
+        self.problem = ""
+
+    def write(self, batch: Batch, token: str) -> None:
+        """
+        Raises:
+            Unavailable: the batch, or a part of it, is not stored.
+        """
+        if not batch.tables:
+            return
+        try:
+            self.open()
+            assert self._client is not None
+            write(self._client, batch, token)
+        except NovaCronError as err:
+            self._failed(err)
+            raise Unavailable(self.problem) from err
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _failed(self, err: NovaCronError) -> None:
+        problem = explained(err)
+        if problem != self.problem:
+            log.error("%s", problem)
+        self.problem = problem
+
+
+def explained(err: NovaCronError) -> str:
+    """The error, with what to do about it where that is known."""
+    text = str(err)
+    if isinstance(err, Refused):
+        return f"{text}; check user and password_file under [telemetry]"
+    if "NOT_ENOUGH_SPACE" in text or "No space left" in text or "code: 243" in text.lower():
+        return f"the telemetry store's disk is full: free space, or keep data shorter ({text})"
+    return text
