@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -44,6 +45,11 @@ def plain(text: object, longest: int = MAX_CELL) -> str:
 def console() -> Console:
     """Colour on a terminal only. Lines are as long as they are, nothing is cut or folded."""
     return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=_ENDLESS)
+
+
+def moment(text: str) -> str:
+    """A time of the API, to the second."""
+    return re.sub(r"\.\d+", "", text)
 
 
 def coloured(word: str) -> Text:

@@ -7,7 +7,7 @@ from typing import Any
 
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command
-from novacron_cli.output import plain, print_json, print_table, sparkline
+from novacron_cli.output import moment, plain, print_json, print_table, sparkline
 from novacron_contract.units import duration, readable
 
 _POINTS = 60
@@ -66,7 +66,8 @@ def _show(answer: dict[str, Any]) -> None:
         else _RATES.get(answer["unit"], f"{answer['unit']}/s")
     )
     step = duration(answer["step_s"])
-    print(f"{plain(answer['metric'])} from {answer['from']} to {answer['to']}, every {step}")
+    start, end = moment(answer["from"]), moment(answer["to"])
+    print(f"{plain(answer['metric'])} from {start} to {end}, every {step}")
     figures = ("LOW", "AVERAGE", "HIGH", "LAST")
     lines = [_line(line, unit) for line in answer["lines"]]
     print_table(("SERIES", *figures, "OVER TIME"), lines, right=figures)

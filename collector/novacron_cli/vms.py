@@ -12,6 +12,7 @@ from novacron_cli.output import (
     MAX_NAME,
     coloured,
     console,
+    moment,
     plain,
     print_facts,
     print_json,
@@ -91,12 +92,13 @@ def _show(args: Namespace) -> int:
     values = [value for value in vm["metrics"] if value["metric"] != "vm.state"]
     print_table(("METRIC", "SERIES", "VALUE"), map(_value, values), right=("VALUE",))
     print()
-    periods = [
-        (period["since"], period["until"] or "now", period["name"], period["host"]["name"])
-        for period in vm["history"]
-    ]
-    print_table(("FROM", "TO", "NAME", "HOST"), periods)
+    print_table(("FROM", "TO", "NAME", "HOST"), map(_period, vm["history"]))
     return 0
+
+
+def _period(period: dict[str, Any]) -> tuple[str, str, str, str]:
+    end = moment(period["until"]) if period["until"] else "now"
+    return moment(period["since"]), end, period["name"], period["host"]["name"]
 
 
 def _value(value: dict[str, Any]) -> tuple[str, str, str]:

@@ -54,6 +54,14 @@ def test_status_answers_while_the_store_is_away(http_with: Callable[..., FlaskCl
     assert "does not answer" in status["notices"][0]["message"]
 
 
+def test_store_that_takes_nothing_is_said(http_with: Callable[..., FlaskClient]) -> None:
+    status = get(http_with(not_ready=lambda: "the disk is full"), "/v1/status")
+    assert status["notices"][0] == {
+        "severity": "critical",
+        "message": "Nothing can be stored: the disk is full",
+    }
+
+
 @pytest.mark.parametrize(
     ("free", "severity"), [(50, None), (9, Severity.WARNING), (1, Severity.CRITICAL)]
 )
