@@ -23,7 +23,7 @@ from novacron_cli.up.program import Program
 from novacron_cli.up.stack import Stack
 from novacron_cli.up.summary import summary
 from novacron_cli.up.supervisor import Stopped, Supervisor, memory
-from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
+from novacron_contract.errors import ConfigError, NovaCronError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from novacron_cli.command import Commands
@@ -85,19 +85,27 @@ def down(args: argparse.Namespace) -> int:
     holder = data.holder()
     if holder is not None:
         _say("novacron", f"stopping process {holder['pid']}")
-        os.kill(holder["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + _STOPPING_TAKES
-        while data.holder() is not None:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"process {holder['pid']} does not stop; see {data.log}")
-            time.sleep(0.1)
+        _stop_process(holder["pid"], data)
     if lab.exists():
         lab.down(lambda line: _say("lab", line))
     elif holder is None:
-        _say("novacron", f"does not run from {data.path}, and there is no lab")
+        nothing = f"does not run from {data.path}, and there is no lab"
+        _say("novacron", f"{nothing}; did another user start it?")
         return 0
     _say("novacron", "stopped")
     return 0
+
+
+def _stop_process(pid: int, data: DataFolder) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError as err:
+        raise Refused(f"process {pid} is another user's: stop it as that user") from err
+    deadline = time.monotonic() + _STOPPING_TAKES
+    while data.holder() is not None:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"process {pid} does not stop; see {data.log}")
+        time.sleep(0.1)
 
 
 @dataclass(slots=True)
