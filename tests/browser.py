@@ -38,7 +38,7 @@ class Visit:
 
     def watch(self) -> None:
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         self.page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
