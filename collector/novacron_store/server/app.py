@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,28 +16,37 @@ from starlette.routing import Route
 
 from novacron_store.server.answers import Answer, answer
 from novacron_store.server.engine import Engine, Handle
-from novacron_store.server.failures import ACCESS_DENIED, EngineError
+from novacron_store.server.failures import EngineError
 from novacron_store.server.principals import Passwords, Principal
+from novacron_store.server.profiles import reader_profile, service_profile
+from novacron_store.server.reading import read
 from novacron_store.server.requests import Call, read_call
 from novacron_store.server.sending import StreamedAnswer, error_response, whole_response
 from novacron_store.server.sessions import Sessions
-from novacron_store.server.settings import StoreSettings
+from novacron_store.server.settings import Settings
+from novacron_store.telemetry.client import DATABASE
 
 T = TypeVar("T")
 
-_MAX_QUERY_S = 300
+InPool = Callable[[Callable[[], Any]], Awaitable[Any]]
+Release = Callable[[Answer | None], Awaitable[None]]
 
 
 class Front:
     """One engine's HTTP interface."""
 
-    def __init__(self, engine: Engine, passwords: Passwords, settings: StoreSettings) -> None:
+    def __init__(self, engine: Engine, passwords: Passwords, settings: Settings) -> None:
+        store, limits = settings.store, settings.limits
         self._engine = engine
         self._passwords = passwords
-        self._max_body = int(settings.max_body)
-        self._profile = _service_profile(int(settings.memory))
+        self._limits = limits
+        self._max_body = int(store.max_body)
+        self._profile = service_profile(int(store.memory))
         self._sessions = Sessions(lambda: engine.open(self._profile))
-        self._pool = ThreadPoolExecutor(settings.max_queries, "service")
+        self._pools = {
+            Principal.SERVICE: ThreadPoolExecutor(store.max_queries, "service"),
+            Principal.READER: ThreadPoolExecutor(limits.queries, "reader"),
+        }
         self._headers = _server_headers(engine)
 
     def app(self) -> Starlette:
@@ -51,7 +60,8 @@ class Front:
 
     def close(self) -> None:
         """Let running queries end, then free every handle."""
-        self._pool.shutdown(wait=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True)
         self._sessions.close()
 
     async def ping(self, request: Request) -> Response:
@@ -69,11 +79,10 @@ class Front:
             return error_response(err, headers)
 
     async def _serve(self, call: Call, headers: dict[str, str]) -> Response:
-        if call.principal is not Principal.SERVICE:
-            raise EngineError.of(ACCESS_DENIED, "reader: not enough privileges")
-        handle, release = await self._lease(call)
+        in_pool = partial(self._in_pool, self._pools[call.principal])
+        handle, release = await self._lease(call, in_pool)
         try:
-            result = await self._in_pool(partial(_execute, handle, call))
+            result = await in_pool(partial(self._execute, handle, call))
         except EngineError:
             await release(None)
             raise
@@ -83,36 +92,42 @@ class Front:
         return StreamedAnswer(
             result,
             headers,
-            partial(self._in_pool, partial(next, result.rest, None)),
+            partial(in_pool, partial(next, result.rest, None)),
             partial(release, result),
         )
 
-    async def _lease(self, call: Call) -> tuple[Handle, Callable[[Answer | None], Awaitable[None]]]:
+    async def _lease(self, call: Call, in_pool: InPool) -> tuple[Handle, Release]:
+        """A handle for this request, and what to do with it afterwards."""
         session = call.session
-        if session is None:
-            handle = await self._in_pool(partial(self._engine.open, self._profile))
-            return handle, partial(self._close, handle)
+        if call.principal is Principal.READER or session is None:
+            profile = self._profile
+            if call.principal is Principal.READER:
+                profile = reader_profile(self._limits, call.settings)
+            handle = await in_pool(partial(self._engine.open, profile))
+            return handle, partial(_close, in_pool, handle)
         handle = self._sessions.take(session.name, session.lifetime, must_exist=session.must_exist)
-        return handle, partial(self._give_back, session.name)
+        return handle, partial(self._give_back, in_pool, session.name)
 
-    async def _close(self, handle: Handle, result: Answer | None) -> None:
-        await self._in_pool(partial(_finish, result))
-        await self._in_pool(handle.close)
+    def _execute(self, handle: Handle, call: Call) -> Answer:
+        if call.principal is Principal.READER:
+            return read(handle, call)
+        if call.statement.changes_context:
+            handle.change_context(call.statement.text)
+            return Answer("", b"")
+        handle.prepare(call.database, call.settings)
+        return answer(handle, call.statement, call.parameters)
 
-    async def _give_back(self, session: str, result: Answer | None) -> None:
-        await self._in_pool(partial(_finish, result))
+    async def _give_back(self, in_pool: InPool, session: str, result: Answer | None) -> None:
+        await in_pool(partial(_finish, result))
         self._sessions.give_back(session)
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def _in_pool(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
-def _execute(handle: Handle, call: Call) -> Answer:
-    if call.statement.changes_context:
-        handle.change_context(call.statement.text)
-        return Answer("", b"")
-    handle.prepare(call.database, call.settings)
-    return answer(handle, call.statement, call.parameters)
+async def _close(in_pool: InPool, handle: Handle, result: Answer | None) -> None:
+    await in_pool(partial(_finish, result))
+    await in_pool(handle.close)
 
 
 def _finish(result: Answer | None) -> None:
@@ -120,17 +135,9 @@ def _finish(result: Answer | None) -> None:
         result.rest.close()  # cancels what still runs
 
 
-def _service_profile(memory: int) -> dict[str, str]:
-    return {
-        "async_insert": "0",  # an insert is acknowledged when its part is on disk
-        "implicit_select": "0",  # as a server has it
-        "max_memory_usage": str(memory // 2),
-        "max_execution_time": str(_MAX_QUERY_S),
-    }
-
-
 def _server_headers(engine: Engine) -> dict[str, str]:
     handle = engine.open()
+    handle.ask(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", {})  # readers live in it from the start
     timezone = handle.ask("SELECT timezone()", {}).strip()
     handle.close()
     return {

@@ -46,7 +46,7 @@ def _run(settings: Settings, config: Path) -> int:
     )
     with _listener(store.listen, f"{config}: store: listen") as sock:
         engine = Engine(store.path, int(store.memory))
-        front = Front(engine, passwords, store)
+        front = Front(engine, passwords, settings)
         log.info("serving %s on %s", store.path, store.listen)
         try:
             _serve(front, sock)

@@ -10,10 +10,12 @@ SYNTAX_ERROR = (62, "SYNTAX_ERROR")
 BAD_ARGUMENTS = (36, "BAD_ARGUMENTS")
 NOT_IMPLEMENTED = (48, "NOT_IMPLEMENTED")
 UNKNOWN_SETTING = (115, "UNKNOWN_SETTING")
+UNKNOWN_DATABASE = (81, "UNKNOWN_DATABASE")
 READONLY = (164, "READONLY")
 TOO_MANY_SIMULTANEOUS_QUERIES = (202, "TOO_MANY_SIMULTANEOUS_QUERIES")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
 SESSION_IS_LOCKED = (373, "SESSION_IS_LOCKED")
+SETTING_CONSTRAINT_VIOLATION = (452, "SETTING_CONSTRAINT_VIOLATION")
 ACCESS_DENIED = (497, "ACCESS_DENIED")
 AUTHENTICATION_FAILED = (516, "AUTHENTICATION_FAILED")
 CANNOT_DECOMPRESS = (271, "CANNOT_DECOMPRESS")
@@ -23,8 +25,31 @@ UNKNOWN_EXCEPTION = (1002, "UNKNOWN_EXCEPTION")
 _STATUS = {
     code: status
     for status, codes in {
-        400: (6, 20, 26, 27, 33, 36, 38, 39, 41, 42, 43, 44, 53, 62, 69, 72, 117, 271, 427, 457),
-        403: (164, 192, 193, 497, 516),
+        400: (
+            6,
+            20,
+            26,
+            27,
+            33,
+            36,
+            38,
+            39,
+            41,
+            42,
+            43,
+            44,
+            53,
+            62,
+            69,
+            72,
+            117,
+            167,
+            271,
+            306,
+            427,
+            457,
+        ),
+        403: (164, 192, 193, 452, 497, 516),
         404: (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 372),
         408: (159,),
         409: (373,),

@@ -16,7 +16,6 @@ class StoreSettings:
     listen: str = setting("127.0.0.1:8123", doc="loopback HOST:PORT of the HTTP interface")
     service_password_file: Path = setting(doc="the password of our own components")
     reader_password_file: Path = setting(doc="the password people query with")
-    database: str = setting("novacron", doc="where the views people read are")
     memory: float = setting("4GiB", unit="By", minimum=512 * 1024**2, doc="of the whole engine")
     max_body: float = setting("256MiB", unit="By", minimum=1024**2, doc="of one request, inflated")
     max_queries: int = setting(16, minimum=1, maximum=256, doc="of our components, at one time")

@@ -1,0 +1,45 @@
+"""The functions a reader may call, by name: what computes from its arguments alone.
+
+functions.txt and aggregates.txt list them. A function that is not listed is refused, so one that a
+new ClickHouse brings stays refused until somebody has looked at it. Left out is whatever reaches
+files, networks, dictionaries, other tables, settings, users, the server's state, or waits.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+TABLE_FUNCTIONS = frozenset(
+    {"numbers", "zeros", "values", "SQLStandardValues", "generateSeries", "generate_series"}
+)
+_SYNTAX = frozenset({"lambda", "exists", "notExists", "grouping"})  # written as functions in a tree
+_COMBINATORS = (
+    *("If", "Array", "Map", "State", "Merge", "ForEach", "Distinct", "OrDefault", "OrNull"),
+    *("Resample", "ArgMin", "ArgMax", "SimpleState", "Null", "Tuple"),
+)
+
+
+def listed(file: str) -> frozenset[str]:
+    return frozenset((resources.files(__package__) / file).read_text(encoding="utf-8").split())
+
+
+def _lower(*names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in frozenset().union(*names))
+
+
+_AGGREGATES = _lower(listed("aggregates.txt"))
+_CALLABLE = _AGGREGATES | _lower(listed("functions.txt"), TABLE_FUNCTIONS, _SYNTAX)
+
+
+def allowed(name: str) -> bool:
+    """Whether a reader may call `name`. Case does not matter: no two functions differ by it."""
+    return name.lower() in _CALLABLE or _is_combined(name)
+
+
+def _is_combined(name: str) -> bool:
+    """Whether it is an aggregate function with suffixes: sumIf, quantilesStateArray."""
+    return any(
+        base.lower() in _AGGREGATES or _is_combined(base)
+        for suffix in _COMBINATORS
+        if (base := name.removesuffix(suffix)) != name
+    )
