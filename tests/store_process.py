@@ -46,7 +46,7 @@ def store_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorePro
     config.write_text(
         f'[store]\npath = "{folder}/data"\nlisten = "127.0.0.1:{port}"\n'
         f'service_password_file = "{folder}/service"\nreader_password_file = "{folder}/reader"\n'
-        "[limits]\nresult_rows = 1000\n"
+        "[limits]\nresult_rows = 3000\n"
     )
     command = [str(Path(sys.executable).with_name("novacron-store")), "--config", str(config)]
     with (folder / "log").open("w") as log:
