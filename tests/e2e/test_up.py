@@ -51,6 +51,13 @@ def test_up_brings_the_lab_and_down_removes_it(start_up: Callable[..., Up]) -> N
     hosts = [host["name"] for host in up.api("/v1/hosts").json()["hosts"]]
     assert sorted(hosts) == sorted([socket.gethostname(), "lab-host-a", "lab-host-b"])
 
+    for what in ("list", "ask", "load"):
+        suggested = re.search(rf"(?m)^  {what} +(.+)$", up.output)
+        assert suggested, up.output
+        done = subprocess.run(suggested[1], shell=True, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "web-1" in done.stdout
+
     down = subprocess.run([NOVACRON, "down", *up.arguments], capture_output=True, text=True)
 
     assert down.returncode == 0, down.stdout + down.stderr

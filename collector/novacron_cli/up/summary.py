@@ -11,7 +11,7 @@ from novacron_cli.up.addresses import Addresses, on_loopback
 from novacron_cli.up.data_folder import DataFolder, default_path
 from novacron_cli.up.hypervisors import LAB_DIRECTORY, Lab
 
-_QUERY = "SELECT name, value FROM metrics_now WHERE metric = 'vm.cpu.utilization'"
+_QUERY = "SELECT * FROM vm_state"
 
 
 def summary(
