@@ -83,7 +83,15 @@ def _lines(fleet: SampleFleet) -> list[Line]:
     lines.append(Line("vm.state", fleet.idle, _flat(times, 1), attributes={"vm.state": "stopped"}))
     for host in (fleet.host_a, fleet.host_b):
         lines.append(Line("system.cpu.logical.count", host, _flat(times, 8), unit="{cpu}"))
+    lines += [_errors(fleet.host_a, [3.0] * STEPS, times), _errors(fleet.host_b, times, times)]
     return lines
+
+
+def _errors(host: str, counts: Sequence[float], times: Sequence[float]) -> Line:
+    agent, source = f"novacron-agent/agent-{host}", {"novacron.source": "kvm"}
+    samples = list(zip(times, counts, strict=True))
+    name = "novacron.agent.scrape.errors"
+    return Line(name, agent, samples, "sum", "cumulative", True, source, "{error}")
 
 
 def _flat(times: Sequence[float], value: float) -> list[tuple[float, float]]:

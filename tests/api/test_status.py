@@ -36,6 +36,8 @@ def test_status_says_what_to_do(http: FlaskClient) -> None:
     assert messages == [
         "The clock of kvm-b is 3 min 20 s behind: its points are stored at the wrong time; "
         "check its time synchronisation (timedatectl)",
+        "The agent of kvm-b cannot read its VMs: check that libvirtd runs there; "
+        "the agent's log says why",
         "No news from kvm-b (for 1 min 40 s): check the agent there and the network to it",
     ]
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from novacron_contract.units import duration, readable
 from novacron_store.state import Freshness
+from novacron_store.telemetry.queries import FailingSource
 from novacron_store.telemetry.usage import Usage
 
 LOW_DISK_SHARE = 0.10
 FULL_DISK_SHARE = 0.02
 _NAMED = 5  # machines in one sentence
+_WHAT = {"host": "the machine's own figures", "kvm": "its VMs: check that libvirtd runs there"}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -30,11 +32,18 @@ class Notice:
     message: str
 
 
-def notices(hosts: Rows, agents: Rows, stored: Usage | None, problem: str) -> list[Notice]:
-    """`problem` says why nothing can be stored now, or why `stored` is not known."""
+def notices(
+    hosts: Rows,
+    agents: Rows,
+    stored: Usage | None,
+    problem: str,
+    failing: Sequence[FailingSource] = (),
+) -> list[Notice]:
+    """`problem` says why `stored` is not known, or why nothing can be written."""
     every = [
         *_store(stored, problem),
         *_clocks(agents),
+        *_failing(agents, failing),
         *_silent(hosts),
         *_nobody(hosts, agents),
     ]
@@ -69,6 +78,19 @@ def _clocks(agents: Rows) -> list[Notice]:
         )
         for row in wrong[:_NAMED]
     ]
+
+
+def _failing(agents: Rows, failing: Sequence[FailingSource]) -> list[Notice]:
+    names = {row["id"]: row["host"]["name"] for row in agents}
+    return [
+        Notice(
+            Severity.WARNING,
+            f"The agent of {names[source.agent_id]} cannot read "
+            f"{_WHAT.get(source.source, source.source)}; the agent's log says why",
+        )
+        for source in failing
+        if source.agent_id in names
+    ][:_NAMED]
 
 
 def _off(offset_s: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint
@@ -11,7 +12,8 @@ from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet, by_freshness
 from novacron_collector.api.notices import notices
 from novacron_collector.api.services import Services
-from novacron_contract.errors import Unavailable
+from novacron_contract.errors import NotFound, Unavailable
+from novacron_store.telemetry.queries import FailingSource, failing_sources
 from novacron_store.telemetry.usage import Usage, usage
 
 
@@ -33,7 +35,7 @@ def blueprint(services: Services) -> Blueprint:
             "agents": by_freshness(agents),
             "telemetry": asdict(stored) if stored else None,
             "counters": dict(services.counters()),
-            "notices": notices(hosts, agents, stored, problem),
+            "notices": notices(hosts, agents, stored, problem, _failing(services, fleet.now)),
         }
 
     @bp.get("/healthz")
@@ -56,3 +58,10 @@ def _stored(services: Services) -> tuple[Usage | None, str]:
         return usage(services.telemetry()), services.not_ready() or ""
     except Unavailable as err:
         return None, str(err)
+
+
+def _failing(services: Services, now: datetime) -> list[FailingSource]:
+    try:
+        return failing_sources(services.telemetry(), now)
+    except (Unavailable, NotFound):  # said already, or nothing was ever stored
+        return []

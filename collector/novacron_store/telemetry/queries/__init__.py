@@ -8,6 +8,7 @@ from novacron_store.telemetry.queries.catalog import (
     latest,
 )
 from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
+from novacron_store.telemetry.queries.failing import FailingSource, failing_sources
 from novacron_store.telemetry.queries.fleet import FleetRow, fleet_now
 from novacron_store.telemetry.queries.sparklines import sparklines
 
@@ -15,6 +16,7 @@ __all__ = [
     "Aggregate",
     "Chart",
     "ChartQuery",
+    "FailingSource",
     "FleetRow",
     "LatestValue",
     "Line",
@@ -22,6 +24,7 @@ __all__ = [
     "Resolution",
     "catalog",
     "chart",
+    "failing_sources",
     "fleet_now",
     "latest",
     "sparklines",
