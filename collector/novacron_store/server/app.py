@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +15,7 @@ from starlette.routing import Route
 from novacron_store.server.answers import Answer, answer
 from novacron_store.server.engine import Engine, Handle
 from novacron_store.server.failures import EngineError
+from novacron_store.server.pools import Pool
 from novacron_store.server.principals import Passwords, Principal
 from novacron_store.server.profiles import reader_profile, service_profile
 from novacron_store.server.reading import read
@@ -26,9 +25,6 @@ from novacron_store.server.sessions import Sessions
 from novacron_store.server.settings import Settings
 from novacron_store.telemetry.client import DATABASE
 
-T = TypeVar("T")
-
-InPool = Callable[[Callable[[], Any]], Awaitable[Any]]
 Release = Callable[[Answer | None], Awaitable[None]]
 
 
@@ -44,8 +40,8 @@ class Front:
         self._profile = service_profile(int(store.memory))
         self._sessions = Sessions(lambda: engine.open(self._profile))
         self._pools = {
-            Principal.SERVICE: ThreadPoolExecutor(store.max_queries, "service"),
-            Principal.READER: ThreadPoolExecutor(limits.queries, "reader"),
+            Principal.SERVICE: Pool("service", store.max_queries),
+            Principal.READER: Pool("reader", limits.queries),
         }
         self._headers = _server_headers(engine)
 
@@ -58,10 +54,16 @@ class Front:
             ]
         )
 
+    def cancel_queries(self) -> None:
+        handle = self._engine.open()
+        handle.ask("KILL QUERY WHERE query_id != currentQueryID() ASYNC", {})
+        handle.close()
+
     def close(self) -> None:
-        """Let running queries end, then free every handle."""
+        """Free every thread and handle."""
+        self.cancel_queries()
         for pool in self._pools.values():
-            pool.shutdown(wait=True)
+            pool.close()
         self._sessions.close()
 
     async def ping(self, request: Request) -> Response:
@@ -79,55 +81,55 @@ class Front:
             return error_response(err, headers)
 
     async def _serve(self, call: Call, headers: dict[str, str]) -> Response:
-        in_pool = partial(self._in_pool, self._pools[call.principal])
-        handle, release = await self._lease(call, in_pool)
-        try:
-            result = await in_pool(partial(self._execute, handle, call))
-        except EngineError:
-            await release(None)
-            raise
+        pool = self._pools[call.principal]
+        with pool.admitted():
+            handle, release = await self._lease(call, pool)
+            try:
+                result = await pool.run(partial(_execute, handle, call))
+            except asyncio.CancelledError:
+                raise  # at a stop: a thread still works with the handle
+            except BaseException:
+                await release(None)
+                raise
         if result.rest is None:
             await release(result)
             return whole_response(result, headers)
-        return StreamedAnswer(
-            result,
-            headers,
-            partial(in_pool, partial(next, result.rest, None)),
-            partial(release, result),
-        )
+        next_piece = partial(pool.run, partial(next, result.rest, None))
+        return StreamedAnswer(result, headers, next_piece, partial(release, result))
 
-    async def _lease(self, call: Call, in_pool: InPool) -> tuple[Handle, Release]:
+    async def _lease(self, call: Call, pool: Pool) -> tuple[Handle, Release]:
         """A handle for this request, and what to do with it afterwards."""
         session = call.session
-        if call.principal is Principal.READER or session is None:
-            profile = self._profile
-            if call.principal is Principal.READER:
-                profile = reader_profile(self._limits, call.settings)
-            handle = await in_pool(partial(self._engine.open, profile))
-            return handle, partial(_close, in_pool, handle)
-        handle = self._sessions.take(session.name, session.lifetime, must_exist=session.must_exist)
-        return handle, partial(self._give_back, in_pool, session.name)
-
-    def _execute(self, handle: Handle, call: Call) -> Answer:
         if call.principal is Principal.READER:
-            return read(handle, call)
-        if call.statement.changes_context:
-            handle.change_context(call.statement.text)
-            return Answer("", b"")
-        handle.prepare(call.database, call.settings)
-        return answer(handle, call.statement, call.parameters)
+            profile = reader_profile(self._limits, call.settings)
+        elif session is None:
+            profile = self._profile
+        else:
+            handle = self._sessions.take(
+                session.name, session.lifetime, must_exist=session.must_exist
+            )
+            return handle, partial(self._give_back, pool, session.name)
+        handle = await pool.run(partial(self._engine.open, profile))
+        return handle, partial(_close, pool, handle)
 
-    async def _give_back(self, in_pool: InPool, session: str, result: Answer | None) -> None:
-        await in_pool(partial(_finish, result))
+    async def _give_back(self, pool: Pool, session: str, result: Answer | None) -> None:
+        await pool.run(partial(_finish, result))
         self._sessions.give_back(session)
 
-    async def _in_pool(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+async def _close(pool: Pool, handle: Handle, result: Answer | None) -> None:
+    await pool.run(partial(_finish, result))
+    await pool.run(handle.close)
 
 
-async def _close(in_pool: InPool, handle: Handle, result: Answer | None) -> None:
-    await in_pool(partial(_finish, result))
-    await in_pool(handle.close)
+def _execute(handle: Handle, call: Call) -> Answer:
+    if call.principal is Principal.READER:
+        return read(handle, call)
+    if call.statement.changes_context:
+        handle.change_context(call.statement.text)
+        return Answer("", b"")
+    handle.prepare(call.database, call.settings)
+    return answer(handle, call.statement, call.parameters)
 
 
 def _finish(result: Answer | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import errno
+import ipaddress
 import logging
 import signal
 import socket
@@ -22,7 +24,8 @@ from novacron_store.server.settings import Settings
 
 log = logging.getLogger("novacron_store")
 
-_DRAIN_S = 10  # running queries get this long to end at a stop
+_DRAIN_S = 5  # running queries get this long to end at a stop
+_ENDING_S = 4  # and those that were cancelled this long to say so
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,25 +61,41 @@ def _run(settings: Settings, config: Path) -> int:
 
 
 def _serve(front: Front, sock: socket.socket) -> None:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            front.app(),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_DRAIN_S,
-            backlog=512,
-        )
+    config = uvicorn.Config(
+        front.app(),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_DRAIN_S + _ENDING_S,
+        backlog=512,
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again at its end:
         signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
-    server.run(sockets=[sock])
+    _Server(config, front).run(sockets=[sock])
+
+
+class _Server(uvicorn.Server):
+    """At a stop, queries get some time to end by themselves and are cancelled then."""
+
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        super().__init__(config)
+        self._front = front
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cancel = asyncio.get_running_loop().call_later(_DRAIN_S, self._front.cancel_queries)
+        await super().shutdown(sockets)
+        cancel.cancel()
 
 
 def _listener(address: str, where: str) -> socket.socket:
     """A listening socket, before the engine opens: a taken port costs nothing."""
     try:
         host, port = host_port(address)
+        if not _is_loopback(host):
+            raise ConfigError(
+                f"{host} is not a loopback address; there is no TLS yet, so the store listens on "
+                "127.0.0.1 or [::1] alone"
+            )
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,6 +111,13 @@ def _listener(address: str, where: str) -> socket.socket:
             ) from err
         raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
     return sock
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import chdb
 
 from novacron_contract.errors import ConfigError
-from novacron_store.server.failures import UNKNOWN_SETTING, EngineError
+from novacron_store.server.failures import UNKNOWN_FORMAT, UNKNOWN_SETTING, EngineError
 
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -61,6 +62,7 @@ class Handle:
 
     def run(self, text: str, fmt: str, parameters: Mapping[str, str]) -> tuple[bytes, Counts]:
         """Run a statement and return its whole answer."""
+        _check_format(fmt)
         try:
             result = self._connection.query(text, fmt, params=dict(parameters))
             answer: bytes = result.bytes()
@@ -79,6 +81,7 @@ class Handle:
 
     def stream(self, text: str, fmt: str, parameters: Mapping[str, str]) -> Generator[bytes]:
         """Run a read and yield its answer in pieces, each a document of its own."""
+        _check_format(fmt)
         try:
             with self._connection.send_query(text, fmt, params=dict(parameters)) as pieces:
                 for piece in pieces:
@@ -127,11 +130,12 @@ class Engine:
         self._address = f"{folder}?max_server_memory_usage={memory}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_unused(folder)
             self._root = self._connect()
         except OSError as err:
             raise ConfigError(f"{folder}: the data folder cannot be made: {err.strerror}") from err
         except RuntimeError as err:
-            raise ConfigError(_why_not_open(folder, str(err))) from err
+            raise ConfigError(f"{folder}: the engine cannot open the data folder: {err}") from err
 
     def open(self, profile: Mapping[str, str] = _NO_SETTINGS) -> Handle:
         """A new handle with `profile` as its settings; 0.3 ms of CPU."""
@@ -144,13 +148,27 @@ class Engine:
         return chdb.connect(self._address)  # type: ignore[no-untyped-call]
 
 
-def _why_not_open(folder: Path, reason: str) -> str:
-    if "Error initializing EmbeddedServer: ." in reason:  # the lock's own message is empty
-        return (
-            f"{folder}: the data folder is in use by another process, probably another "
-            "novacron-store: stop that one, or set another [store] path"
-        )
-    return f"{folder}: the engine cannot open the data folder: {reason}"
+def _check_unused(folder: Path) -> None:
+    """Look at the lock of whoever has the folder open: chDB's own message would be empty."""
+    try:
+        with (folder / "status").open(encoding="utf-8") as status:
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                holder = re.match(r"PID: (\d+)", status.read())
+                who = f"process {holder[1]}" if holder else "another process"
+                raise ConfigError(
+                    f"{folder}: {who} has this data folder open, probably another novacron-store: "
+                    "stop it, or set another [store] path"
+                ) from err
+    except FileNotFoundError:
+        pass  # a new folder
+
+
+def _check_format(name: str) -> None:
+    """chDB takes some names for kinds of Python objects, which cannot be sent."""
+    if name.lower() in ("arrowtable", "dataframe"):
+        raise EngineError.of(UNKNOWN_FORMAT, f"Unknown format {name}")
 
 
 def _literal(value: str) -> str:

@@ -10,7 +10,7 @@ SYNTAX_ERROR = (62, "SYNTAX_ERROR")
 BAD_ARGUMENTS = (36, "BAD_ARGUMENTS")
 NOT_IMPLEMENTED = (48, "NOT_IMPLEMENTED")
 UNKNOWN_SETTING = (115, "UNKNOWN_SETTING")
-UNKNOWN_DATABASE = (81, "UNKNOWN_DATABASE")
+UNKNOWN_FORMAT = (73, "UNKNOWN_FORMAT")
 READONLY = (164, "READONLY")
 TOO_MANY_SIMULTANEOUS_QUERIES = (202, "TOO_MANY_SIMULTANEOUS_QUERIES")
 SESSION_NOT_FOUND = (372, "SESSION_NOT_FOUND")
@@ -82,7 +82,7 @@ class EngineError(NovaCronError):
     @classmethod
     def from_engine(cls, raw: Exception) -> EngineError:
         """What chDB raised: plain exceptions with ClickHouse's text somewhere inside."""
-        found = re.search(r"Code: (\d+)\..*", str(raw), re.DOTALL)
+        found = re.search(r"(?:Code: (\d+)\. DB::Exception: )+(.*)", str(raw), re.DOTALL)
         if found is None:
             return cls.of(UNKNOWN_EXCEPTION, str(raw).strip() or type(raw).__name__)
-        return cls(int(found[1]), found[0].strip())
+        return cls(int(found[1]), f"Code: {found[1]}. DB::Exception: {found[2].strip()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novacron_contract.errors import BadMessage, Refused
-from novacron_store.server.answers import Answer, answer
+from novacron_store.server.answers import Answer
 from novacron_store.server.engine import Handle
 from novacron_store.server.failures import ACCESS_DENIED, EngineError
 from novacron_store.server.requests import Call
@@ -29,4 +29,5 @@ def read(handle: Handle, call: Call) -> Answer:
         check_format(statement.format)
     except (Refused, BadMessage) as err:
         raise EngineError.from_engine(err) from err
-    return answer(handle, statement, call.parameters)
+    whole, counts = handle.run(statement.text, statement.format, call.parameters)
+    return Answer(statement.format, whole, counts)  # not streamed: an error has a status of its own

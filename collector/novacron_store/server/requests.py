@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import zlib
@@ -55,6 +56,7 @@ _INTERFACE = frozenset(
     ]
 )
 _PARAMETER = "param_"
+_MAX_READER_BODY = 4 * 1024**2  # a query with its parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,11 @@ async def read_call(request: Request, passwords: Passwords, max_body: int) -> Ca
     """
     query = dict(request.query_params)
     principal = passwords.authenticate(request.headers, query)
-    body = _decompress(
-        await _read(request, max_body), request.headers.get("content-encoding", ""), max_body
-    )
+    if principal is Principal.READER:
+        max_body = min(max_body, _MAX_READER_BODY)
+    body = await _read(request, max_body)
+    if encoding := request.headers.get("content-encoding", ""):
+        body = await asyncio.to_thread(_decompress, body, encoding, max_body)
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         query, body = {**query, **_form_fields(content_type, body)}, b""

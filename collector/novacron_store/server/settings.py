@@ -30,7 +30,7 @@ class ReaderLimits:
     bytes: float = setting("64GiB", unit="By", minimum=1, doc="bytes read, uncompressed")
     memory: float = setting("1GiB", unit="By", minimum=16 * 1024**2)
     result_rows: int = setting(1_000_000, minimum=1)
-    result_bytes: float = setting("256MiB", unit="By", minimum=1024)
+    result_bytes: float = setting("128MiB", unit="By", minimum=1024)
     threads: int = setting(2, minimum=1, maximum=64)
     queries: int = setting(4, minimum=1, maximum=64, doc="of all readers, at one time")
 

@@ -63,6 +63,7 @@ _SAID_OF_FIELDS = {
     "settings_ast": "SETTINGS",
     "out_file": "INTO OUTFILE",
     "stream_settings": "STREAM",
+    "children": "a parameter in the place of a name",
 }
 _SYSTEM_TABLES = ("one", "numbers", "settings")  # clients read settings to connect
 _ABOUT = re.compile(rf"(?:SHOW TABLES|DESCRIBE TABLE (?:{DATABASE}\.)?(\w+))( FORMAT (\w+))?")
@@ -131,7 +132,7 @@ class Reader:
                 case "TableExpression" if "table_function" in node:
                     _check_table_function(node["table_function"])
                 case "QueryParameter" if str(node["param_type"]).strip() == "Identifier":
-                    raise _refused("a parameter for a name: {…:Identifier}")
+                    raise _refused(_SAID_OF_FIELDS["children"])
                 case "SelectWithUnionQuery" if "format_ast" in node:
                     check_format(node["format_ast"]["name"])
 

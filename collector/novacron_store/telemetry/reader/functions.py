@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import resources
 
 TABLE_FUNCTIONS = frozenset(
-    {"numbers", "zeros", "values", "SQLStandardValues", "generateSeries", "generate_series"}
+    {"numbers", "values", "SQLStandardValues", "generateSeries", "generate_series"}
 )
 _SYNTAX = frozenset({"lambda", "exists", "notExists", "grouping"})  # written as functions in a tree
 _COMBINATORS = (
