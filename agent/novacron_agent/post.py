@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import httpx
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
     ExportMetricsServiceResponse,
 )
 
@@ -85,10 +86,22 @@ def _delivered(response: httpx.Response) -> Delivered:
 
 
 def _said(response: httpx.Response) -> str:
-    """The receiver's text, one line of printable characters. A protobuf Status is mostly text."""
-    text = response.content[: 4 * _MAX_REASON].decode("utf-8", "replace")
-    printable = "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text)
+    """The receiver's words, one line of printable characters."""
+    body = response.content
+    if response.headers.get("Content-Type", "").startswith("application/x-protobuf"):
+        text = _status_message(body)
+    else:
+        text = body[: 4 * _MAX_REASON].decode("utf-8", "replace")
+    printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split())[:_MAX_REASON]
+
+
+def _status_message(body: bytes) -> str:
+    """Of a google.rpc.Status: a number and a text, under the numbers they have in this message."""
+    try:
+        return str(ExportMetricsPartialSuccess.FromString(body).error_message)
+    except DecodeError:
+        return ""
 
 
 def _retry_after(response: httpx.Response) -> float | None:

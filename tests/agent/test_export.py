@@ -108,6 +108,19 @@ def test_a_body_at_fault_is_given_up_counted_and_said_once(
     assert caplog.text.count("no such field second line") == 1
 
 
+def test_the_words_of_an_otlp_status_are_told(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    status = bytes([0x08, 14, 0x12, 13]) + b"store is away" + bytes([0x1A, 3]) + b"\x0a\x01t"
+    protobuf = {"Content-Type": "application/x-protobuf"}
+    receiver.will_answer(Response(503, status, protobuf))
+    with exporting(receiver.url) as (exporter, _counts):
+        exporter.offer(request())
+        receiver.wait_for(2)
+
+    assert "HTTP 503 store is away; trying again" in caplog.text
+
+
 def test_points_that_were_rejected_are_counted_and_the_reason_is_told(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
