@@ -189,6 +189,10 @@ REFUSED = [
     "SELECT file('{file}')",
     "SELECT FILE('{file}')",
     "SELECT arrayMap(x -> file(x), ['{file}'])",
+    "SELECT arrayMap(file, ['{file}'])",
+    "SELECT arrayMap((`file`), (SELECT groupArray(path) FROM (SELECT '{file}' AS path)))",
+    "SELECT arrayFilter(file, ['{file}'])",
+    "SELECT mapApply(file, map('{file}', ''))",
     "SELECT * APPLY(x -> file('{file}')) FROM system.one",
     "SELECT * APPLY(file) FROM system.one",
     "SELECT 1 ORDER BY file('{file}')",
@@ -322,6 +326,8 @@ HONEST = [
     "SELECT arrayMap(x -> round(x, 2), groupArray(value)), arraySum(groupArray(value)), "
     "arrayFilter((x, i) -> i % 2 = 0, groupArray(value), arrayEnumerate(groupArray(value))) "
     "FROM samples GROUP BY entity LIMIT 3",
+    "SELECT arrayMap(upper, ['a']), arraySort(names) FROM (SELECT groupArray(name) AS names "
+    "FROM entities)",
     "SELECT tupleElement(p, 1), p.2 FROM (SELECT arrayJoin(arrayZip([1, 2], ['a', 'b'])) AS p)",
     # quantiles and statistics
     "SELECT entity, quantile(0.95)(value), quantilesTDigest(0.5, 0.99)(value), median(value) "

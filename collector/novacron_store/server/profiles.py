@@ -86,7 +86,7 @@ def _bounds(limits: ReaderLimits) -> dict[str, float]:
 
 
 def _check_lower(name: str, value: str, bound: float) -> None:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:20]) <= bound):
+    if not (value.isascii() and value.isdigit() and len(value) < 20 and 1 <= int(value) <= bound):
         raise EngineError.of(
             SETTING_CONSTRAINT_VIOLATION, f"Setting {name} should be from 1 to {int(bound)}"
         )

@@ -71,6 +71,8 @@ _TAKEN = """SELECT toJSONString((
     (SELECT groupArray(name) FROM system.databases),
     (SELECT groupArray(name) FROM system.tables WHERE database = {database:String})
 ))"""
+_FUNCTIONS = """SELECT groupArray(name) FROM system.functions
+WHERE lower(name) IN splitByChar('\\n', lower({names:String})) FORMAT JSONCompactEachRow"""
 _OWN_QUESTION = re.compile(r"[.:]*\s*:? In scope SELECT \w+\(.*\)\.(?= \([A-Z_]+\)$)", re.DOTALL)
 
 
@@ -135,6 +137,16 @@ class Reader:
                     raise _refused(_SAID_OF_FIELDS["children"])
                 case "SelectWithUnionQuery" if "format_ast" in node:
                     check_format(node["format_ast"]["name"])
+        self._check_passed_functions(nodes)
+
+    def _check_passed_functions(self, nodes: list[Node]) -> None:
+        """`arrayMap(file, paths)` calls file(), unless a column has that name."""
+        passed = {name for node in nodes if (name := functions.passed(node)) is not None}
+        unknown = sorted(name for name in passed if not functions.allowed(name))
+        if not unknown:
+            return
+        if found := json.loads(self._ask(_FUNCTIONS, {"names": _bound("\n".join(unknown))}))[0]:
+            raise _refused(f"function {found[0]}")
 
     def _check_table(self, parts: tuple[str, ...], taken: _Taken, named: set[str]) -> None:
         if len(parts) == 1:

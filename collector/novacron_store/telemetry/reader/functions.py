@@ -7,11 +7,14 @@ files, networks, dictionaries, other tables, settings, users, the server's state
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 TABLE_FUNCTIONS = frozenset(
     {"numbers", "values", "SQLStandardValues", "generateSeries", "generate_series"}
 )
+HIGHER_ORDER = ("array", "map")  # what functions that take a function first are called
 _SYNTAX = frozenset({"lambda", "exists", "notExists", "grouping"})  # written as functions in a tree
 _COMBINATORS = (
     *("If", "Array", "Map", "State", "Merge", "ForEach", "Distinct", "OrDefault", "OrNull"),
@@ -34,6 +37,14 @@ _CALLABLE = _AGGREGATES | _lower(listed("functions.txt"), TABLE_FUNCTIONS, _SYNT
 def allowed(name: str) -> bool:
     """Whether a reader may call `name`. Case does not matter: no two functions differ by it."""
     return name.lower() in _CALLABLE or _is_combined(name)
+
+
+def passed(node: Mapping[str, Any]) -> str | None:
+    """The bare name that a function which can take a function has in its place."""
+    if node["type"] != "Function" or not node["name"].lower().startswith(HIGHER_ORDER):
+        return None
+    first = (node.get("arguments", {}).get("children") or [{}])[0]
+    return str(first["name"]) if first.get("type") == "Identifier" else None
 
 
 def _is_combined(name: str) -> bool:
