@@ -35,12 +35,13 @@ _NOW = 1_795_523_400  # half past an hour: half of it is not rolled up into hour
 _HOURS, _STEP_S, _BATCH_S, _LIVE_S = 6, 15, 300, 600
 
 
-def fill(client: Client, vms: int) -> None:
-    """Six hours in batches of 5 minutes, the newest ten minutes as they come in when live."""
+def fill(client: Client, vms: int, at: int = _NOW) -> None:
+    """Six hours up to `at` (Unix seconds) in batches of 5 minutes, the newest ten minutes as they
+    come in when live."""
     fleet = Fleet(vms, _STEP_S)
-    now = datetime.fromtimestamp(_NOW, UTC)
+    now = datetime.fromtimestamp(at, UTC)
     write(client, fleet.describe(now), "fleet", now)
-    start = _NOW - _HOURS * 3600
+    start = at - _HOURS * 3600
     old = [_BATCH_S // _STEP_S] * ((_HOURS * 3600 - _LIVE_S) // _BATCH_S)
     for n, batch in enumerate(fleet.batches(start, old + [1] * (_LIVE_S // _STEP_S))):
         write(client, batch, f"{n}", datetime.fromtimestamp(start, UTC))

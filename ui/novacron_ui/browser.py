@@ -17,10 +17,13 @@ def data(**values: Any) -> dict[str, Any]:
     return {f"data-{name}": value for name, value in values.items()}
 
 
-def draw(app: Dash, function: str, source: Any) -> None:
-    """Give the data of the store `source` to `function` of assets/bridge.js when it changes."""
+def draw(app: Dash, function: str, source: Any, *, at_first: bool = False) -> None:
+    """Whenever the store `source` has new data, give it to `function` of assets/bridge.js.
+
+    `at_first`: the data that the page comes with, too.
+    """
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("novacron", function),
         Input(source, "data"),
-        prevent_initial_call=True,
+        prevent_initial_call=not at_first,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -42,9 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = load(args.config, Settings)
-        address = host_port(settings.ui.listen)
         server = build(settings)
-        listener = _listen(address)
+        listener = _listen(settings.ui.listen, f"{args.config}: ui: listen")
     except ConfigError as err:
         print(f"novacron-ui: {err}", file=sys.stderr)  # noqa: T201
         return 2
@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
     logging.getLogger(__name__).info("open http://%s", settings.ui.listen)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again at its end:
+        signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -99,22 +101,24 @@ def live_url(collector: str) -> str:
     parts = urlsplit(collector)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        raise ConfigError(f"[collector] url: expected http://HOST:PORT, got {collector!r}")
+        raise ConfigError(f"collector: url: expected http://HOST:PORT, got {collector!r}")
     return urlunsplit((scheme, parts.netloc, "/v1/live", "", ""))
 
 
-def _listen(address: tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+def _listen(address: str, where: str) -> socket.socket:
     try:
-        return socket.create_server(address, family=family)
+        host, port = host_port(address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except ConfigError as err:
+        raise ConfigError(f"{where}: {err}") from err
     except OSError as err:
-        where = f"{address[0]}:{address[1]}"
         if err.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"{where} is in use: stop the program that listens there, "
-                "or set another port as listen under [ui]"
+                f"{where}: {address} is in use, probably by another novacron-ui: "
+                "stop that one, or set another address"
             ) from err
-        raise ConfigError(f"cannot listen on {where}: {err.strerror}") from err
+        raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
 
 
 def _parser() -> argparse.ArgumentParser:

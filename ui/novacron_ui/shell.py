@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -9,20 +11,23 @@ from novacron_ui.browser import aria, data
 
 PAGE = "page"  # the element whose children are the page
 LOCATION = "location"
-TITLE = "title"  # the page's title, written to the document by the browser
-HOSTS = "hosts"  # the hosts in the navigation
+SHOWN = "shown"  # what is known of the page that is there; see `shown`
 
 
-def layout() -> Component:
+def shown(path: str, title: str, hosts: list[dict[str, str]]) -> dict[str, Any]:
+    """The page's path, the document's title, and the hosts in the navigation."""
+    return {"path": path, "title": title, "hosts": hosts}
+
+
+def layout(page: Component, about: dict[str, Any]) -> Component:
     return html.Div(
         [
-            dcc.Location(id=LOCATION),
-            dcc.Store(id=TITLE),
-            dcc.Store(id=HOSTS),
+            dcc.Location(id=LOCATION, pathname=about["path"] or None),
+            dcc.Store(id=SHOWN, data=about),
             html.A("Skip to content", href="#main", className="skip"),
             _header(),
             _navigation(),
-            html.Main(html.Div(id=PAGE), id="main", className="main", tabIndex="-1"),
+            html.Main(html.Div(page, id=PAGE), id="main", className="main", tabIndex="-1"),
         ]
     )
 

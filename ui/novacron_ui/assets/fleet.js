@@ -9,20 +9,24 @@ import { Rows } from "./rows.js";
 import { Asking, retryButton, stateCard } from "./states.js";
 
 const SNAPSHOT_EVERY = 60000;
+const SHARED_FOR = 5000; // an older snapshot came with the page: a newer one is due
+const REFRESH_AFTER = 1500;
 const NOTICES_EVERY = 20000;
 const REORDER_EVERY = 5000;
 const WIDE_ROW = 36;
 const NARROW_ROW = 60;
 const narrow = matchMedia("(max-width: 760px)");
 
+// Without data there was no time to send it with the page: ask.
 export function showSnapshot(data) {
   const view = currentView();
-  if (view && data) view.take(data);
+  if (data) view?.take(data.error ? data : { now: data.now, ...JSON.parse(data.text) });
+  else view?.snapshot.now();
 }
 
 export function showSparklines(data) {
   const view = currentView();
-  if (view && data) view.takeSparklines(data);
+  if (view && data && !data.error) view.takeSparklines(JSON.parse(data.text));
 }
 
 function currentView() {
@@ -42,6 +46,7 @@ class FleetView {
     if (!FILTERS[this.filter]) this.filter = "all";
     this.grouped = remembered("group", "host") === "host";
     this.readSort(remembered("sort", "name"));
+    setTimeout(() => this.notices.now(), 100);
     const onSilence = () => this.take({ error: { title: "The web UI's server does not answer" } });
     this.snapshot = new Asking("fleet-ask", { every: SNAPSHOT_EVERY, onSilence });
     this.notices = new Asking("notices-ask", { every: NOTICES_EVERY });
@@ -57,16 +62,17 @@ class FleetView {
 
   take(data) {
     this.snapshot.answered(Boolean(data.error));
-    this.notices.answered(false);
     if (data.error) {
       this.showError(data.error);
       return;
     }
-    this.takenAt = data.time;
-    live.skew = data.time - Date.now();
+    this.takenAt = data.made;
+    live.skew = data.now - Date.now();
+    if (data.now - data.made > SHARED_FOR) this.snapshot.plan(REFRESH_AFTER);
     this.machines.load(data.machines);
     this.sparks?.(this.machines);
     this.showData();
+    setTimeout(() => window.dash_clientside.set_props("sparklines-ask", { data: Date.now() }), 50);
   }
 
   takeSparklines({ lines }) {

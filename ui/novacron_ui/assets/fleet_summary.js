@@ -1,9 +1,9 @@
 // Fleet's strip of totals.
 
-import { h, setText } from "./elements.js";
+import { h, icon, setText } from "./elements.js";
 import { bytes, count, percent, size } from "./format.js";
-import { meter, setMeter } from "./fleet_table.js";
-import { ATTENTION, STATES, stateOf } from "./machines.js";
+import { FILTERS, meter, setMeter } from "./fleet_table.js";
+import { stateOf } from "./machines.js";
 
 export class Summary {
   constructor(root) {
@@ -23,7 +23,7 @@ export class Summary {
       tally.set(state, (tally.get(state) || 0) + 1);
       if (machine.kind === "host" && state !== "silent") addCapacity(totals, machine);
     }
-    showStates(this.hosts, states.host);
+    showStates(this.hosts, states.host, HOST_WORDS);
     showStates(this.vms, states.vm);
     const busy = totals.cpus ? totals.busy / totals.cpus : null;
     const used = totals.limit ? totals.memory / totals.limit : null;
@@ -61,19 +61,28 @@ function show({ value, detail, bar }, text, note, share) {
   setMeter(bar, share);
 }
 
-function showStates({ value, detail }, tally) {
-  const total = [...tally.values()].reduce((sum, number) => sum + number, 0);
-  setText(value, total.toLocaleString("en"));
-  const order = Object.keys(STATES).filter((state) => tally.has(state));
-  order.sort((a, b) => ATTENTION.has(b) - ATTENTION.has(a));
-  const parts = order.map((state) => {
-    const [tone, iconName, word] = STATES[state];
-    const text = `${tally.get(state).toLocaleString("en")} ${word.toLowerCase()}`;
-    const mark = h("span", { class: `icon icon-${iconName}`, "aria-hidden": "true" });
-    return h("span", { class: "status", "data-tone": tone }, mark, text);
-  });
+const GROUPS = [
+  ["running", "good", "play", "running"],
+  ["stopped", "idle", "square", "stopped"],
+  ["attention", "warn", "triangle-alert", "to look at"],
+];
+const HOST_WORDS = { running: ["circle-check", "reporting"], attention: ["clock-alert", "not reporting"] };
+
+function showStates({ value, detail }, tally, words = {}) {
+  const numbers = [...tally.values()];
+  setText(value, numbers.reduce((sum, number) => sum + number, 0).toLocaleString("en"));
+  const parts = GROUPS.map(([name, tone, iconName, word]) => {
+    const states = [...tally.keys()].filter(FILTERS[name][1]);
+    const number = states.reduce((sum, state) => sum + tally.get(state), 0);
+    return number ? statePart(tone, number, words[name] || [iconName, word]) : null;
+  }).filter(Boolean);
   const text = parts.map((part) => part.textContent).join();
   if (detail.dataset.shown === text) return;
   detail.dataset.shown = text;
   detail.replaceChildren(...parts);
+}
+
+function statePart(tone, number, [iconName, word]) {
+  const text = `${number.toLocaleString("en")} ${word}`;
+  return h("span", { class: "status", "data-tone": tone }, icon(iconName), text);
 }

@@ -87,7 +87,7 @@ class MachineView {
       return;
     }
     trouble.replaceChildren();
-    live.skew = data.time - Date.now();
+    live.skew = data.made - Date.now();
     this.machines.load(data.machines);
     this.showVms();
     this.showNow();

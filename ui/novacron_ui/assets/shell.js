@@ -12,7 +12,7 @@ const NAV_HOSTS = 40;
 const root = document.documentElement;
 
 const actions = {
-  theme: () => window.novacronTheme.toggle(),
+  theme: () => window.novacronChoices.toggleTheme(),
   nav: toggleNavigation,
   copy: copyText,
 };
@@ -63,10 +63,7 @@ function toggleNavigation() {
     else root.dataset.drawer = "open";
     return;
   }
-  const narrow = root.dataset.nav !== "narrow";
-  if (narrow) root.dataset.nav = "narrow";
-  else delete root.dataset.nav;
-  localStorage.setItem("novacron.nav", narrow ? "narrow" : "wide");
+  window.novacronChoices.toggleNavigation();
   window.dispatchEvent(new Event("resize"));
 }
 
@@ -81,9 +78,9 @@ async function copyText(button) {
   }, 1500);
 }
 
-export function showHosts(hosts) {
+export function showPage({ title, hosts }) {
+  if (title) document.title = title;
   const list = document.getElementById("nav-hosts");
-  if (!list || !hosts) return;
   const links = hosts.slice(0, NAV_HOSTS).map(({ id, name }) =>
     h(
       "a",
@@ -92,8 +89,8 @@ export function showHosts(hosts) {
       h("span", {}, name),
     ),
   );
-  const title = links.length ? [h("div", { class: "nav-title" }, "Hosts")] : [];
-  list.replaceChildren(...title, ...links);
+  const head = links.length ? [h("div", { class: "nav-title" }, "Hosts")] : [];
+  list.replaceChildren(...head, ...links);
   markCurrent();
 }
 

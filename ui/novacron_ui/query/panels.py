@@ -52,7 +52,14 @@ VM_PANELS = (
     ),
     _io("disk", "Disk throughput", "vm.disk.io", "By", _DEVICE, _DISK_DIRECTION),
     _io("network", "Network throughput", "vm.network.io", "By", _MAC, _DIRECTION),
-    _io("operations", "Disk operations", "vm.disk.operations", "{op}", _DEVICE, _DISK_DIRECTION),
+    _io(
+        "operations",
+        "Disk operations",
+        "vm.disk.operations",
+        "{operation}",
+        _DEVICE,
+        _DISK_DIRECTION,
+    ),
     _io("packets", "Network packets", "vm.network.packet.count", "{packet}", _MAC, _DIRECTION),
     _io("steal", "Waiting for a host CPU", "libvirt.vcpu.delay_time", "s", "cpu.logical_number"),
     Panel(

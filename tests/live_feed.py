@@ -1,0 +1,97 @@
+"""The collector as the UI sees it: a live feed and a status, spoken over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+
+@dataclass(eq=False)
+class LiveFeed:
+    """`push` sends points to whoever subscribed; `stop` and `start` are an outage."""
+
+    port: int
+    notices: list[dict[str, str]] = field(default_factory=list)
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    connections: int = 0
+    _clients: set[WebSocket] = field(default_factory=set)
+    _seq: int = 0
+
+    def start(self) -> None:
+        app = Starlette(
+            routes=[WebSocketRoute("/v1/live", self._live), Route("/v1/status", self._status)]
+        )
+        config = uvicorn.Config(
+            app,
+            port=self.port,
+            log_level="error",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def push(self, *points: Sequence[Any]) -> None:
+        asyncio.run_coroutine_threadsafe(self._send(points), self._loop).result(5)
+
+    def subscribed(self, metric: str) -> bool:
+        return bool(self.subscriptions) and metric in self.subscriptions[-1]["metrics"]
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._server.serve())
+
+    async def _live(self, client: WebSocket) -> None:
+        await client.accept()
+        self.connections += 1
+        self._clients.add(client)
+        try:
+            while True:
+                self.subscriptions.append((await client.receive_json())["subscribe"])
+        except WebSocketDisconnect:
+            self._clients.discard(client)
+
+    async def _send(self, points: Sequence[Sequence[Any]]) -> None:
+        self._seq += 1
+        frame = {"seq": self._seq, "time": now_ms(), "dropped": 0, "points": points}
+        for client in list(self._clients):
+            await client.send_json(frame)
+
+    async def _status(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"notices": self.notices})
+
+
+def now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def wait_until(is_true: Any, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

@@ -1,0 +1,64 @@
+"""Fleet with nothing to show, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from browser import Open
+from live_feed import free_port
+from novacron_store.telemetry import migrations
+from ui_world import World, novacron_ui
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def collector_away() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def unmigrated(world: World) -> Iterator[World]:
+    """The store answers, and Fleet cannot be read from it."""
+    broken = replace(world, database=f"{world.database}_later")
+    yield broken
+    client = broken.client()
+    client.command(f"DROP DATABASE IF EXISTS {broken.database}", use_database=False)
+    client.close()
+
+
+def test_an_empty_fleet_says_how_to_start_an_agent(
+    world: World, collector_away: str, tmp_path: Path, visit: Open
+) -> None:
+    with novacron_ui(world, collector_away, tmp_path) as url:
+        page = visit(url).page
+        expect(page.get_by_text("No machine reports yet")).to_be_visible()
+        expect(page.get_by_text("novacron-agent --config agent.toml")).to_be_visible()
+        expect(page.locator(".notice")).to_contain_text("check that novacron-collector runs")
+
+
+def test_a_store_that_is_away_is_explained(
+    world: World, collector_away: str, tmp_path: Path, visit: Open
+) -> None:
+    away = replace(world, url=f"http://127.0.0.1:{free_port()}")
+    with novacron_ui(away, collector_away, tmp_path) as url:
+        page = visit(url).page
+        expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_fleet_recovers_by_itself(
+    unmigrated: World, collector_away: str, tmp_path: Path, visit: Open
+) -> None:
+    with novacron_ui(unmigrated, collector_away, tmp_path) as url:
+        page = visit(url).page
+        expect(page.get_by_role("alert")).to_contain_text("This cannot be shown")
+        client = unmigrated.client()
+        migrations.migrate(client)
+        client.close()
+        expect(page.get_by_text("No machine reports yet")).to_be_visible(timeout=15_000)
