@@ -22,29 +22,29 @@ CANARY = "CANARY-7f3a"
 class Asker:
     """Sends plain HTTP as one of the two principals."""
 
-    url: str
-    user: str
-    password: str
+    http: httpx.Client
 
     def ask(self, query: str | bytes, **parameters: str) -> httpx.Response:
-        return httpx.post(
-            self.url,
-            content=query,
-            params=parameters,
-            auth=(self.user, self.password),
-            timeout=60,
-        )
+        return self.http.post("/", content=query, params=parameters)
+
+
+def asker(url: str, user: str, password: str) -> Asker:
+    return Asker(httpx.Client(base_url=url, auth=(user, password), timeout=60))
 
 
 @pytest.fixture(scope="session")
-def service(store_process: StoreProcess) -> Asker:
+def service(store_process: StoreProcess) -> Iterator[Asker]:
     password = store_process.service_password_file.read_text()
-    return Asker(store_process.url, "service", password)
+    one = asker(store_process.url, "service", password)
+    with one.http:
+        yield one
 
 
 @pytest.fixture(scope="session")
-def reader(store_process: StoreProcess) -> Asker:
-    return Asker(store_process.url, "reader", store_process.reader_password_file.read_text())
+def reader(store_process: StoreProcess) -> Iterator[Asker]:
+    one = asker(store_process.url, "reader", store_process.reader_password_file.read_text())
+    with one.http:
+        yield one
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +65,8 @@ def filled(store_process: StoreProcess) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def canary_file(service: Asker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file, and tables in two databases, whose content is the canary."""
+def canary_file(service: Asker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file, and tables in two databases, whose content is the canary, and stays it."""
     for statement in (
         "CREATE TABLE IF NOT EXISTS novacron.data_canary (secret String) "
         "ENGINE = MergeTree ORDER BY secret",
@@ -78,4 +78,8 @@ def canary_file(service: Asker, tmp_path_factory: pytest.TempPathFactory) -> Pat
         service.ask(statement).raise_for_status()
     file = tmp_path_factory.mktemp("canary") / "file"
     file.write_text(CANARY + "\n")
-    return file
+    yield file
+    for table in ("novacron.data_canary", "private.secrets"):
+        assert service.ask(f"SELECT * FROM {table}").text == CANARY + "\n"
+    assert file.read_text() == CANARY + "\n"
+    service.ask("DROP TABLE novacron.data_canary").raise_for_status()

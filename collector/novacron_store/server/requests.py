@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -89,15 +89,20 @@ async def read_call(request: Request, passwords: Passwords, max_body: int) -> Ca
     if principal is Principal.READER:
         max_body = min(max_body, _MAX_READER_BODY)
     body = await _read(request, max_body)
-    if encoding := request.headers.get("content-encoding", ""):
-        body = await asyncio.to_thread(_decompress, body, encoding, max_body)
-    content_type = request.headers.get("content-type", "")
+    return await asyncio.to_thread(_call, principal, query, body, request.headers, max_body)
+
+
+def _call(
+    principal: Principal,
+    query: dict[str, str],
+    body: bytes,
+    headers: Mapping[str, str],
+    max_body: int,
+) -> Call:
+    body = _decompress(body, headers.get("content-encoding", ""), max_body)
+    content_type = headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         query, body = {**query, **_form_fields(content_type, body)}, b""
-    return _call(principal, query, body, request.headers)
-
-
-def _call(principal: Principal, query: dict[str, str], body: bytes, headers: Any) -> Call:
     form = headers.get("x-clickhouse-format") or query.get("default_format") or "TabSeparated"
     try:
         statement = assemble(query.get("query", ""), body, form)

@@ -11,8 +11,9 @@ _INSERT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _INSERT_HEAD = 256 * 1024  # an INSERT's own text ends within this
-_TAIL_FORMAT = re.compile(r"\s+FORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
-_READ = re.compile(r"\s*\(*\s*(?:SELECT|WITH)\b", re.IGNORECASE)
+_TAIL = 100  # a last FORMAT clause is not longer; the bound keeps the search for it short
+_TAIL_FORMAT = re.compile(r"\sFORMAT\s+(\w+)[\s;]*$", re.IGNORECASE)
+_READ = re.compile(r"(?:SELECT|WITH)\b", re.IGNORECASE)
 _CONTEXT = re.compile(r"\s*(SET|USE)\b", re.IGNORECASE)
 
 # The pieces chDB hands out are documents of their own; of these formats pieces join into one.
@@ -32,7 +33,7 @@ class Statement:
     @property
     def streams(self) -> bool:
         """Whether the answer can go out piece by piece: a plain read in a format that joins."""
-        reads = _READ.match(self.text) is not None
+        reads = _READ.match(self.text.lstrip(" \t\r\n(")) is not None
         return reads and self.format in STREAMED_FORMATS and not _writes(self.text)
 
     @property
@@ -58,7 +59,9 @@ def assemble(query: str, body: bytes, default_format: str) -> Statement:
 
 def split_format(text: str) -> tuple[str, str | None]:
     """The query without its last FORMAT clause, and the format that clause names."""
-    found = _TAIL_FORMAT.search(text)
+    text = text.rstrip()
+    start = max(0, len(text) - _TAIL)
+    found = _TAIL_FORMAT.search(text, start)
     return (text[: found.start()], found[1]) if found else (text, None)
 
 

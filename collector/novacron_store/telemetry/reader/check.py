@@ -73,7 +73,6 @@ _TAKEN = """SELECT toJSONString((
 ))"""
 _FUNCTIONS = """SELECT groupArray(name) FROM system.functions
 WHERE lower(name) IN splitByChar('\\n', lower({names:String})) FORMAT JSONCompactEachRow"""
-_OWN_QUESTION = re.compile(r"[.:]*\s*:? In scope SELECT \w+\(.*\)\.(?= \([A-Z_]+\)$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,7 @@ class Reader:
         try:
             answer = self._ask(f"SELECT {function}({{text:String}})", {"text": _bound(text)})
         except NovaCronError as err:
-            raise BadMessage(_OWN_QUESTION.sub(".", str(err))) from err
+            raise BadMessage(_without(f" In scope SELECT {function}(", str(err))) from err
         return answer.removesuffix("\n")
 
 
@@ -234,6 +233,12 @@ def _check_table_function(node: Node) -> None:
 
 def _parts(node: Node) -> tuple[str, ...]:
     return tuple(node.get("name_parts") or [node["name"]])
+
+
+def _without(question: str, said: str) -> str:
+    """ClickHouse's message about the person's statement, without the question around it."""
+    message, asked, rest = said.partition(question)
+    return f"{message.rstrip(' :.')}.{rest[rest.rfind(' (') :]}" if asked else said
 
 
 def _bound(text: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-TABLE_FUNCTIONS = frozenset(
-    {"numbers", "values", "SQLStandardValues", "generateSeries", "generate_series"}
-)
+# Not values(): the text of its structure may define a column as ALIAS of any function. VALUES, as
+# standard SQL has it, is SQLStandardValues and takes no structure.
+TABLE_FUNCTIONS = frozenset({"numbers", "SQLStandardValues", "generateSeries", "generate_series"})
 HIGHER_ORDER = ("array", "map")  # what functions that take a function first are called
 _SYNTAX = frozenset({"lambda", "exists", "notExists", "grouping"})  # written as functions in a tree
 _COMBINATORS = (
