@@ -39,7 +39,7 @@ STOP_TIMEOUT_S = 3  # open sockets are closed after that
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level="INFO")
-    for noisy in ("httpx", "websockets"):
+    for noisy in ("httpx", "uvicorn.error", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = load(args.config, Settings)

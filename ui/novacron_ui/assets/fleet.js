@@ -88,6 +88,7 @@ class FleetView {
 
   showData() {
     this.root.querySelector("#fleet-trouble").replaceChildren();
+    this.root.toggleAttribute("data-empty", !this.machines.all.size);
     if (!this.machines.all.size) {
       this.showEmpty();
       return;

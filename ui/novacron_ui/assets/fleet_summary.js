@@ -23,8 +23,8 @@ export class Summary {
       tally.set(state, (tally.get(state) || 0) + 1);
       if (machine.kind === "host" && state !== "silent") addCapacity(totals, machine);
     }
-    showStates(this.hosts, states.host, HOST_WORDS);
-    showStates(this.vms, states.vm);
+    showStates(this.hosts, states.host, HOST_GROUPS);
+    showStates(this.vms, states.vm, VM_GROUPS);
     const busy = totals.cpus ? totals.busy / totals.cpus : null;
     const used = totals.limit ? totals.memory / totals.limit : null;
     show(this.cpu, percent(busy), cores(totals), busy);
@@ -61,28 +61,36 @@ function show({ value, detail, bar }, text, note, share) {
   setMeter(bar, share);
 }
 
-const GROUPS = [
+const VM_GROUPS = [
   ["running", "good", "play", "running"],
   ["stopped", "idle", "square", "stopped"],
   ["attention", "warn", "triangle-alert", "to look at"],
 ];
-const HOST_WORDS = { running: ["circle-check", "reporting"], attention: ["clock-alert", "not reporting"] };
+const HOST_GROUPS = [
+  ["reporting", "good", "circle-check", "reporting"],
+  ["attention", "warn", "clock-alert", "not reporting"],
+];
 
-function showStates({ value, detail }, tally, words = {}) {
+function showStates({ value, detail }, tally, groups) {
   const numbers = [...tally.values()];
   setText(value, numbers.reduce((sum, number) => sum + number, 0).toLocaleString("en"));
-  const parts = GROUPS.map(([name, tone, iconName, word]) => {
-    const states = [...tally.keys()].filter(FILTERS[name][1]);
-    const number = states.reduce((sum, state) => sum + tally.get(state), 0);
-    return number ? statePart(tone, number, words[name] || [iconName, word]) : null;
-  }).filter(Boolean);
+  const parts = groups
+    .map(([name, ...looks]) => [countOf(name, tally), ...looks])
+    .filter(([number]) => number > 0)
+    .map((part) => statePart(...part));
   const text = parts.map((part) => part.textContent).join();
   if (detail.dataset.shown === text) return;
   detail.dataset.shown = text;
   detail.replaceChildren(...parts);
 }
 
-function statePart(tone, number, [iconName, word]) {
+function countOf(name, tally) {
+  const matches = FILTERS[name]?.[1] || ((state) => state === name);
+  const states = [...tally.keys()].filter(matches);
+  return states.reduce((sum, state) => sum + tally.get(state), 0);
+}
+
+function statePart(number, tone, iconName, word) {
   const text = `${number.toLocaleString("en")} ${word}`;
   return h("span", { class: "status", "data-tone": tone }, icon(iconName), text);
 }

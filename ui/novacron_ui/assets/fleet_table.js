@@ -26,7 +26,7 @@ export const COLUMNS = {
 
 export const FILTERS = {
   all: ["All", () => true],
-  running: ["Running", (state) => state === "running" || state === "reporting"],
+  running: ["Running", (state) => state === "running"],
   stopped: ["Stopped", (state) => ["stopped", "stopping", "suspended"].includes(state)],
   attention: ["Attention", (state) => ATTENTION.has(state)],
 };

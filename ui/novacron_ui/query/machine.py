@@ -15,6 +15,7 @@ from novacron_store.telemetry.queries import Chart, ChartQuery, Line, chart
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel, panel
 from novacron_ui.query.telemetry import Telemetry
 
+MAX_COLOURS = 6  # that people tell apart
 MAX_LINES = 12  # of one chart; more cannot be told apart
 MAX_POINTS = 1200  # as many as a wide screen has pixels for
 MIN_SPAN, MAX_SPAN = timedelta(minutes=1), timedelta(days=731)
@@ -134,8 +135,9 @@ def _joined(drawn: Panel, charts: Sequence[Chart]) -> dict[str, Any]:
         for line in each.lines
         if drawn.draws(line.attributes)
     ]
-    shown = sorted(lines, key=lambda pair: -_peak(pair[1]))[:MAX_LINES]
-    shown = [pair for pair in lines if pair in shown]
+    shown = lines
+    if len(lines) > MAX_COLOURS:  # the large ones get the colours, the small ones dashes
+        shown = sorted(lines, key=lambda pair: -_peak(pair[1]))[:MAX_LINES]
     times = sorted({ts for _, line in shown for ts in line.ts})
     return {
         "x": [ts / 1000 for ts in times],
