@@ -115,7 +115,7 @@ class Collector:
         except Refused as err:
             raise ConfigError(self._store.problem or str(err)) from err
         except NovaCronError as err:
-            log.warning("waiting: %s", err)
+            log.warning("not ready yet, trying again: %s", self._not_ready() or err)
 
     async def _open(self) -> None:
         if self._state_problem:

@@ -23,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    for chatty in ("alembic", "clickhouse_connect"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for client in ("clickhouse_connect", "urllib3"):  # their errors reach us, and are told once
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     try:
         settings = read_settings(args.config)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

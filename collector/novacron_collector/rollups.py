@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import NovaCronError
-from novacron_store.telemetry.rollups import Rolled, Roller
+from novacron_store.telemetry.rollups import Roller
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class RollupThread:
                 continue
             try:
                 client = client or self.connect()
-                rolled = Roller(client).run(stopping=self._stopping.is_set)
+                Roller(client).run(stopping=self._stopping.is_set)
             except NovaCronError as err:
                 if str(err) != reported:
                     log.error("rollups are late, trying again: %s", err)
@@ -50,5 +50,3 @@ class RollupThread:
                 client = None
             else:
                 reported = ""
-                if rolled != Rolled():
-                    log.info("rolled up %s", rolled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.writer import write
 
 log = logging.getLogger(__name__)
+
+_NO_ANSWER = "the telemetry store does not answer"
+_DISK_FULL = re.compile(r"code: 243|NOT_ENOUGH_SPACE|No space left on device", re.IGNORECASE)
 
 
 @dataclass
@@ -72,10 +76,12 @@ class Store:
 
 
 def explained(err: NovaCronError) -> str:
-    """The error, with what to do about it where that is known."""
+    """One sentence with what to do, where that is known: each problem alike whenever it occurs."""
     text = str(err)
     if isinstance(err, Refused):
         return f"{text}; check user and password_file under [telemetry]"
-    if "NOT_ENOUGH_SPACE" in text or "No space left" in text or "code: 243" in text.lower():
-        return f"the telemetry store's disk is full: free space, or keep data shorter ({text})"
+    if _NO_ANSWER in text:
+        return f"{_NO_ANSWER}: start novacron-store, or correct url under [telemetry]"
+    if _DISK_FULL.search(text):
+        return "the telemetry store's disk is full: free some space, or keep data shorter"
     return text

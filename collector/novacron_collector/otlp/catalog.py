@@ -26,7 +26,7 @@ class Catalog:
         self._known: set[Any] = set()
         self._current: dict[str, bytes] = {}  # entity -> its newest resource
         self._rows: dict[str, list[tuple[Any, ...]]] = {"series": [], "metrics": []}
-        self._sightings: dict[tuple[int, str, bytes], Sighting] = {}
+        self._sightings: dict[tuple[str, bytes], Sighting] = {}
 
     def describe_series(
         self, series: int, entity: Entity, stream: Stream, attributes: Attributes, now: int
@@ -48,14 +48,14 @@ class Catalog:
             self._rows["metrics"].append((*row, now))
 
     def see(self, seen: Sighting) -> None:
-        key = (seen.request, seen.entity.name, seen.resource.canonical)
+        key = (seen.entity.name, seen.resource.canonical)
         known = self._sightings.get(key)
-        if known is None or known.newest < seen.newest:
+        if known is None or (known.newest, -known.request) < (seen.newest, -seen.request):
             self._sightings[key] = seen
 
     def take(self) -> tuple[dict[str, pa.Table], list[Sighting]]:
         """The descriptions and sightings since the last call."""
-        sightings = sorted(self._sightings.values(), key=lambda seen: seen.newest)
+        sightings = list(self._sightings.values())
         rows = {**self._rows, "entities": self._changed(sightings)}
         self._rows = {"series": [], "metrics": []}
         self._sightings = {}
@@ -69,13 +69,15 @@ class Catalog:
         self._current.clear()
 
     def _changed(self, sightings: list[Sighting]) -> list[tuple[Any, ...]]:
-        changed = []
-        for seen in sightings:
-            if self._current.get(seen.entity.name) != seen.resource.canonical:
-                self._current[seen.entity.name] = seen.resource.canonical
-                labels = (list(seen.resource.texts), list(seen.resource.types))
-                changed.append((seen.entity.name, seen.entity.type, *labels, seen.newest))
-        return changed
+        """Entities that are new or look other than when they were written last; of several looks
+        in one write the newest is the one to compare with."""
+        rows = []
+        changed = [s for s in sightings if self._current.get(s.entity.name) != s.resource.canonical]
+        for seen in sorted(changed, key=lambda seen: (seen.newest, seen.resource.canonical)):
+            self._current[seen.entity.name] = seen.resource.canonical
+            labels = (list(seen.resource.texts), list(seen.resource.types))
+            rows.append((seen.entity.name, seen.entity.type, *labels, seen.newest))
+        return rows
 
 
 def to_table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:

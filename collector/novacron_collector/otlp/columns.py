@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,22 +41,39 @@ def encode(values: pa.Array) -> tuple[Codes, list[Any]]:
 
 def combine(*columns: Codes) -> tuple[Codes, Codes]:
     """A code for each row of `columns`, and the first row that each code stands for."""
-    codes = columns[0]
-    for column in columns[1:] or (np.zeros_like(codes),):
+    codes = _renumbered(columns[0])
+    for column in columns[1:]:
         span = int(column.max(initial=0)) + 1
-        # Codes are numbered as they first occur, so a new one is a new maximum.
-        codes = _numpy(pa.array(codes * span + column).dictionary_encode().indices)
-    highest = np.maximum.accumulate(codes)
-    return codes, np.flatnonzero(np.diff(highest, prepend=-1))
+        codes = _renumbered(codes * span + column)
+    first = np.empty(int(codes.max(initial=-1)) + 1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several rows the last one stays
+    return codes, first
 
 
-def named(codes: Codes, name_of: Callable[[int], str]) -> pa.DictionaryArray:
-    """A column of names out of codes; several codes may have the same name."""
+def per_code(codes: Codes, value_of: Callable[[int], int]) -> Codes:
+    """`value_of` each distinct code, spread to its rows."""
+    local, first = combine(codes)
+    return np.array([value_of(code) for code in codes[first].tolist()], np.int64)[local]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A column of names: indices, and what they stand for."""
+
+    indices: NDArray[np.int32]
+    names: pa.Array
+
+    def at(self, rows: Codes) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(self.indices[rows], self.names)
+
+
+def named(codes: Codes, name_of: Callable[[int], str]) -> Names:
+    """Several codes may have the same name."""
     local, first = combine(codes)
     names = [name_of(code) for code in codes[first].tolist()]
     position = {name: at for at, name in enumerate(dict.fromkeys(names))}
     indices = np.array([position[name] for name in names], np.int32)[local]
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(position), pa.string()))
+    return Names(indices, pa.array(list(position), pa.string()))
 
 
 def parents(lists: pa.ListArray) -> Codes:
@@ -109,6 +127,11 @@ def _byte_offsets(values: pa.BinaryArray) -> NDArray[np.int32]:
 def _binary(count: int, offsets: NDArray[Any], data: pa.Buffer | None) -> pa.BinaryArray:
     where = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
     return pa.BinaryArray.from_buffers(pa.binary(), count, [None, where, data or pa.py_buffer(b"")])
+
+
+def _renumbered(codes: Codes) -> Codes:
+    """The same codes counted from 0, as they first occur."""
+    return _numpy(pa.array(codes).dictionary_encode().indices)
 
 
 def _numpy(values: pa.Array) -> Codes:

@@ -35,9 +35,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A request had points of an entity; the time of the newest in unix milliseconds."""
+    """An entity with this resource had points; the time of the newest in unix milliseconds."""
 
-    request: int  # its place in the write
+    request: int  # the first one that has the newest point: its place in the write
     entity: Entity
     resource: Attributes
     newest: int

@@ -1,0 +1,240 @@
+"""Points per CPU second, from OTLP bytes to committed rows, by four ways of doing it.
+
+Run it as `make bench-ingest`. Each run is a process of its own with a new database in it, so that
+its CPU time is all that the way costs: decoding, inserting, merging. Rounds are interleaved and
+medians taken. 3,840 VMs with 25 series each are scraped every 15 seconds, and every way gathers
+the requests of one scrape, 96,000 points, into one insert. BENCH_ROUNDS takes another number of
+rounds.
+
+loop         a Python loop over protobuf objects, known series looked up in a dictionary
+clickhouse   ClickHouse's own ProtobufSingle format, with an inline schema, and SQL to flatten it
+ours         the collector's decoder and writer
+rollups      the same, with 5 minutes and one hour rolled up at the end
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import xxhash
+from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+
+from novacron_collector.otlp.decoder import Decoder
+from novacron_collector.otlp.limits import PointLimits
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.batch import SAMPLES, Batch
+from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.writer import LATENESS_S, write
+from otlp_bodies import bodies
+from report import report
+from synthetic import SERIES, Fleet
+
+_VMS, _STEP_S, _SCRAPES = 3840, 15, 21  # the first scrape meets every series, and is not counted
+_WEEK_S = 7 * 86400
+_POINTS = _VMS * len(SERIES)  # of one scrape
+_SMALL_VMS = 8  # per request: 200 points
+_SIZES = {"": 10, "small_": 1}  # small requests in one: 2,000 points and 200
+
+Requests = list[bytes]
+Script = list[tuple[int, Requests]]  # each insert, and when it is made in Unix seconds
+Way = Callable[[Client, Path], Callable[[Requests, int], None]]
+
+
+# -- the ways: given the requests of some scrapes and the time, commit their rows --------------
+
+
+def _loop(client: Client, _folder: Path) -> Callable[[Requests, int], None]:
+    known: dict[tuple[object, ...], int] = {}
+
+    def ingest(requests: Requests, now: int) -> None:
+        columns: tuple[list[object], ...] = tuple([] for _ in SAMPLES)
+        for body in requests:
+            for row in _rows(MetricsData.FromString(body), known):
+                for column, value in zip(columns, row, strict=True):
+                    column.append(value)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, SAMPLES, strict=True)]
+        table = pa.table(arrays, schema=SAMPLES)
+        write(client, Batch({"samples": table}), f"{now}", datetime.fromtimestamp(now, UTC))
+
+    return ingest
+
+
+def _rows(
+    data: MetricsData, known: dict[tuple[object, ...], int]
+) -> Iterator[tuple[str, str, int, int, int, float]]:
+    for group in data.resource_metrics:
+        resource = {a.key: a.value.string_value for a in group.resource.attributes}
+        entity = resource["vm.id"]
+        for scoped in group.scope_metrics:
+            for metric in scoped.metrics:
+                name, unit = metric.name, metric.unit
+                points = getattr(metric, metric.WhichOneof("data")).data_points
+                for p in points:
+                    labels = tuple(sorted((a.key, a.value.string_value) for a in p.attributes))
+                    key = (entity, name, unit, labels)
+                    series = known.get(key)
+                    if series is None:
+                        series = known[key] = xxhash.xxh3_64_intdigest(repr(key).encode())
+                    value = p.as_double if p.HasField("as_double") else float(p.as_int)
+                    ts, start = p.time_unix_nano // 10**6, p.start_time_unix_nano // 10**6
+                    yield name, entity, series, ts, start, value
+
+
+_PROTO = """syntax = "proto3";
+message Text { string string_value = 1; }
+message Pair { string key = 1; Text value = 2; }
+message Point { repeated Pair attributes = 7; fixed64 start_time_unix_nano = 2;
+  fixed64 time_unix_nano = 3; oneof value { double as_double = 4; sfixed64 as_int = 6; } }
+message Data { repeated Point data_points = 1; }
+message Metric { string name = 1; string unit = 3; oneof data { Data gauge = 5; Data sum = 7; } }
+message ScopeMetrics { repeated Metric metrics = 2; }
+message Resource { repeated Pair attributes = 1; }
+message ResourceMetrics { Resource resource = 1; repeated ScopeMetrics scope_metrics = 2; }
+message Request { repeated ResourceMetrics resource_metrics = 1; }"""
+_PAIRS = "attributes Array(Tuple(key String, value Tuple(string_value String)))"
+_DATA = (
+    f"Tuple(data_points Array(Tuple({_PAIRS}, start_time_unix_nano UInt64, "
+    "time_unix_nano UInt64, as_double Float64, as_int Int64)))"
+)
+_STRUCTURE = (
+    f"resource_metrics Array(Tuple(resource Tuple({_PAIRS}), scope_metrics Array(Tuple("
+    f"metrics Array(Tuple(name String, unit String, gauge {_DATA}, sum {_DATA}))))))"
+)
+_FLATTEN = f"""
+INSERT INTO {schema.SAMPLES} (metric, entity, series, ts, start_ts, value)
+SELECT name, entity, xxh3(entity, name, unit, arraySort(p.1)),
+    fromUnixTimestamp64Milli(intDiv(p.3, 1000000)), fromUnixTimestamp64Milli(intDiv(p.2, 1000000)),
+    p.4 + p.5
+FROM (
+    SELECT entity, m.1 AS name, m.2 AS unit, arrayJoin(arrayConcat(m.3.1, m.4.1)) AS p
+    FROM (
+        SELECT arrayFirst(a -> a.1 = 'vm.id', rm.1.1).2.1 AS entity,
+            arrayJoin(arrayJoin(rm.2).1) AS m
+        FROM (
+            SELECT arrayJoin(resource_metrics) AS rm
+            FROM file({{path:String}}, ProtobufSingle, '{_STRUCTURE}')
+        )
+    )
+)
+SETTINGS format_schema_source = 'string', format_schema_message_name = 'Request',
+    format_schema = {{proto:String}}"""
+
+
+def _clickhouse(client: Client, folder: Path) -> Callable[[Requests, int], None]:
+    path = folder / "requests.bin"
+    text = _FLATTEN.replace("{path:String}", f"'{path}'").replace("{proto:String}", repr(_PROTO))
+
+    def ingest(requests: Requests, _now: int) -> None:
+        path.write_bytes(b"".join(requests))
+        client.command(text)
+
+    return ingest
+
+
+def _ours(client: Client, _folder: Path) -> Callable[[Requests, int], None]:
+    decoder = Decoder(PointLimits(), _WEEK_S, 10**6)
+
+    def ingest(requests: Requests, now: int) -> None:
+        batch = decoder.decode(requests, now).batch
+        write(client, batch, f"{now}", datetime.fromtimestamp(now, UTC))
+
+    return ingest
+
+
+_WAYS: dict[str, Way] = {
+    "loop": _loop,
+    "clickhouse": _clickhouse,
+    "ours": _ours,
+    "ours_with_rollups": _ours,
+}
+
+
+# -- measuring ---------------------------------------------------------------------------------
+
+
+def measure(way: str, requests_file: Path) -> float:
+    """Points per CPU second of this process."""
+    script: Script = pickle.loads(requests_file.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        client = connect(f"chdb://{folder}/data")
+        migrate(client)
+        ingest = _WAYS[way](client, Path(folder))
+        began = 0.0
+        for number, (now, requests) in enumerate(script):
+            if number == 1:
+                began = time.process_time()
+            ingest(requests, now)
+            if way == "ours_with_rollups" and number == len(script) - 1:
+                Roller(client).run(datetime.fromtimestamp(now + LATENESS_S, UTC))
+        seconds = time.process_time() - began
+        count = client.query(f"SELECT count() FROM {schema.SAMPLES} FINAL").result_rows[0][0]
+        assert count == _SCRAPES * _POINTS, f"{way} stored {count} rows"
+        client.close()
+    return (_SCRAPES - 1) * _POINTS / seconds
+
+
+def _write_requests(folder: Path) -> None:
+    # The last of the 20 scrapes that fill 5 minutes is the last of an hour, too.
+    start = int(time.time()) // 3600 * 3600 - _STEP_S * _SCRAPES
+    scrapes = list(bodies(Fleet(_VMS, _STEP_S), start, _SCRAPES, _SMALL_VMS))
+    for size, joined in _SIZES.items():
+        script: Script = [
+            (start + n * _STEP_S, _joined(scrape, joined)) for n, scrape in enumerate(scrapes, 1)
+        ]
+        (folder / f"{size}requests").write_bytes(pickle.dumps(script))
+
+
+def _joined(requests: Requests, count: int) -> Requests:
+    """OTLP requests one after another are one request."""
+    return [b"".join(requests[n : n + count]) for n in range(0, len(requests), count)]
+
+
+def _rounds(folder: Path, rounds: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for size in _SIZES:
+            for way in _WAYS:
+                print(f"\r{number + 1}/{rounds} {size}{way:<20}", end="", flush=True)
+                command = [sys.executable, __file__, way, str(folder / f"{size}requests")]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise SystemExit(f"\n{way}:\n{done.stderr}")
+                found.setdefault(_figure(way, size), []).append(float(done.stdout))
+    print("\r" + " " * 40, end="")
+    return found
+
+
+def _figure(way: str, size: str) -> str:
+    who, _, rest = way.partition("_")
+    return f"{who}_{size}{rest + '_' if rest else ''}points_per_cpu_s"
+
+
+def main(arguments: Sequence[str]) -> int:
+    if arguments:
+        way, path = arguments
+        print(measure(way, Path(path)))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        _write_requests(Path(name))
+        found = _rounds(Path(name), int(os.environ.get("BENCH_ROUNDS", "3")))
+    figures = {figure: statistics.median(values) for figure, values in found.items()}
+    figures["ours_to_loop"] = figures["ours_points_per_cpu_s"] / figures["loop_points_per_cpu_s"]
+    report("ingest", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

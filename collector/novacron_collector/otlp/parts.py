@@ -1,0 +1,165 @@
+"""The parts of a point's identity as numbers; only parts whose bytes were never seen are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from novacron_collector.otlp.attributes import Attributes, read_attributes
+from novacron_collector.otlp.columns import Codes, combine, encode, joined, lengths, parents
+from novacron_collector.otlp.decoded import OddMessageError
+from novacron_collector.otlp.identity import Entity, Stream, entity_of
+from novacron_collector.otlp.interning import Interned
+from novacron_collector.otlp.limits import PointLimits, attributes_reason, stream_reason
+from novacron_collector.otlp.plain import TABLES, TEMPORALITIES
+from novacron_collector.otlp.values import REASON_CODES
+
+KINDS = tuple(TABLES)
+RESOURCE_BITS, STREAM_BITS, ATTRIBUTES_BITS = 22, 18, 24  # of the key of a series
+_MAX_BYTES = 256 * 2**20  # of all parts; beyond it they are forgotten, and read again
+
+_StreamKey = tuple[int, str, str, str, int]  # scope, name, unit, description, flags
+_AttributesKey = tuple[bytes, bytes]  # joined, lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    entity: Entity
+    resource: Attributes
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Columns over the metrics of all requests, in the order in which they came."""
+
+    rows: pa.StructArray
+    request: Codes
+    resource: Codes
+    stream: Codes
+
+
+class Parts:
+    """Resources, streams and attributes that have been seen, by number."""
+
+    def __init__(self, limits: PointLimits) -> None:
+        self._limits = limits
+        self._scopes: Interned[bytes, Any] = Interned(InstrumentationScope.FromString, len)
+        self.resources: Interned[bytes, Source] = Interned(self._read_resource, len)
+        self.streams: Interned[_StreamKey, tuple[Stream, int]] = Interned(
+            self._read_stream, lambda key: len(key[1]) + len(key[2]) + len(key[3])
+        )
+        self.attributes: Interned[_AttributesKey, tuple[Attributes, int]] = Interned(
+            self._read_attributes, lambda key: len(key[0]) + len(key[1])
+        )
+
+    def metrics(self, requests: pa.ListArray) -> Metrics:
+        """
+        Raises:
+            BadMessage: a resource or a scope cannot be read.
+        """
+        groups = requests.flatten()
+        scoped_lists = groups.field("scope_metrics")
+        scoped = scoped_lists.flatten()
+        metric_lists = scoped.field("metrics")
+        rows = metric_lists.flatten()
+        of_scoped = parents(metric_lists)
+        of_group = parents(scoped_lists)[of_scoped]
+        codes, bodies = encode(joined(groups.field("resource")))
+        resource = self.resources.codes(bodies)[codes][of_group]
+        codes, bodies = encode(joined(scoped.field("scope")))
+        scope = self._scopes.codes(bodies)[codes][of_scoped]
+        stream = self._stream_codes(rows, scope)
+        return Metrics(rows, parents(requests)[of_group], resource, stream)
+
+    def attribute_codes(self, lists: pa.ListArray) -> Codes:
+        """The attributes of each point.
+
+        Raises:
+            BadMessage: some cannot be read.
+        """
+        (bodies, body_of), (sizes, sizes_of) = encode(joined(lists)), encode(lengths(lists))
+        codes, first = combine(bodies, sizes)
+        pairs = zip(bodies[first].tolist(), sizes[first].tolist(), strict=True)
+        return self.attributes.codes([(body_of[b], sizes_of[s]) for b, s in pairs])[codes]
+
+    def is_crowded(self, capacity: int) -> bool:
+        every = (self.resources, self._scopes, self.streams, self.attributes)
+        return (
+            len(self.resources) >= 1 << (RESOURCE_BITS - 1)
+            or len(self.streams) >= 1 << (STREAM_BITS - 1)
+            or len(self.attributes) > capacity
+            or sum(part.bytes for part in every) > _MAX_BYTES
+        )
+
+    def fit_in_a_key(self) -> bool:
+        return (
+            len(self.resources) <= 1 << RESOURCE_BITS
+            and len(self.streams) <= 1 << STREAM_BITS
+            and len(self.attributes) <= 1 << ATTRIBUTES_BITS
+        )
+
+    def _stream_codes(self, rows: pa.StructArray, scope: Codes) -> Codes:
+        flags = _flags(rows)
+        texts = [encode(rows.field(name)) for name in ("name", "unit", "description")]
+        codes, first = combine(*(column for column, _ in texts), scope, flags)
+        keys = [
+            (int(scope[row]), *(names[column[row]] for column, names in texts), int(flags[row]))
+            for row in first.tolist()
+        ]
+        return self.streams.codes(keys)[codes]
+
+    def _read_resource(self, body: bytes) -> Source:
+        attributes = read_attributes(Resource.FromString(body).attributes)
+        reason = attributes_reason(attributes, self._limits)
+        return Source(entity_of(attributes), attributes, REASON_CODES[reason])
+
+    def _read_stream(self, key: _StreamKey) -> tuple[Stream, int]:
+        code, name, unit, description, flags = key
+        scope = self._scopes.values[code]
+        stream = Stream(
+            metric=name,
+            unit=unit,
+            kind=KINDS[flags // 6],
+            temporality=TEMPORALITIES.get(flags // 2 % 3, "unspecified"),
+            monotonic=bool(flags % 2),
+            description=description,
+            scope=scope.name,
+            scope_attributes=read_attributes(scope.attributes),
+        )
+        return stream, REASON_CODES[stream_reason(stream, self._limits)]
+
+    def _read_attributes(self, key: _AttributesKey) -> tuple[Attributes, int]:
+        body, sizes = key
+        ends = np.cumsum(np.frombuffer(sizes, np.int32)).tolist()
+        starts = [0, *ends][:-1]
+        pairs = [KeyValue.FromString(body[a:b]) for a, b in zip(starts, ends, strict=True)]
+        attributes = read_attributes(pairs)
+        return attributes, REASON_CODES[attributes_reason(attributes, self._limits)]
+
+
+def _flags(rows: pa.StructArray) -> Codes:
+    """Each metric's kind, temporality and monotonicity in one number; without data it is 0, and
+    no point asks."""
+    kinds = np.zeros(len(rows), np.int64)
+    flags = np.zeros(len(rows), np.int64)
+    for code, name in enumerate(KINDS):
+        data = rows.field(name)
+        if data.null_count == len(rows):
+            continue
+        present = np.asarray(data.is_valid())
+        kinds += present
+        flags[present] = code * 6
+        if data.type.get_field_index("aggregation_temporality") >= 0:
+            sent = np.asarray(data.field("aggregation_temporality"))
+            flags += np.where(present & ((sent == 1) | (sent == 2)), sent, 0) * 2
+        if data.type.get_field_index("is_monotonic") >= 0:
+            flags += present & np.asarray(data.field("is_monotonic").to_numpy(zero_copy_only=False))
+    if (kinds > 1).any():
+        raise OddMessageError("a metric of two kinds: the last one counts")
+    return flags
