@@ -191,6 +191,8 @@ REFUSED = [
     "SELECT FILE('{file}')",
     "SELECT arrayMap(x -> file(x), ['{file}'])",
     "SELECT arrayMap(file, ['{file}'])",
+    "SELECT arrayLevenshteinDistance(range(200000), range(1, 200001))",
+    "SELECT max(editDistance(repeat('a', 60000), repeat('b', 60000))) FROM numbers(300)",
     "SELECT arrayMap((`file`), (SELECT groupArray(path) FROM (SELECT '{file}' AS path)))",
     "SELECT arrayFilter(file, ['{file}'])",
     "SELECT mapApply(file, map('{file}', ''))",

@@ -96,11 +96,7 @@ def _listener(address: str, where: str) -> socket.socket:
                 f"{host} is not a loopback address; there is no TLS yet, so the store listens on "
                 "127.0.0.1 or [::1] alone"
             )
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
-        sock.bind((host, port))
+        return _bound(host, port)
     except ConfigError as err:
         raise ConfigError(f"{where}: {err}") from err
     except OSError as err:
@@ -110,6 +106,17 @@ def _listener(address: str, where: str) -> socket.socket:
                 "stop that one, or set another address"
             ) from err
         raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

@@ -169,14 +169,40 @@ class _Deflate(io.BytesIO):
         self._raw = raw
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return zlib.decompressobj().decompress(self._raw.read(), size or -1)
+        stream = zlib.decompressobj()
+        plain = stream.decompress(self._raw.read(), size or -1)
+        if not stream.eof and not stream.unconsumed_tail:
+            raise EOFError("it ends too early")
+        return plain
+
+
+class _Zstandard(io.BytesIO):
+    """Zstandard frames, read once and with a bound: the library's own reader takes torn ones."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self._raw = raw
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        plain, torn = io.BytesIO(), False
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        piece = self._raw.read(1024)  # not more than 32 MiB when inflated
+        while piece and plain.tell() < (size or -1):
+            plain.write(frame.decompress(piece))
+            torn, piece = not frame.eof, frame.unused_data
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            piece = piece or self._raw.read(1024)
+        if torn and not piece:
+            raise EOFError("it ends too early")
+        return plain.getvalue()
 
 
 _DECOMPRESSORS: dict[str, Callable[[BinaryIO], Any]] = {
     "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
     "deflate": _Deflate,
     "lz4": lz4.frame.LZ4FrameFile,
-    "zstd": lambda raw: zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True),
+    "zstd": _Zstandard,
 }
 
 

@@ -1,0 +1,344 @@
+"""Unmodified clients of ClickHouse work against novacron-store."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import clickhouse_connect
+import httpx
+import lz4.frame
+import pyarrow as pa
+import pytest
+import zstandard
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
+
+from server.conftest import Asker, asker
+from store_process import StoreProcess
+
+
+@pytest.fixture
+def client(store_process: StoreProcess) -> Iterator[Client]:
+    """clickhouse-connect as it comes: a session of its own, compression on."""
+    host, port = store_process.url.removeprefix("http://").split(":")
+    password = store_process.service_password_file.read_text()
+    one = clickhouse_connect.get_client(
+        host=host, port=int(port), username="service", password=password
+    )
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def table(service: Asker) -> Iterator[str]:
+    name = f"default.t_{uuid4().hex}"
+    service.ask(
+        f"CREATE TABLE {name} (a UInt32, b String, t DateTime64(3, 'UTC'), m Map(String, String)) "
+        "ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100"
+    ).raise_for_status()
+    yield name
+    service.ask(f"DROP TABLE {name}").raise_for_status()
+
+
+def test_rows_go_in_and_come_out_unchanged(client: Client, table: str) -> None:
+    rows = [(1, "x", datetime(2026, 1, 2, 3, 4, 5, 6000, UTC), {"k": "v"})]
+
+    assert client.insert(table, rows).written_rows == 1
+
+    assert client.query(f"SELECT a, b, m FROM {table}").result_rows == [(1, "x", {"k": "v"})]
+    assert client.command(f"SELECT toUnixTimestamp64Milli(t) FROM {table}") == 1767323045006
+
+
+def test_arrow_goes_in_and_comes_out_unchanged(client: Client, table: str) -> None:
+    sent = pa.table({"a": pa.array(range(200_000), pa.uint32()), "b": ["q"] * 200_000})
+
+    assert client.insert_arrow(table, sent).written_rows == 200_000
+
+    got = client.query_arrow(f"SELECT a, b FROM {table} ORDER BY a")
+    assert got.column("a").to_pylist() == list(range(200_000))
+
+
+def test_an_empty_arrow_answer_has_its_columns(client: Client, table: str) -> None:
+    assert client.query_arrow(f"SELECT a, b FROM {table}").column_names == ["a", "b"]
+
+
+def test_raw_bytes_and_frames_work(client: Client, table: str) -> None:
+    client.raw_insert(table, ["a", "b"], insert_block=b"7\tzz\n8\tyy\n", fmt="TabSeparated")
+
+    assert client.raw_query(f"SELECT b FROM {table} ORDER BY a", fmt="CSV") == b'"zz"\n"yy"\n'
+    assert client.query_df(f"SELECT a FROM {table} ORDER BY a")["a"].tolist() == [7, 8]
+
+
+def test_a_large_answer_streams(client: Client) -> None:
+    with client.query_row_block_stream("SELECT number FROM numbers(1000000)") as blocks:
+        assert sum(len(block) for block in blocks) == 1_000_000
+
+
+def test_an_error_in_the_middle_of_an_answer_reaches_the_client(client: Client) -> None:
+    query = "SELECT number, throwIf(number = 900000, 'too far') FROM numbers(1000000)"
+    with (
+        pytest.raises((StreamFailureError, DatabaseError), match="too far"),
+        client.query_row_block_stream(query) as blocks,
+    ):
+        for _ in blocks:
+            pass
+
+
+def test_parameters_are_bound(client: Client) -> None:
+    values = {"n": 5, "s": "a'b\\c\n", "d": datetime(2026, 1, 1, tzinfo=UTC), "l": ["x", "y'"]}
+    query = "SELECT {n:UInt8} + 1, {s:String}, toUnixTimestamp({d:DateTime}), {l:Array(String)}"
+
+    assert client.query(query, parameters=values).result_rows == [
+        (6, "a'b\\c\n", 1767225600, ["x", "y'"])
+    ]
+
+
+def test_parameters_in_a_form_are_bound(store_process: StoreProcess) -> None:
+    ids = [f"entity-{n}" for n in range(5000)]
+    client = store_process.service()  # sends them in a form
+    answer = client.query("SELECT length({ids:Array(String)})", parameters={"ids": ids})
+    assert answer.result_rows == [(5000,)]
+    client.close()
+
+
+def test_settings_hold_for_one_query_alone(client: Client) -> None:
+    before = client.command("SELECT getSetting('max_block_size')")
+    query = "SELECT getSetting('max_block_size')"
+
+    assert client.query(query, settings={"max_block_size": 1234}).first_row == (1234,)
+
+    assert client.command(query) == before
+    assert client.query("SELECT 1", settings={"max_block_size": 1}).result_rows == [(1,)]
+    assert client.command(query) == before
+
+
+def test_a_session_keeps_what_it_set_and_no_other_sees_it(service: Asker) -> None:
+    mine, query = uuid4().hex, "SELECT getSetting('max_block_size')"
+    service.ask("SET max_block_size = 4321", session_id=mine).raise_for_status()
+
+    assert service.ask(query, session_id=mine).text == "4321\n"
+    assert service.ask(query, session_id=uuid4().hex).text != "4321\n"
+    assert service.ask(query).text != "4321\n"
+
+
+def test_a_temporary_table_lives_in_its_session(client: Client, service: Asker) -> None:
+    client.command("CREATE TEMPORARY TABLE mine (a UInt8)")
+    client.insert("mine", [[3]], column_names=["a"])
+
+    assert client.command("SELECT sum(a) FROM mine") == 3
+    assert service.ask("SELECT sum(a) FROM mine").status_code == 404
+
+
+def test_a_session_ends_when_it_was_idle_for_its_time(service: Asker) -> None:
+    mine = {"session_id": uuid4().hex, "session_timeout": "1"}
+    service.ask("CREATE TEMPORARY TABLE mine (a UInt8)", **mine).raise_for_status()
+    assert service.ask("SELECT count() FROM mine", **mine).text == "0\n"
+    time.sleep(1.2)
+
+    gone = service.ask("SELECT 1", **mine, session_check="1")
+
+    assert gone.status_code == 404
+    assert "SESSION_NOT_FOUND" in gone.text
+    assert service.ask("SELECT count() FROM mine", **mine).status_code == 404
+
+
+def test_a_session_answers_one_query_at_a_time(service: Asker, store_process: StoreProcess) -> None:
+    mine = uuid4().hex
+    password = store_process.service_password_file.read_text()
+    other = asker(store_process.url, "service", password)
+    slow = threading.Thread(
+        target=other.ask, args=("SELECT sleep(1.5)",), kwargs={"session_id": mine}
+    )
+    slow.start()
+    time.sleep(0.5)
+
+    busy = service.ask("SELECT 1", session_id=mine)
+
+    slow.join()
+    other.http.close()
+    assert (busy.status_code, "SESSION_IS_LOCKED" in busy.text) == (409, True)
+    assert service.ask("SELECT 1", session_id=mine).text == "1\n"
+
+
+def test_a_repeated_insert_is_stored_once(service: Asker, table: str) -> None:
+    query = f"INSERT INTO {table} (a) FORMAT TabSeparated\n1\n2\n"
+    for _ in range(3):
+        service.ask(query, insert_deduplication_token="one").raise_for_status()
+    assert service.ask(f"SELECT count() FROM {table}").text == "2\n"
+
+    service.ask(query, insert_deduplication_token="two").raise_for_status()
+    assert service.ask(f"SELECT count() FROM {table}").text == "4\n"
+
+
+def test_a_broken_insert_stores_nothing(service: Asker, table: str) -> None:
+    rows = "".join(f"{n}\n" for n in range(1000))
+    answer = service.ask(f"INSERT INTO {table} (a) FORMAT TabSeparated\n{rows}oops\n")
+
+    assert answer.status_code == 400
+    assert answer.text.startswith("Code: 27. DB::Exception: ")
+    assert service.ask(f"SELECT count() FROM {table}").text == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("INSERT INTO {table} (a, b) FORMAT CSV", '1,"x;y"\n2,"INSERT"\n'),
+        ("", 'INSERT INTO {table} (a, b) FORMAT CSV\n1,"x"\n2,"FORMAT CSV"\n'),
+        ("", 'INSERT INTO {table} (a, b) FORMAT JSONEachRow\n{"a": 1}\n{"a": 2, "b": "k"}\n'),
+        ("", "INSERT INTO {table} (a, b) VALUES (1, 'x'), (2, 'it''s')"),
+        ("", "INSERT INTO {table} (a) SELECT number + 1 FROM numbers(2)"),
+        ("INSERT INTO {table} (a)", "SELECT number + 1 FROM numbers(2)"),
+    ],
+)
+def test_inserts_by_plain_http_work(service: Asker, table: str, query: str, body: str) -> None:
+    query, body = query.replace("{table}", table), body.replace("{table}", table)
+    parameters = {"query": query} if query else {}
+
+    service.ask(body, **parameters).raise_for_status()
+
+    assert service.ask(f"SELECT count(), sum(a) FROM {table}").text == "2\t3\n"
+
+
+def test_a_query_may_be_in_the_url_the_body_or_both(service: Asker) -> None:
+    assert service.http.get("/", params={"query": "SELECT 1 FORMAT JSON"}).json()["data"]
+    assert service.ask("SELECT 1, 2").text == "1\t2\n"
+    assert service.ask("+ 2", query="SELECT 1").text == "3\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("lz4", lz4.frame.compress),
+        ("zstd", zstandard.compress),
+        ("zstd", lambda text: zstandard.compress(text[:5]) + zstandard.compress(text[5:])),
+        ("identity", bytes),
+    ],
+)
+def test_compressed_bodies_are_read(
+    service: Asker, encoding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    headers = {"Content-Encoding": encoding}
+    whole = encode(b"SELECT 42")
+
+    assert service.http.post("/", content=whole, headers=headers).text == "42\n"
+
+    if encoding != "identity":
+        torn = service.http.post("/", content=whole[:-3], headers=headers)
+        assert torn.status_code == 400
+        assert "CANNOT_DECOMPRESS" in torn.text
+
+
+def test_an_unknown_compression_is_named(service: Asker) -> None:
+    answer = service.http.post(
+        "/", content=bz2.compress(b"SELECT 1"), headers={"Content-Encoding": "bz2"}
+    )
+    assert (answer.status_code, "'bz2'" in answer.text) == (501, True)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("lz4", lz4.frame.compress),
+        ("zstd", zstandard.compress),
+        ("", bytes),
+    ],
+)
+def test_a_body_that_inflates_beyond_the_limit_is_refused(
+    reader: Asker, encoding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    answer = reader.http.post(
+        "/", content=encode(b" " * 50_000_000), headers={"Content-Encoding": encoding}
+    )
+    assert (answer.status_code, "larger than" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("SELEC 1", 400, 62),
+        ("SELECT * FROM nowhere", 404, 60),
+        ("SELECT * FROM nowhere.nothing", 404, 81),
+        ("SELECT nosuch()", 404, 46),
+        ("SELECT nosuch", 404, 47),
+        ("SELECT toUInt8('x')", 400, 6),
+        ("SELECT 1 FORMAT Nonsense", 404, 73),
+        ("SELECT 1 FORMAT DataFrame", 404, 73),
+        ("SELECT 1 SETTINGS nonsense = 1", 404, 115),
+        ("SELECT {x:UInt8}", 400, 456),
+    ],
+)
+def test_errors_have_clickhouses_code_and_words(
+    service: Asker, query: str, status: int, code: int | None
+) -> None:
+    answer = service.ask(query)
+
+    assert answer.status_code == status, answer.text
+    assert answer.headers.get("X-ClickHouse-Exception-Code") == (code and str(code))
+    assert code is None or answer.text.startswith(f"Code: {code}. DB::Exception: ")
+
+
+def test_a_setting_that_does_not_exist_is_an_error(service: Asker) -> None:
+    assert service.ask("SELECT 1", nonsense="1").status_code == 404
+    assert service.ask("SELECT 1", **{"x = 1, readonly": "1"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        None,
+        ("service", ""),
+        ("service", "reader-secret"),
+        ("reader", "x"),
+        ("default", ""),
+        ("", ""),
+    ],
+)
+def test_strangers_are_turned_away(
+    store_process: StoreProcess, auth: tuple[str, str] | None
+) -> None:
+    answer = httpx.post(store_process.url, content="SELECT 1", auth=auth)
+    assert (answer.status_code, "AUTHENTICATION_FAILED" in answer.text) == (403, True)
+
+
+def test_credentials_may_come_in_headers_or_parameters(store_process: StoreProcess) -> None:
+    password = store_process.service_password_file.read_text()
+    headers = {"X-ClickHouse-User": "service", "X-ClickHouse-Key": password}
+    assert httpx.post(store_process.url, content="SELECT 1", headers=headers).text == "1\n"
+
+    parameters = {"user": "service", "password": password}
+    assert httpx.post(store_process.url, content="SELECT 1", params=parameters).text == "1\n"
+
+
+def test_anybody_may_ask_whether_it_lives(store_process: StoreProcess) -> None:
+    for path in ("/ping", "/"):
+        assert httpx.get(store_process.url + path).text == "Ok.\n"
+
+
+def test_many_clients_at_once_get_their_own_answers(store_process: StoreProcess) -> None:
+    password = store_process.service_password_file.read_text()
+    got: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        one = asker(store_process.url, "service", password)
+        got[number] = one.ask(
+            f"SELECT {number}, getSetting('max_block_size')", max_block_size=str(1000 + number)
+        ).text
+        one.http.close()
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == {n: f"{n}\t{1000 + n}\n" for n in range(24)}
