@@ -2,7 +2,8 @@
 
 functions.txt and aggregates.txt list them. A function that is not listed is refused, so one that a
 new ClickHouse brings stays refused until somebody has looked at it. Left out is whatever reaches
-files, networks, dictionaries, other tables, settings, users, the server's state, or waits.
+files, networks, dictionaries, other tables, settings, users, the server's state, or waits, and what
+takes the square of its arguments' length (edit distances): the time limit does not end one call.
 """
 
 from __future__ import annotations
