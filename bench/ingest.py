@@ -169,6 +169,7 @@ def measure(way: str, requests_file: Path) -> float:
     """Points per CPU second of this process."""
     script: Script = pickle.loads(requests_file.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # ClickHouse keeps the schemas it compiled where it runs
         client = connect(f"chdb://{folder}/data")
         migrate(client)
         ingest = _WAYS[way](client, Path(folder))
