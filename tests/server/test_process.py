@@ -11,7 +11,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -121,6 +121,37 @@ def test_a_stop_cancels_a_query_that_does_not_end(config: Path) -> None:
         assert process.wait(14) == 0
         thread.join()
     assert "QUERY_WAS_CANCELLED" in answers[0]
+
+
+# One call of a function, in which the engine does not look at its time limit.
+STUCK = "SELECT repeat('a', 1000000) LIKE concat(repeat('%a', 20000), '%b')"
+
+
+def test_a_stop_does_not_wait_for_a_call_that_cannot_be_ended(config: Path) -> None:
+    with running(config) as (process, service), ask_and_leave(service, STUCK):
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_readers_call_that_cannot_be_ended_ends_the_store(tmp_path: Path, config: Path) -> None:
+    config = write_config(tmp_path, "short.toml", free_port(), "[limits]\ntime = 1\n")
+    with running(config) as (process, service):
+        reader = asker(str(service.http.base_url), "reader", "reader-secret")
+        with reader.http, ask_and_leave(reader, STUCK):
+            assert process.wait(20) == 70  # for a supervisor to start it again
+
+
+@contextmanager
+def ask_and_leave(who: Asker, query: str) -> Iterator[None]:
+    def ask() -> None:
+        with suppress(httpx.TransportError):
+            who.ask(query)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.5)
+    yield
+    thread.join()
 
 
 def test_a_second_store_on_the_same_folder_is_told_who_has_it(config: Path, tmp_path: Path) -> None:

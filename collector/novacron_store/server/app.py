@@ -17,13 +17,15 @@ from novacron_store.server.engine import Engine, Handle
 from novacron_store.server.failures import EngineError
 from novacron_store.server.pools import Pool
 from novacron_store.server.principals import Passwords, Principal
-from novacron_store.server.profiles import reader_profile, service_profile
+from novacron_store.server.profiles import MAX_QUERY_S, reader_profile, service_profile
 from novacron_store.server.reading import read
 from novacron_store.server.requests import Call, read_call
 from novacron_store.server.sending import StreamedAnswer, error_response, whole_response
 from novacron_store.server.sessions import Sessions
 from novacron_store.server.settings import Settings
 from novacron_store.telemetry.client import DATABASE
+
+_GRACE_S = 5  # beyond twice a reader's time limit, before a query counts as stuck
 
 Release = Callable[[Answer | None], Awaitable[None]]
 
@@ -40,8 +42,8 @@ class Front:
         self._profile = service_profile(int(store.memory))
         self._sessions = Sessions(lambda: engine.open(self._profile))
         self._pools = {
-            Principal.SERVICE: Pool("service", store.max_queries),
-            Principal.READER: Pool("reader", limits.queries),
+            Principal.SERVICE: Pool("service", store.max_queries, 2 * MAX_QUERY_S),
+            Principal.READER: Pool("reader", limits.queries, 2 * limits.time + _GRACE_S),
         }
         self._headers = _server_headers(engine)
 

@@ -19,6 +19,7 @@ from novacron_contract.errors import ConfigError
 from novacron_contract.settings import host_port, load, read_secret
 from novacron_store.server.app import Front
 from novacron_store.server.engine import Engine
+from novacron_store.server.pools import giving_up
 from novacron_store.server.principals import Passwords
 from novacron_store.server.settings import Settings
 
@@ -54,8 +55,9 @@ def _run(settings: Settings, config: Path) -> int:
         try:
             _serve(front, sock)
         finally:
-            front.close()
-            engine.close()
+            with giving_up(_ENDING_S, 0, "stopped, though a query cannot be ended"):
+                front.close()
+                engine.close()
     log.info("stopped")
     return 0
 

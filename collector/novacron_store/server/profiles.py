@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from novacron_store.server.failures import READONLY, SETTING_CONSTRAINT_VIOLATION, EngineError
 from novacron_store.server.settings import ReaderLimits
 
-_MAX_QUERY_S = 300
+MAX_QUERY_S = 300
 
 # What a reader's request may set besides lower limits: how values look, how NULLs join.
 _HARMLESS = frozenset(
@@ -38,7 +38,7 @@ def service_profile(memory: int) -> dict[str, str]:
         "async_insert": "0",  # an insert is acknowledged when its part is on disk
         "implicit_select": "0",  # as a server has it
         "max_memory_usage": str(memory // 2),
-        "max_execution_time": str(_MAX_QUERY_S),
+        "max_execution_time": str(MAX_QUERY_S),
     }
 
 
