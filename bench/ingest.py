@@ -1,15 +1,18 @@
 """Points per CPU second, from OTLP bytes to committed rows, by four ways of doing it.
 
 Run it as `make bench-ingest`. Each run is a process of its own with a new database in it, so that
-its CPU time is all that the way costs: decoding, inserting, merging. Rounds are interleaved and
-medians taken. 3,840 VMs with 25 series each are scraped every 15 seconds, and every way gathers
-the requests of one scrape, 96,000 points, into one insert. BENCH_ROUNDS takes another number of
-rounds.
+its CPU time is all that the way costs. Rounds are interleaved and medians taken. 3,840 VMs with 25
+series each are scraped every 15 seconds, and every way gathers the requests of one scrape, 96,000
+points, into one insert. BENCH_ROUNDS takes another number of rounds.
+
+Background merges come after the commit, cost every way the same, and the more the longer one looks:
+they wait while the first three are measured, and run beside the other two.
 
 loop         a Python loop over protobuf objects, known series looked up in a dictionary
 clickhouse   ClickHouse's own ProtobufSingle format, with an inline schema, and SQL to flatten it
 ours         the collector's decoder and writer
-rollups      the same, with 5 minutes and one hour rolled up at the end
+... with_merges    the same, and merges
+... with_rollups   the same, and merges, and 5 minutes and one hour rolled up at the end
 """
 
 from __future__ import annotations
@@ -158,6 +161,7 @@ _WAYS: dict[str, Way] = {
     "loop": _loop,
     "clickhouse": _clickhouse,
     "ours": _ours,
+    "ours_with_merges": _ours,
     "ours_with_rollups": _ours,
 }
 
@@ -172,6 +176,8 @@ def measure(way: str, requests_file: Path) -> float:
         os.chdir(folder)  # ClickHouse keeps the schemas it compiled where it runs
         client = connect(f"chdb://{folder}/data")
         migrate(client)
+        if "with" not in way:
+            client.command(f"SYSTEM STOP MERGES {schema.SAMPLES}")
         ingest = _WAYS[way](client, Path(folder))
         began = 0.0
         for number, (now, requests) in enumerate(script):

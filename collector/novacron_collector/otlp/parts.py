@@ -35,12 +35,20 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """Columns over the metrics of all requests, in the order in which they came."""
+class Groups:
+    """Columns over the ResourceMetrics of all requests."""
 
-    rows: pa.StructArray
     request: Codes
     resource: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Columns over the metrics of all requests; `group` says which of the groups each is in."""
+
+    rows: pa.StructArray
+    groups: Groups
+    group: Codes
     stream: Codes
 
 
@@ -63,30 +71,32 @@ class Parts:
         Raises:
             BadMessage: a resource or a scope cannot be read.
         """
-        groups = requests.flatten()
-        scoped_lists = groups.field("scope_metrics")
+        group_rows = requests.flatten()
+        codes, bodies = encode(joined(group_rows.field("resource")))
+        groups = Groups(parents(requests), self.resources.codes(bodies)[codes])
+        scoped_lists = group_rows.field("scope_metrics")
         scoped = scoped_lists.flatten()
         metric_lists = scoped.field("metrics")
         rows = metric_lists.flatten()
         of_scoped = parents(metric_lists)
-        of_group = parents(scoped_lists)[of_scoped]
-        codes, bodies = encode(joined(groups.field("resource")))
-        resource = self.resources.codes(bodies)[codes][of_group]
         codes, bodies = encode(joined(scoped.field("scope")))
         scope = self._scopes.codes(bodies)[codes][of_scoped]
-        stream = self._stream_codes(rows, scope)
-        return Metrics(rows, parents(requests)[of_group], resource, stream)
+        return Metrics(
+            rows, groups, parents(scoped_lists)[of_scoped], self._stream_codes(rows, scope)
+        )
 
-    def attribute_codes(self, lists: pa.ListArray) -> Codes:
-        """The attributes of each point.
+    def attribute_codes(self, lists: pa.ListArray) -> tuple[Codes, Codes]:
+        """The attributes of each point, and why they cannot be stored.
 
         Raises:
             BadMessage: some cannot be read.
         """
         (bodies, body_of), (sizes, sizes_of) = encode(joined(lists)), encode(lengths(lists))
-        codes, first = combine(bodies, sizes)
+        local, first = combine(bodies, sizes)
         pairs = zip(bodies[first].tolist(), sizes[first].tolist(), strict=True)
-        return self.attributes.codes([(body_of[b], sizes_of[s]) for b, s in pairs])[codes]
+        codes = self.attributes.codes([(body_of[b], sizes_of[s]) for b, s in pairs])
+        reasons = [self.attributes.values[code][1] for code in codes.tolist()]
+        return codes[local], np.array(reasons, np.int64)[local]
 
     def is_crowded(self, capacity: int) -> bool:
         every = (self.resources, self._scopes, self.streams, self.attributes)

@@ -26,7 +26,6 @@ from novacron_collector.otlp.columns import (
     Ids,
     Names,
     SeriesIndex,
-    combine,
     named,
     parents,
     per_code,
@@ -54,12 +53,13 @@ class _Points:
     rows: pa.StructArray
     of_metric: Codes
     attributes: Codes
+    attributes_reason: Codes
     ts: Codes
 
     def where(self, keep: NDArray[np.bool_]) -> _Points:
         if keep.all():
             return self
-        columns = (self.of_metric, self.attributes, self.ts)
+        columns = (self.of_metric, self.attributes, self.attributes_reason, self.ts)
         rows = self.rows.filter(pa.array(keep))
         return _Points(self.kind, rows, *(column[keep] for column in columns))
 
@@ -71,13 +71,13 @@ class _Write:
         self.metrics = metrics
         self.outcomes = [Outcome() for _ in range(requests)]
         self.tables: dict[str, list[pa.Table]] = {}
-        self.names: Names = named(metrics.stream, lambda n: parts.streams.values[n][0].metric)
-        self.entities: Names = named(
-            metrics.resource, lambda n: parts.resources.values[n].entity.name
-        )
+        self.newest = np.zeros(len(metrics.groups.request), np.int64)  # of each group
+        groups, streams, resources = metrics.groups, parts.streams, parts.resources
+        self.names: Names = named(metrics.stream, lambda n: streams.values[n][0].metric)
+        self.entities = named(groups.resource, lambda n: resources.values[n].entity.name)
         self.reasons = first_reason(
-            per_code(metrics.stream, lambda n: parts.streams.values[n][1]),
-            per_code(metrics.resource, lambda n: parts.resources.values[n].reason),
+            per_code(metrics.stream, lambda n: streams.values[n][1]),
+            per_code(groups.resource, lambda n: resources.values[n].reason)[metrics.group],
         )
 
     def count(self, requests: Codes, reasons: Codes) -> None:
@@ -121,14 +121,11 @@ class RawDecoder:
             self.forget()
         metrics = self._parts.metrics(self._wire.read(bodies))
         write = _Write(self._parts, metrics, len(bodies))
-        stored = []
         for kind in KINDS:
             points = self._points(kind, metrics)
             if points is not None:
-                points = self._accepted(points, window, write)
-                self._add_tables(points, window, now, write)
-                stored.append(points)
-        self._see(stored, metrics)
+                self._add_tables(self._accepted(points, window, write), window, now, write)
+        self._see(write)
         descriptions, sightings = self._catalog.take()
         batch = Batch(write.batch().tables | descriptions)
         return Decoded(batch, write.outcomes, sightings)
@@ -138,25 +135,27 @@ class RawDecoder:
         rows = lists.flatten()
         if not len(rows):
             return None
-        attributes = self._parts.attribute_codes(rows.field("attributes"))
+        codes, reasons = self._parts.attribute_codes(rows.field("attributes"))
         ts = values.millis(rows, "time_unix_nano")
-        return _Points(kind, rows, parents(lists), attributes, ts)
+        return _Points(kind, rows, parents(lists), codes, reasons, ts)
 
     def _accepted(self, points: _Points, window: Window, write: _Write) -> _Points:
         """The points to be stored; the others are counted in their request's outcome."""
         reasons = first_reason(
             write.reasons[points.of_metric],
-            per_code(points.attributes, lambda n: self._parts.attributes.values[n][1]),
+            points.attributes_reason,
             values.time_reasons(points.ts, window),
             values.value_reasons(points.kind, points.rows, self._limits.max_buckets),
         )
-        write.count(write.metrics.request[points.of_metric], reasons)
+        group = write.metrics.group[points.of_metric]
+        write.count(write.metrics.groups.request[group], reasons)
         return points.where(reasons == 0)
 
     def _add_tables(self, points: _Points, window: Window, now: int, write: _Write) -> None:
         series = self._series_ids(points, write.metrics, now)
-        key = [names.at(points.of_metric) for names in (write.names, write.entities)]
-        key.append(pa.array(series))
+        group = write.metrics.group[points.of_metric]
+        np.maximum.at(write.newest, group, points.ts)
+        key = [write.names.at(points.of_metric), write.entities.at(group), pa.array(series)]
         name = TABLES[points.kind]
         start = values.millis(points.rows, "start_time_unix_nano")
         times = [timestamps(points.ts), timestamps(np.where(start <= points.ts, start, 0))]
@@ -170,7 +169,7 @@ class RawDecoder:
     def _series_ids(self, points: _Points, metrics: Metrics, now: int) -> Ids:
         if not self._parts.fit_in_a_key():
             raise OddMessageError("more different parts than a key can tell apart")
-        source = (metrics.resource << STREAM_BITS) | metrics.stream
+        source = (metrics.groups.resource[metrics.group] << STREAM_BITS) | metrics.stream
         packed = (source[points.of_metric] << ATTRIBUTES_BITS) | points.attributes
         keys: Ids = packed.astype(np.uint64)
         ids, known = self._series.find(keys)
@@ -184,30 +183,21 @@ class RawDecoder:
 
     def _new_series(self, points: _Points, metrics: Metrics, row: int, now: int) -> int:
         metric = points.of_metric[row]
-        entity = self._parts.resources.values[metrics.resource[metric]].entity
+        resource = metrics.groups.resource[metrics.group[metric]]
+        entity = self._parts.resources.values[resource].entity
         stream = self._parts.streams.values[metrics.stream[metric]][0]
         attributes = self._parts.attributes.values[points.attributes[row]][0]
         series = series_id(entity, stream, attributes)
         self._catalog.describe_series(series, entity, stream, attributes, now)
         return series
 
-    def _see(self, stored: Sequence[_Points], metrics: Metrics) -> None:
-        """Each resource's newest point, and the first request that has it."""
-        if not stored:
-            return
-        of_metric = np.concatenate([points.of_metric for points in stored])
-        ts = np.concatenate([points.ts for points in stored])
-        resource, request = metrics.resource[of_metric], metrics.request[of_metric]
-        codes, first = combine(resource)
-        newest = np.zeros(len(first), np.int64)
-        np.maximum.at(newest, codes, ts)
-        at_newest = np.flatnonzero(ts == newest[codes])
-        earliest = np.full(len(first), np.iinfo(np.int64).max)
-        np.minimum.at(earliest, codes[at_newest], request[at_newest])
-        rows = (resource[first].tolist(), earliest.tolist(), newest.tolist())
-        for code, number, at in zip(*rows, strict=True):
-            source = self._parts.resources.values[code]
-            self._catalog.see(Sighting(number, source.entity, source.resource, at))
+    def _see(self, write: _Write) -> None:
+        groups = write.metrics.groups
+        columns = (groups.resource.tolist(), groups.request.tolist(), write.newest.tolist())
+        for code, request, newest in zip(*columns, strict=True):
+            if newest:
+                source = self._parts.resources.values[code]
+                self._catalog.see(Sighting(request, source.entity, source.resource, newest))
 
     def _exemplars(self, points: _Points, key: list[pa.Array], window: Window) -> list[pa.Table]:
         lists = points.rows.field("exemplars")
