@@ -39,8 +39,16 @@ class Services:
     notices: Notices
 
 
-# Written into the page: two requests less before Dash's own scripts.
+# Written into the page: the first paint and Dash's own scripts then wait for no further requests.
 INLINE = ("choices.js", "bridge.js")
+STYLES = (
+    "tokens.css",
+    "icons.css",
+    "shell.css",
+    "fleet.css",
+    "machine.css",
+    "vendor/uplot/uPlot.min.css",
+)
 
 
 def create_app(services: Services) -> Dash:
@@ -69,6 +77,7 @@ def script_hashes(app: Dash) -> list[str]:
 
 def _index() -> str:
     page = (FOLDER / "index.html").read_text(encoding="utf-8")
+    page = page.replace("{styles}", "\n".join(_source(name) for name in STYLES))
     for name in INLINE:
         page = page.replace(f"{{{name}}}", _source(name))
     return page

@@ -12,7 +12,7 @@ from dash import Dash
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -22,14 +22,6 @@ from novacron_ui.guard import Guard
 from novacron_ui.live.endpoint import endpoint
 from novacron_ui.live.relay import Relay
 
-STYLES = (
-    "tokens.css",
-    "icons.css",
-    "shell.css",
-    "fleet.css",
-    "machine.css",
-    "vendor/uplot/uPlot.min.css",
-)
 WORKERS = 8  # threads that run Dash's callbacks; sockets need none
 
 
@@ -39,7 +31,6 @@ def create_server(dash: Dash, relay: Relay, *, allowed_hosts: tuple[str, ...] = 
         routes=[
             Route("/healthz", _healthz),
             WebSocketRoute("/ws", endpoint(relay)),
-            Route("/assets/styles.css", _styles),
             Mount("/assets", StaticFiles(directory=ASSETS)),
             Mount("/", cast(ASGIApp, WSGIMiddleware(dash.server, workers=WORKERS))),
         ],
@@ -58,12 +49,6 @@ def _relaying(relay: Relay) -> Callable[[Starlette], AbstractAsyncContextManager
             await task
 
     return lifespan
-
-
-async def _styles(_request: Request) -> Response:
-    """All style sheets in one request: the first paint waits for them."""
-    sheets = [(ASSETS / name).read_text(encoding="utf-8") for name in STYLES]
-    return Response("\n".join(sheets), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
 
 async def _healthz(_request: Request) -> PlainTextResponse:
