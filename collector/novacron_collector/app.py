@@ -114,8 +114,8 @@ class Collector:
             raise
         except Refused as err:
             raise ConfigError(self._store.problem or str(err)) from err
-        except NovaCronError as err:
-            log.warning("not ready yet, trying again: %s", self._not_ready() or err)
+        except NovaCronError:
+            log.info("not ready yet, trying again")
 
     async def _open(self) -> None:
         if self._state_problem:
@@ -123,6 +123,8 @@ class Collector:
                 await asyncio.to_thread(migrate, self._state)
                 self._state_problem = ""
             except NovaCronError as err:
+                if str(err) != self._state_problem:
+                    log.error("%s", err)
                 self._state_problem = str(err)
                 raise
         await self._pipeline.open()
