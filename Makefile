@@ -89,7 +89,7 @@ bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs;
 	@$(BIN)/python bench/panels.py
 
 .PHONY: bench-fleet
-bench-fleet: $(VENV)/installed-dev ## what Fleet's queries cost over 2,000 VMs; bench/out/fleet.json
+bench-fleet: $(VENV)/installed-dev ## how soon Fleet with 2,000 VMs is usable, beside an empty Dash page; bench/out/fleet.json
 	@$(BIN)/python bench/fleet.py
 
 ## ---- house-keeping ----
