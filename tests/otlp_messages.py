@@ -23,17 +23,19 @@ NOW_NS = int(NOW_S) * 10**9
 
 # Few different names, so that equal series, equal prefixes and colliding joins are frequent.
 _KEYS = st.sampled_from(["", "a", "b", "ab", "vm.id", "host.id", "service.name", "host.name"])
-_TEXTS = st.sampled_from(["", "a", "b", "ab", "ba", "\0", "ü", "x" * 5000])
-_NAMES = st.sampled_from(["", "cpu", "mem", "n" * 300])
+# What is rejected is rare, as one such part rejects every point below it.
+_TEXTS = st.sampled_from([*6 * ["", "a", "b", "ab", "ba", "\0", "ü"], "x" * 5000])
+_NAMES = st.sampled_from([*6 * ["cpu", "mem"], "", "n" * 300])
 _UNITS = st.sampled_from(["", "s", "By"])
-_FLOATS = st.sampled_from([0.0, -0.0, 1.5, -7.25, 1e300, 5e-324, float("nan")])
-_ANY_FLOATS = _FLOATS | st.sampled_from([float("inf"), float("-inf")])
+_FINITE = [0.0, -0.0, 1.5, -7.25, 1e300, 5e-324, float("nan")]
+_FLOATS = st.sampled_from(_FINITE)
+_ANY_FLOATS = st.sampled_from([*4 * _FINITE, float("inf"), float("-inf")])
 _INTS = st.sampled_from([0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
 _COUNTS = st.integers(0, 2**64 - 1)
 _MINUTE = 60 * 10**9
 _TIMES = st.sampled_from(
     [
-        *(NOW_NS - ago for ago in (0, 0, 1, 15 * 10**9, -5 * _MINUTE)),
+        *(NOW_NS - ago for ago in 3 * (0, 1, 15 * 10**9, -5 * _MINUTE)),
         *(0, 1, 999_999, NOW_NS + 11 * _MINUTE, NOW_NS - 8 * 24 * 60 * _MINUTE, 2**64 - 1),
     ]
 )
@@ -58,8 +60,8 @@ def _nested(inner: st.SearchStrategy[AnyValue]) -> st.SearchStrategy[AnyValue]:
     return st.builds(AnyValue, array_value=arrays) | st.builds(AnyValue, kvlist_value=lists)
 
 
-def attributes() -> st.SearchStrategy[list[KeyValue]]:
-    return st.lists(st.builds(KeyValue, key=_KEYS, value=values()), max_size=3)
+def attributes(max_size: int = 3) -> st.SearchStrategy[list[KeyValue]]:
+    return st.lists(st.builds(KeyValue, key=_KEYS, value=values()), max_size=max_size)
 
 
 def _point(message: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -68,7 +70,7 @@ def _point(message: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[
         attributes=attributes(),
         time_unix_nano=_TIMES,
         start_time_unix_nano=_TIMES,
-        flags=st.sampled_from([0, 0, 0, 1, 2, 3]),
+        flags=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2, 3]),
         **fields,
     )
 
@@ -108,17 +110,27 @@ def number_points() -> st.SearchStrategy[Any]:
 
 
 def histogram_points() -> st.SearchStrategy[Any]:
-    sizes = st.integers(0, 3)
-    bounds = sizes.map(lambda n: [float(i) for i in range(n)]) | st.lists(_ANY_FLOATS, max_size=3)
-    point = _point(
-        otlp.HistogramDataPoint,
-        count=_COUNTS,
-        bucket_counts=st.lists(_COUNTS, max_size=4),
-        explicit_bounds=bounds,
-        exemplars=exemplars(),
+    point = _point(otlp.HistogramDataPoint, count=_COUNTS, exemplars=exemplars())
+    fitting = st.integers(0, 3).flatmap(_fitting_buckets)
+    any_buckets = st.fixed_dictionaries(
+        {
+            "explicit_bounds": st.lists(_ANY_FLOATS, max_size=3),
+            "bucket_counts": st.lists(_COUNTS, max_size=4),
+        }
     )
-    extra = _optional({"sum": _ANY_FLOATS, "min": _ANY_FLOATS, "max": _ANY_FLOATS})
-    return st.builds(lambda p, e: _with(otlp.HistogramDataPoint, p, e), point, extra)
+    floats = _optional({"sum": _ANY_FLOATS, "min": _ANY_FLOATS, "max": _ANY_FLOATS})
+    return st.builds(
+        lambda p, b, f: _with(otlp.HistogramDataPoint, p, {**b, **f}),
+        point,
+        fitting | any_buckets,
+        floats,
+    )
+
+
+def _fitting_buckets(bounds: int) -> st.SearchStrategy[dict[str, Any]]:
+    counts = st.lists(_COUNTS, min_size=bounds + 1, max_size=bounds + 1)
+    rising = [float(bound) for bound in range(bounds)]
+    return st.fixed_dictionaries({"explicit_bounds": st.just(rising), "bucket_counts": counts})
 
 
 def exponential_points() -> st.SearchStrategy[Any]:
@@ -171,7 +183,7 @@ def metrics() -> st.SearchStrategy[Any]:
 
 
 def _data(message: Any, points: Any, **fields: Any) -> st.SearchStrategy[Any]:
-    return st.builds(message, data_points=st.lists(points, max_size=3), **fields)
+    return st.builds(message, data_points=st.lists(points, max_size=4), **fields)
 
 
 def requests() -> st.SearchStrategy[Any]:
@@ -207,6 +219,8 @@ def _field(message: Any, field: Any, value: Any, dice: random.Random, extra: Any
         return [alone.SerializeToString()]
     items = value if field.is_repeated else [value]
     bodies = [scrambled(item, dice, extra) for item in items]
+    if field.message_type is KeyValue.DESCRIPTOR and len(bodies) > 1 and dice.random() < 0.2:
+        bodies[:2] = [bodies[0] + bodies[1]]  # one attribute with the bytes of two
     if not field.is_repeated and dice.random() < 0.3:
         bodies.insert(dice.randrange(2), b"")  # an empty part of a message in two parts
     tag = TagBytes(field.number, 2)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from google.protobuf.internal.encoder import TagBytes, _VarintBytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
+from novacron_collector.otlp.attributes import Attributes
 from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded
 from novacron_collector.otlp.decoder import Decoder
+from novacron_collector.otlp.identity import Entity
 from novacron_collector.otlp.limits import PointLimits, Window
 from novacron_collector.otlp.plain import PlainDecoder
 from novacron_collector.otlp.raw import RawDecoder
 from novacron_store.telemetry.batch import POINT_TABLES
-from otlp_messages import NOW_NS, NOW_S, requests, scrambled
+from otlp_messages import NOW_NS, NOW_S, attributes, requests, scrambled
 
 _WEEK = 7 * 86400
 _LIMITS = PointLimits()
@@ -99,6 +102,17 @@ def test_requests_decoded_together_store_what_each_stores_alone(many: list[Any])
             expected[name] = sorted(expected.get(name, []) + some)
     assert rows(together, only=points) == expected
     assert together.outcomes == [outcome for part in alone for outcome in part.outcomes]
+    assert newest_of([together]) == newest_of(alone)
+
+
+def newest_of(parts: list[Decoded]) -> dict[tuple[Entity, Attributes], tuple[int, int]]:
+    """Each entity's newest point, and minus the place of the first request that has it."""
+    newest: dict[tuple[Entity, Attributes], tuple[int, int]] = {}
+    for before, part in enumerate(parts):
+        for seen in part.sightings:
+            key, found = (seen.entity, seen.resource), (seen.newest, -before - seen.request)
+            newest[key] = max(newest.get(key, found), found)
+    return newest
 
 
 @given(st.lists(requests(), min_size=1, max_size=3), st.integers(0, 2))
@@ -140,20 +154,37 @@ def test_two_attributes_are_not_one_whose_bytes_are_both_joined() -> None:
     assert sorted(map(sorted, labels)) == [[("a", "x"), ("b", "x")], [("b", "x")]]
 
 
+@given(attributes(max_size=4), st.sets(st.integers(0, 3)), st.sets(st.integers(0, 3)))
+@_SETTINGS
+def test_the_same_bytes_cut_otherwise_are_other_attributes(
+    pairs: list[KeyValue], one: set[int], other: set[int]
+) -> None:
+    def cut(before: set[int]) -> list[bytes]:
+        bodies: list[bytes] = []
+        for number, pair in enumerate(pairs):
+            if number in before or not bodies:
+                bodies.append(b"")
+            bodies[-1] += pair.SerializeToString()
+        return bodies
+
+    body = _wire(cut(one), cut(other))
+
+    assert rows(raw([body])) == rows(plain([body]))
+
+
 def _wire(*points: list[bytes]) -> bytes:
     """A request whose points have exactly these bytes as their attributes."""
     bodies = []
-    for attributes in points:
+    for pairs in points:
         point = otlp.NumberDataPoint(as_double=1, time_unix_nano=NOW_NS).SerializeToString()
-        bodies.append(point + b"".join(_field(7, attribute) for attribute in attributes))
+        bodies.append(point + b"".join(_field(7, pair) for pair in pairs))
     gauge = b"".join(_field(1, body) for body in bodies)
     metric = _field(1, b"cpu") + _field(5, gauge)
     return _field(1, _field(2, _field(2, metric)))
 
 
 def _field(number: int, body: bytes) -> bytes:
-    assert len(body) < 128
-    return bytes([number << 3 | 2, len(body)]) + body
+    return bytes(TagBytes(number, 2)) + bytes(_VarintBytes(len(body))) + body
 
 
 def test_the_order_of_attributes_makes_no_other_series() -> None:
