@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
@@ -69,11 +69,12 @@ def load(folder: Path, vms: int) -> str:
     engine = open_state(url)
     migrate(engine)
     now = datetime.fromtimestamp(at, UTC)
+    first = now - timedelta(hours=6)
     hosts = [f"host-{n:03d}" for n in range((vms - 1) // VMS_PER_HOST + 1)]
     inventory = Inventory(engine)
-    inventory.see_hosts(Host(host, host, now, now) for host in hosts)
+    inventory.see_hosts(Host(host, host, first, now) for host in hosts)
     inventory.see_vms(
-        Vm(f"vm-{n:05d}", f"web-{n:05d}", hosts[n // VMS_PER_HOST], now, now) for n in range(vms)
+        Vm(f"vm-{n:05d}", f"web-{n:05d}", hosts[n // VMS_PER_HOST], first, now) for n in range(vms)
     )
     engine.dispose()
     return url

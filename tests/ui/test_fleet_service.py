@@ -9,7 +9,7 @@ import pytest
 
 from fleet_samples import GIB, SampleFleet
 from novacron_store.state import Agents, Vm
-from novacron_ui.query.fleet import Fleet, encode
+from novacron_ui.query.fleet import Fleet, encode, sparkline_span
 from novacron_ui.query.telemetry import Telemetry
 from ui_world import World
 
@@ -61,6 +61,16 @@ def test_a_sparkline_has_a_letter_where_there_are_samples(
 
     assert len(line) <= 73
     assert set(line) == {" ", encode([0.5])}
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"), [("2m", "15m"), ("15m", "15m"), ("40m", "1h"), ("5h", "6h"), ("30d", "6h")]
+)
+def test_a_young_system_shows_its_minutes(known: str, shown: str) -> None:
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    age, span = (timedelta(**{units[text[-1]]: int(text[:-1])}) for text in (known, shown))
+
+    assert sparkline_span(age)[0] == span
 
 
 def test_shares_are_encoded_in_order_and_gaps_kept() -> None:

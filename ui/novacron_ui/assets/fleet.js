@@ -75,7 +75,9 @@ class FleetView {
     setTimeout(() => window.dash_clientside.set_props("sparklines-ask", { data: Date.now() }), 50);
   }
 
-  takeSparklines({ lines }) {
+  takeSparklines({ start, end, lines }) {
+    this.span = `Last ${spanWords(end - start)}`;
+    this.showSpan();
     this.sparks = (machines) => {
       for (const [id, code] of Object.entries(lines)) {
         const machine = machines.all.get(id);
@@ -86,6 +88,11 @@ class FleetView {
     this.rows?.render();
   }
 
+  showSpan() {
+    const head = this.root.querySelector(".table-head .cell-spark span");
+    if (head && this.span) head.textContent = this.span;
+  }
+
   showData() {
     this.root.querySelector("#fleet-trouble").replaceChildren();
     this.root.toggleAttribute("data-empty", !this.machines.all.size);
@@ -94,6 +101,7 @@ class FleetView {
       return;
     }
     if (!this.table) this.build();
+    this.showSpan();
     this.arrange();
     this.summary.update(this.machines.all, live.now());
     this.root.dataset.ready = "true";
@@ -296,6 +304,12 @@ class FleetView {
     this.rows?.destroy();
     return false;
   }
+}
+
+function spanWords(milliseconds) {
+  const minutes = Math.round(milliseconds / 60000);
+  if (minutes < 60) return `${minutes} minutes`;
+  return minutes === 60 ? "hour" : `${minutes / 60} hours`;
 }
 
 function segment(title, count, onclick, choice) {

@@ -17,7 +17,7 @@ export const COLUMNS = {
   name: { title: "Name", value: (machine) => machine.name },
   state: { title: "State", value: (machine, now) => STATES[stateOf(machine, now)][2] },
   cpu: { title: "CPU", high: true, value: (machine) => machine.cpu },
-  spark: { title: "Last 6 hours" },
+  spark: { title: "Trend" },
   memory: { title: "Memory", high: true, value: share },
   network: { title: "Network", high: true, value: (m) => sum(m.received, m.sent) },
   disk: { title: "Disk", high: true, value: (m) => sum(m.read, m.written) },

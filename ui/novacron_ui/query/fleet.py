@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -14,8 +15,8 @@ from novacron_store.state.freshness import DEFAULT_INTERVAL_S, STALE_AFTER_S
 from novacron_store.telemetry.queries import FleetRow, fleet_now, sparklines
 from novacron_ui.query.telemetry import Telemetry
 
-SPARKLINE_SPAN = timedelta(hours=6)
-SPARKLINE_POINTS = 72
+# Spans of a sparkline and its points: a system that is minutes old shows its minutes.
+SPARKLINES = ((timedelta(minutes=15), 30), (timedelta(hours=1), 60), (timedelta(hours=6), 72))
 _LEVELS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
 _GAP = " "
 _HYPERVISOR = "libvirt.host.cpu.time"
@@ -73,14 +74,17 @@ class Fleet:
         return [{"id": host.id, "name": host.name or host.id} for host in self.inventory.hosts()]
 
     def cpu_sparklines(self, now: datetime) -> dict[str, Any]:
-        """Per machine one character per five minutes; see `encode`."""
-        start = now - SPARKLINE_SPAN
-        lines = _busy(self._lines(_HYPERVISOR, now), self._lines(_HYPERVISOR, now, idle=True))
-        for entity, idle in self._lines("system.cpu.utilization", now, idle=True).items():
+        """Per machine one character for each point; see `encode`."""
+        first = [host.first_seen for host in self.inventory.hosts()]
+        first += [vm.first_seen for vm in self.inventory.vms()]
+        span, points = sparkline_span(now - min(first, default=now))
+        ask = partial(self._lines, span, points, now)
+        lines = _busy(ask(_HYPERVISOR), ask(_HYPERVISOR, idle=True))
+        for entity, idle in ask("system.cpu.utilization", idle=True).items():
             lines[entity] = [None if share is None else 1 - share for share in idle]
-        lines |= self._lines("vm.cpu.utilization", now)
+        lines |= ask("vm.cpu.utilization")
         encoded = {entity: encode(values) for entity, values in lines.items()}
-        return {"start": _ms(start), "end": _ms(now), "lines": encoded}
+        return {"start": _ms(now - span), "end": _ms(now), "lines": encoded}
 
     def _machines(self, now: datetime) -> list[_Machine]:
         rows = {row.entity: row for row in fleet_now(self.telemetry.client(), now)}
@@ -102,13 +106,20 @@ class Fleet:
         ]
         return machines
 
-    def _lines(self, metric: str, now: datetime, *, idle: bool = False) -> Lines:
+    def _lines(
+        self, span: timedelta, points: int, now: datetime, metric: str, *, idle: bool = False
+    ) -> Lines:
         filters = {"cpu.mode": "idle"} if idle else None
-        start, client = now - SPARKLINE_SPAN, self.telemetry.client()
+        client = self.telemetry.client()
         try:
-            return sparklines(client, metric, start, now, SPARKLINE_POINTS, filters=filters)
+            return sparklines(client, metric, now - span, now, points, filters=filters)
         except NotFound:  # nobody ever sent it
             return {}
+
+
+def sparkline_span(known: timedelta) -> tuple[timedelta, int]:
+    """The shortest span that holds what is known, or the longest one."""
+    return next((choice for choice in SPARKLINES if known <= choice[0]), SPARKLINES[-1])
 
 
 def _busy(every: Lines, idle: Lines) -> Lines:
