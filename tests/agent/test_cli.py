@@ -111,7 +111,7 @@ def test_it_ends_in_time_while_a_collector_hangs(tmp_path: Path) -> None:
         command = [*AGENT, "--config", str(path)]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as agent, silent.accept()[0]:
             agent.send_signal(signal.SIGTERM)
-            _out, errors = agent.communicate(timeout=10)
+            _out, errors = agent.communicate(timeout=15)
 
     assert agent.returncode == 0
     assert b"Traceback" not in errors
