@@ -44,7 +44,9 @@ def endpoint(hub: Hub, trusted_hosts: tuple[str, ...]) -> Callable[[WebSocket], 
 async def _receive(socket: WebSocket, hub: Hub, client: Client) -> None:
     try:
         while True:
-            hub.subscribe(client, parse_subscription(await socket.receive_text()))
+            subscription = parse_subscription(await socket.receive_text())
+            # A whole fleet's newest values take a while: receivers share this loop.
+            await asyncio.to_thread(hub.subscribe, client, subscription)
     except BadMessage as err:
         reason = str(err).encode()[:_REASON_BYTES].decode(errors="ignore")
         await socket.close(_POLICY_VIOLATION, reason)

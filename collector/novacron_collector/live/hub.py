@@ -90,7 +90,7 @@ class Client:
 
 
 class Hub:
-    """`publish` from the writer's thread; the rest from the event loop."""
+    """`join` in the event loop; the rest from any thread."""
 
     def __init__(self, max_series: int, max_clients: int, max_frames: int = 64) -> None:
         self._newest = Newest(max_series)
