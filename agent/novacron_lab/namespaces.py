@@ -100,12 +100,19 @@ def make_lan(lan: Namespace) -> None:
 def make_member(member: Namespace, lan: Namespace, port: str, address: str) -> None:
     """A namespace with a bridge br0, whose uplink eth0 is plugged into the bridge of the LAN."""
     member.create()
-    member.ip("link", "add", "br0", "type", "bridge")
+    # A bridge without a MAC of its own takes its lowest port's: a guest that comes or goes could
+    # change it, and neighbours would not find the host for seconds.
+    member.ip("link", "add", "br0", "address", _mac(address), "type", "bridge")
     member.ip("addr", "add", f"{address}/24", "dev", "br0")
     member.ip("link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", lan.name)
     member.ip("link", "set", "eth0", "master", "br0", "up")
     lan.ip("link", "set", port, "master", "br0", "up")
     member.ip("link", "set", "br0", "up")
+
+
+def _mac(address: str) -> str:
+    """A locally administered MAC of an IPv4 address."""
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
 
 
 def left() -> bool:
