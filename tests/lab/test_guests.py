@@ -111,14 +111,9 @@ def test_exec_runs_a_command_where_the_host_is(lab: Lab) -> None:
 
 
 def test_a_host_keeps_its_mac_whatever_is_plugged_in(lab: Lab) -> None:
-    namespace = lab.hosts[0].namespace.name
-
-    def ip(*words: str) -> str:
-        command = ["ip", "-n", namespace, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
+    ip = lab.hosts[0].namespace.ip
     before = ip("-br", "link", "show", "br0").split()[2]
-    ip("link", "add", "low", "address", "00:00:5e:00:53:01", "type", "dummy")
+    ip("link", "add", "low", "address", "00:00:5e:00:53:01", "type", "veth", "peer", "name", "far")
     try:
         ip("link", "set", "low", "master", "br0")
         assert ip("-br", "link", "show", "br0").split()[2] == before
