@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from operator import itemgetter
+from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -237,7 +238,7 @@ def test_whatever_arrives_in_whatever_order_buckets_add_up(
     now = NOON + 1000.0
     for n, (start, end) in enumerate(pairwise([0, *sorted(cuts), 20])):
         if samples[start:end]:
-            put(store, [counter("m", "vm-1", samples[start:end])], f"{samples}/{n}", now)
+            put(store, [counter("m", "vm-1", samples[start:end])], str(uuid4()), now)
         now += 200
         roll(store, now)
 
