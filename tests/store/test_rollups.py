@@ -236,7 +236,7 @@ def test_whatever_arrives_in_whatever_order_buckets_add_up(
         if table.name not in (schema.MIGRATIONS, schema.SETTINGS):
             store.command(f"TRUNCATE TABLE {table.name}")
     now = NOON + 1000.0
-    for n, (start, end) in enumerate(pairwise([0, *sorted(cuts), 20])):
+    for start, end in pairwise([0, *sorted(cuts), 20]):
         if samples[start:end]:
             put(store, [counter("m", "vm-1", samples[start:end])], str(uuid4()), now)
         now += 200
