@@ -16,7 +16,7 @@ from novacron_agent.backlog import Backlog
 from novacron_agent.counts import Counts
 from novacron_agent.export import Exporter
 from novacron_agent.host.scraper import Host
-from novacron_agent.identity import Machine, persistent_id, this_machine
+from novacron_agent.identity import Machine, this_machine
 from novacron_agent.otlp import encode
 from novacron_agent.post import client
 from novacron_agent.providers import PROVIDERS, Provider
@@ -60,14 +60,8 @@ def measuring(settings: Settings, where: Path) -> Measuring:
     return Measuring(machine, sources, counts)
 
 
-def run(settings: Settings, where: Path, stop: threading.Event) -> None:
-    """Scrape and send at every interval until `stop` is set.
-
-    Raises:
-        ConfigError: what the settings name cannot be used.
-    """
-    agent_id = persistent_id(settings.agent.id_file)
-    measured = measuring(settings, where)
+def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.Event) -> None:
+    """Scrape and send at every interval until `stop` is set."""
     own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
     with client(settings.agent.endpoint, VERSION) as http:
         exporter = Exporter(http, Backlog(settings.agent.queue), measured.counts)

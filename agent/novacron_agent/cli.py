@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -11,38 +12,42 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from novacron_agent.agent import VERSION, measuring, run
+from novacron_agent.agent import VERSION, Measuring, measuring, run
+from novacron_agent.identity import persistent_id
 from novacron_agent.readings import Reading
-from novacron_agent.settings import Settings, read_settings
+from novacron_agent.settings import read_settings
 from novacron_agent.snapshot import as_json, as_table
 from novacron_agent.sources import collect
 from novacron_contract.errors import ConfigError
 
 _APART_S = 1.0  # between the two scrapes of --once: a share of CPU is a difference
 _PATIENCE_S = 30.0
+_END_S = 8.0  # from the signal to the end, even if something hangs that should not
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        stream=sys.stderr,
+        level=logging.WARNING if args.once else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
     try:
         settings = read_settings(args.config)
+        measured = measuring(settings, args.config)
         if args.once:
-            logging.getLogger().setLevel(logging.WARNING)
-            return _once(settings, args.config, as_json if args.json else as_table)
-        run(settings, args.config, _stop_on_signal())
+            return _once(measured, as_json if args.json else as_table)
+        agent_id = persistent_id(settings.agent.id_file)
+        run(settings, agent_id, measured, _stop_on_signal())
     except ConfigError as err:
         sys.stderr.write(f"novacron-agent: {err}\n")
         return 2
     return 0
 
 
-def _once(settings: Settings, where: Path, show: Callable[[list[Reading]], str]) -> int:
+def _once(measured: Measuring, show: Callable[[list[Reading]], str]) -> int:
     """Print what would be sent; 1 when something could not be measured."""
-    measured = measuring(settings, where)
     collect(measured.sources, _PATIENCE_S)
     time.sleep(_APART_S)
     readings = collect(measured.sources, _PATIENCE_S)
@@ -51,10 +56,26 @@ def _once(settings: Settings, where: Path, show: Callable[[list[Reading]], str])
 
 
 def _stop_on_signal() -> threading.Event:
+    """Set by a thread that reads of the signal in a pipe.
+
+    Python runs handlers in the main thread alone. A signal that comes just before that thread falls
+    asleep would be handled when it wakes: at the next tick.
+    """
     stop = threading.Event()
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    threading.Thread(target=_end, args=(told, stop), name="signals", daemon=True).start()
+    signal.set_wakeup_fd(tell)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, lambda _number, _frame: None)  # the pipe has it already
     return stop
+
+
+def _end(told: int, stop: threading.Event) -> None:
+    os.read(told, 1)
+    stop.set()
+    time.sleep(_END_S)
+    os._exit(1)  # whatever it is that hangs, such as the reader of our log
 
 
 def _parser() -> argparse.ArgumentParser:

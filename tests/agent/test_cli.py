@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,15 @@ def config(place: Path, agent: str = "", rest: str = "") -> Path:
     path = place / "agent.toml"
     path.write_text(f'[agent]\nid_file = "{place}/agent-id"\n{agent}\n{rest}')
     return path
+
+
+@contextmanager
+def running(path: Path, log: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([*AGENT, "--config", str(path)], stderr=log) as agent:
+        try:
+            yield agent
+        finally:
+            agent.kill()  # if it has not ended as it should
 
 
 def resources(receiver: Receiver) -> list[dict[str, str]]:
@@ -108,13 +120,96 @@ def test_it_ends_at_once_while_a_collector_is_away(tmp_path: Path) -> None:
 def test_it_ends_in_time_while_a_collector_hangs(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         path = config(tmp_path, f'endpoint = "http://127.0.0.1:{silent.getsockname()[1]}"')
-        command = [*AGENT, "--config", str(path)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE) as agent, silent.accept()[0]:
+        with running(path) as agent, silent.accept()[0]:
             agent.send_signal(signal.SIGTERM)
-            _out, errors = agent.communicate(timeout=15)
+            _out, errors = agent.communicate(timeout=10)
 
     assert agent.returncode == 0
     assert b"Traceback" not in errors
+
+
+def test_it_ends_in_time_while_a_collector_answers_byte_by_byte(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        path = config(tmp_path, f'endpoint = "http://127.0.0.1:{slow.getsockname()[1]}"')
+        with running(path) as agent, slow.accept()[0] as peer:
+            agent.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 10
+            for byte in b"HTTP/1.1 200 OK\r\nServer: a slow one":
+                if agent.poll() is not None:
+                    break
+                assert time.monotonic() < deadline
+                with contextlib.suppress(ConnectionError):  # it hung up
+                    peer.send(bytes([byte]))
+                time.sleep(0.5)
+            _out, errors = agent.communicate(timeout=1)
+
+    assert agent.returncode == 0
+    assert b"Traceback" not in errors
+
+
+def test_it_ends_in_time_while_libvirt_hangs(tmp_path: Path, receiver: Receiver) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "sock"))
+        silent.listen()
+        uri = f"qemu+unix:///system?socket={tmp_path}/sock"
+        provider = f'[provider]\nname = "kvm"\nuri = "{uri}"\n'
+        path = config(tmp_path, f'interval = "1s"\nendpoint = "{receiver.url}"', provider)
+        with running(path) as agent, silent.accept()[0]:
+            receiver.wait_for(2, timeout=20)
+            agent.send_signal(signal.SIGTERM)
+            _out, errors = agent.communicate(timeout=10)
+
+    assert agent.returncode == 0
+    assert b"kvm: the last scrape still runs" in errors
+    assert b"Traceback" not in errors
+
+
+def test_it_ends_in_time_while_nobody_reads_its_log(tmp_path: Path) -> None:
+    read, log = os.pipe()
+    os.set_blocking(log, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(log, bytes(4096)):  # a page: it ends up full to the last byte
+            pass
+    os.set_blocking(log, True)
+    try:
+        path = config(tmp_path, 'endpoint = "http://127.0.0.1:9"')
+        with running(path, log) as agent:
+            wait_until_it_heeds_signals(agent)
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(10) == 1
+    finally:
+        os.close(read)
+        os.close(log)
+
+
+def test_it_ends_at_once_while_it_sleeps_until_the_next_tick(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    path = config(tmp_path, f'interval = "1h"\nendpoint = "{receiver.url}"')
+    with running(path) as agent:
+        wait_until_it_heeds_signals(agent)
+        receiver.wait_for(1, timeout=20)
+        time.sleep(0.5)
+        # Addressed to another thread the signal does not wake the main thread, as when it comes
+        # just before that one falls asleep.
+        other = max(int(thread.name) for thread in Path(f"/proc/{agent.pid}/task").iterdir())
+        assert other != agent.pid
+        os.kill(other, signal.SIGTERM)
+        _out, errors = agent.communicate(timeout=5)
+
+    assert agent.returncode == 0
+    assert b"Traceback" not in errors
+
+
+def wait_until_it_heeds_signals(agent: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        status = Path(f"/proc/{agent.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        if caught >> (signal.SIGTERM - 1) & 1 and caught >> (signal.SIGINT - 1) & 1:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_once_prints_a_table_and_sends_nothing(
