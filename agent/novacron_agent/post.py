@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import time
 import urllib.parse
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from novacron_agent.otlp import Request
+from novacron_contract.listening import is_loopback
 from novacron_contract.metrics import SENT_AT_HEADER
 
 _TIMEOUT_S = 10.0
@@ -54,7 +54,7 @@ def client(endpoint: str, version: str) -> httpx.Client:
     return httpx.Client(
         base_url=endpoint,
         timeout=_TIMEOUT_S,
-        trust_env=not _is_loopback(endpoint),
+        trust_env=not is_loopback(urllib.parse.urlsplit(endpoint).hostname or ""),
         headers={
             "Content-Type": "application/x-protobuf",
             "Content-Encoding": "gzip",
@@ -115,11 +115,3 @@ def _retry_after(response: httpx.Response) -> float | None:
         except ValueError:
             return None
     return min(max(0.0, seconds), _MAX_RETRY_AFTER_S)
-
-
-def _is_loopback(endpoint: str) -> bool:
-    host = urllib.parse.urlsplit(endpoint).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

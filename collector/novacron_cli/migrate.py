@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from novacron_cli.command import Commands
-from novacron_contract.settings import load, read_secret, setting
+from novacron_contract.settings import load, setting
+from novacron_store.settings import RetentionSettings, StateSettings, TelemetrySettings
 
 _SUMMARY = "bring the databases to this release's schema"
 _EXAMPLES = """\
@@ -19,24 +20,8 @@ Doing it twice is harmless. A schema newer than this release is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TelemetrySettings:
-    url: str = setting("http://127.0.0.1:8123")
-    user: str = setting("service")
-    password_file: Path | None = setting(None)
-    reader_password_file: Path | None = setting(None)
-    database: str = setting("novacron")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateSettings:
-    url: str = setting()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetentionSettings:
-    raw: float = setting("7d", unit="s", minimum=3600)
-    rollup_5m: float = setting("90d", unit="s", minimum=86400)
-    rollup_1h: float = setting("730d", unit="s", minimum=86400)
+class CollectorTelemetry(TelemetrySettings):
+    reader_password_file: Path | None = setting(None)  # no matter of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +29,7 @@ class Settings:
     """The collector's file; the tables that are no matter of ours are taken as they are."""
 
     state: StateSettings
-    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    telemetry: CollectorTelemetry = field(default_factory=CollectorTelemetry)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     listen: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
@@ -89,8 +74,7 @@ def _telemetry(settings: Settings) -> None:
     from novacron_store.telemetry.retention import Retention
 
     where, kept = settings.telemetry, settings.retention
-    password = read_secret(where.password_file) if where.password_file else ""
-    client = connect(where.url, user=where.user, password=password, database=where.database)
+    client = connect(where.url, user=where.user, password=where.password, database=where.database)
     try:
         migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
     finally:

@@ -18,7 +18,7 @@ from starlette.routing import Mount, WebSocketRoute
 
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
-from novacron_collector.api.services import LOOPBACK, Services, per_thread
+from novacron_collector.api.services import LOOPBACK, Services
 from novacron_collector.inventory import InventoryKeeper
 from novacron_collector.listening import Listeners, server
 from novacron_collector.live.endpoint import endpoint
@@ -34,7 +34,7 @@ from novacron_collector.sightings import reporting_to
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
-from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.client import connect, per_thread
 from novacron_store.telemetry.retention import Retention
 
 log = logging.getLogger(__name__)

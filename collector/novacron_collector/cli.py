@@ -14,8 +14,9 @@ import uvloop
 
 from novacron_collector.app import Collector
 from novacron_collector.listening import listeners
-from novacron_collector.settings import Settings, read_settings
+from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError
+from novacron_contract.settings import load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for client in ("clickhouse_connect", "urllib3"):  # their errors reach us, and are told once
         logging.getLogger(client).setLevel(logging.CRITICAL)
     try:
-        settings = read_settings(args.config)
+        settings = load(args.config, Settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, args.config))
     except ConfigError as err:

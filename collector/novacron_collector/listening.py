@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from novacron_collector.settings import ListenSettings
-from novacron_contract.errors import ConfigError
-from novacron_contract.settings import host_port
+from novacron_contract.listening import listen
 
 _STOP_S = 5  # an open connection is closed that long after a stop
 _MAX_LIVE_MESSAGE = 1024 * 1024
@@ -35,9 +33,9 @@ def listeners(settings: ListenSettings) -> Iterator[Listeners]:
         ConfigError: an address cannot be taken.
     """
     with (
-        _bind("otlp_grpc", settings.otlp_grpc) as grpc,
-        _bind("otlp_http", settings.otlp_http) as http,
-        _bind("api", settings.api) as api,
+        listen(settings.otlp_grpc, "listen: otlp_grpc") as grpc,
+        listen(settings.otlp_http, "listen: otlp_http") as http,
+        listen(settings.api, "listen: api") as api,
     ):
         grpc.close()
         yield Listeners(settings.otlp_grpc, http, api)
@@ -67,22 +65,3 @@ class _QuietServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _bind(name: str, address: str) -> socket.socket:
-    host, port = host_port(address)
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
-        sock.bind((host, port))
-        sock.listen(512)  # from now on a second collector's attempt fails
-    except OSError as err:
-        sock.close()
-        if err.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"listen: {name}: {address} is in use, perhaps by another collector: "
-                "stop the program that listens there, or set another address"
-            ) from err
-        raise ConfigError(f"listen: {name}: {address}: {err.strerror or err}") from err
-    return sock

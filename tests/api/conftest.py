@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from fleet_samples import SampleFleet, stored_fleet
 from novacron_collector.api.app import create_app
-from novacron_collector.api.services import Services, per_thread
+from novacron_collector.api.services import Services
 from novacron_store.state import Agents, Inventory
+from novacron_store.telemetry.client import per_thread
 from store_process import StoreProcess
 
 

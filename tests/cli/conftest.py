@@ -16,8 +16,9 @@ from cli.runs import Ended, Novacron
 from fleet_samples import HOSTILE_NAME, SampleFleet, stored_fleet
 from novacron_cli.main import main
 from novacron_collector.api.app import create_app
-from novacron_collector.api.services import Services, per_thread
+from novacron_collector.api.services import Services
 from novacron_store.state import Agents, Inventory, migrate, open_state
+from novacron_store.telemetry.client import per_thread
 from store_process import StoreProcess, free_port
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from novacron_collector.settings import Settings, read_settings
+from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError
+from novacron_contract.settings import load
 from store_process import StoreProcess, free_port
 
 COMMAND = Path(sys.executable).with_name("novacron-collector")
@@ -48,10 +49,10 @@ def run(config: Path) -> subprocess.CompletedProcess[str]:
 def test_the_sample_file_says_the_defaults(tmp_path: Path) -> None:
     uncommented = re.sub(r"^# (\w+ = )", r"\1", SAMPLE.read_text(), flags=re.MULTILINE)
 
-    sample = read_settings(written(tmp_path, uncommented))
+    sample = load(written(tmp_path, uncommented), Settings)
 
-    plain = read_settings(written(tmp_path, f'[state]\nurl = "{sample.state.url}"'))
-    assert read_settings(SAMPLE).limits == plain.limits == sample.limits
+    plain = load(written(tmp_path, f'[state]\nurl = "{sample.state.url}"'), Settings)
+    assert load(SAMPLE, Settings).limits == plain.limits == sample.limits
     assert sample.retention == plain.retention
     assert sample.listen == plain.listen
     assert sample.telemetry.url == plain.telemetry.url
@@ -81,7 +82,7 @@ def test_a_wrong_setting_is_one_line_with_file_key_and_what_is_allowed(
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        read_settings(path)
+        load(path, Settings)
     message = str(refused.value)
     assert message.startswith(f"{path}: ")
     assert says in message
@@ -98,7 +99,8 @@ def test_a_port_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr == (
         f"novacron-collector: {config}: listen: otlp_grpc: 127.0.0.1:{ports[0]} is in use, perhaps "
-        "by another collector: stop the program that listens there, or set another address\n"
+        "by the same program started twice: stop the program that listens there, or set another "
+        "address\n"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,16 +31,3 @@ class Services:
     not_ready: Callable[[], str | None] = lambda: None  # the reason
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     trusted_hosts: tuple[str, ...] = LOOPBACK
-
-
-def per_thread(connect: Callable[[], Client]) -> Callable[[], Client]:
-    """A client serves one thread: connect on a thread's first use, and again if that failed."""
-    local = threading.local()
-
-    def client() -> Client:
-        known: Client | None = getattr(local, "client", None)
-        if known is None:
-            known = local.client = connect()
-        return known
-
-    return client

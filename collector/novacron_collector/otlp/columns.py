@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.int64]
 Ids = NDArray[np.uint64]
+_MAX_CODE = 2**62
 
 
 def joined(lists: pa.ListArray) -> pa.BinaryArray:
@@ -41,10 +42,13 @@ def encode(values: pa.Array) -> tuple[Codes, list[Any]]:
 
 def combine(*columns: Codes) -> tuple[Codes, Codes]:
     """A code for each row of `columns`, and the first row that each code stands for."""
-    codes = _renumbered(columns[0])
+    packed, limit = columns[0], int(columns[0].max(initial=0)) + 1
     for column in columns[1:]:
         span = int(column.max(initial=0)) + 1
-        codes = _renumbered(codes * span + column)
+        if limit * span > _MAX_CODE:
+            packed, limit = _renumbered(packed), len(packed)
+        packed, limit = packed * span + column, limit * span
+    codes = _renumbered(packed)
     first = np.empty(int(codes.max(initial=-1)) + 1, np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several rows the last one stays
     return codes, first
@@ -52,8 +56,10 @@ def combine(*columns: Codes) -> tuple[Codes, Codes]:
 
 def per_code(codes: Codes, value_of: Callable[[int], int]) -> Codes:
     """`value_of` each distinct code, spread to its rows."""
-    local, first = combine(codes)
-    return np.array([value_of(code) for code in codes[first].tolist()], np.int64)[local]
+    distinct = _distinct(codes)
+    table = np.zeros(int(distinct.max(initial=-1)) + 1, np.int64)
+    table[distinct] = [value_of(code) for code in distinct.tolist()]
+    return np.asarray(table[codes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,9 @@ class Names:
 
 def named(codes: Codes, name_of: Callable[[int], str]) -> Names:
     """Several codes may have the same name."""
-    local, first = combine(codes)
-    names = [name_of(code) for code in codes[first].tolist()]
-    position = {name: at for at, name in enumerate(dict.fromkeys(names))}
-    indices = np.array([position[name] for name in names], np.int32)[local]
+    name_by_code = {code: name_of(code) for code in _distinct(codes).tolist()}
+    position = {name: at for at, name in enumerate(dict.fromkeys(name_by_code.values()))}
+    indices = per_code(codes, lambda code: position[name_by_code[code]]).astype(np.int32)
     return Names(indices, pa.array(list(position), pa.string()))
 
 
@@ -127,6 +132,13 @@ def _byte_offsets(values: pa.BinaryArray) -> NDArray[np.int32]:
 def _binary(count: int, offsets: NDArray[Any], data: pa.Buffer | None) -> pa.BinaryArray:
     where = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
     return pa.BinaryArray.from_buffers(pa.binary(), count, [None, where, data or pa.py_buffer(b"")])
+
+
+def _distinct(codes: Codes) -> Codes:
+    """The codes that occur. Codes count from 0, so that finding them needs no sorting."""
+    occurs = np.zeros(int(codes.max(initial=-1)) + 1, np.bool_)
+    occurs[codes] = True
+    return np.flatnonzero(occurs)
 
 
 def _renumbered(codes: Codes) -> Codes:

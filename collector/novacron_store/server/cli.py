@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
-import ipaddress
 import logging
 import signal
 import socket
@@ -16,7 +14,8 @@ from pathlib import Path
 import uvicorn
 
 from novacron_contract.errors import ConfigError
-from novacron_contract.settings import host_port, load, read_secret
+from novacron_contract.listening import listen
+from novacron_contract.settings import load, read_secret
 from novacron_store.server.app import Front
 from novacron_store.server.engine import Engine
 from novacron_store.server.pools import giving_up
@@ -48,7 +47,7 @@ def _run(settings: Settings, config: Path) -> int:
         service=read_secret(store.service_password_file),
         reader=read_secret(store.reader_password_file),
     )
-    with _listener(store.listen, f"{config}: store: listen") as sock:
+    with listen(store.listen, f"{config}: store: listen") as sock:
         engine = Engine(store.path, int(store.memory))
         front = Front(engine, passwords, settings)
         log.info("serving %s on %s", store.path, store.listen)
@@ -87,46 +86,6 @@ class _Server(uvicorn.Server):
         cancel = asyncio.get_running_loop().call_later(_DRAIN_S, self._front.cancel_queries)
         await super().shutdown(sockets)
         cancel.cancel()
-
-
-def _listener(address: str, where: str) -> socket.socket:
-    """A listening socket, before the engine opens: a taken port costs nothing."""
-    try:
-        host, port = host_port(address)
-        if not _is_loopback(host):
-            raise ConfigError(
-                f"{host} is not a loopback address; there is no TLS yet, so the store listens on "
-                "127.0.0.1 or [::1] alone"
-            )
-        return _bound(host, port)
-    except ConfigError as err:
-        raise ConfigError(f"{where}: {err}") from err
-    except OSError as err:
-        if err.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"{where}: {address} is in use, probably by another novacron-store or ClickHouse: "
-                "stop that one, or set another address"
-            ) from err
-        raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _parser() -> argparse.ArgumentParser:

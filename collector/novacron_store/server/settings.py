@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from novacron_contract.listening import loopback_address
 from novacron_contract.settings import setting
 
 
@@ -13,7 +14,9 @@ class StoreSettings:
     """The table [store]."""
 
     path: Path = setting(doc="the data folder; one novacron-store at a time works in it")
-    listen: str = setting("127.0.0.1:8123", doc="loopback HOST:PORT of the HTTP interface")
+    listen: str = setting(
+        "127.0.0.1:8123", check=loopback_address, doc="HOST:PORT of the HTTP interface"
+    )
     service_password_file: Path = setting(doc="the password of our own components")
     reader_password_file: Path = setting(doc="the password people query with")
     memory: float = setting("4GiB", unit="By", minimum=512 * 1024**2, doc="of the whole engine")

@@ -6,7 +6,8 @@ this process, for tests and benchmarks. A client serves one thread: each thread 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
@@ -60,6 +61,19 @@ def connect(
         else:
             raise ConfigError(f"{url!r}: expected http://HOST:PORT, https://… or chdb:///FOLDER")
     client.database = database
+    return client
+
+
+def per_thread(open_client: Callable[[], Client]) -> Callable[[], Client]:
+    """This thread's client: opened on its first use, and again if that failed."""
+    local = threading.local()
+
+    def client() -> Client:
+        known: Client | None = getattr(local, "client", None)
+        if known is None:
+            known = local.client = open_client()
+        return known
+
     return client
 
 
