@@ -3,6 +3,12 @@
 Run it as `make bench-fleet`. Real novacron-store and novacron-ui processes, 2,000 VMs x 25 series
 x 6 hours; Chromium without a cache opens both pages in turn. A page is usable when its content is
 on the screen: for Fleet, rows with their numbers. BENCH_VMS takes a smaller fleet.
+
+The first visits are each to a server that has just started, as soon as its /healthz answers and
+before it was asked for anything else: `fleet_first_visit_ratio` compares a new novacron-ui with a
+new empty server, `fleet_first_visit_to_warm_ratio` with one that has answered before. Every figure
+is the median of its rounds; the promise is that `ratio` and `fleet_first_visit_ratio` stay below
+`budget_ratio`.
 """
 
 from __future__ import annotations
@@ -14,16 +20,22 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
 from dash import Dash, html
 from playwright.sync_api import Browser, sync_playwright
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from novacron_store.state import Host, Inventory, Vm, migrate, open_state
 from novacron_store.telemetry import migrations
@@ -33,6 +45,7 @@ from report import report
 
 BUDGET_RATIO = 2.0
 ROUNDS = 9
+STARTS = 5
 VMS_PER_HOST = 100
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -104,43 +117,51 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def product(folder: Path, state: str) -> Iterator[str]:
-    """novacron-store and novacron-ui on what was loaded; the URL of the UI."""
-    store, ui = _free_port(), _free_port()
+def store(folder: Path) -> Iterator[str]:
+    """novacron-store on what was loaded; its URL."""
+    port = _free_port()
     (folder / "password").write_text("bench")
     (folder / "store.toml").write_text(
-        f'[store]\npath = "{folder}/data"\nlisten = "127.0.0.1:{store}"\n'
+        f'[store]\npath = "{folder}/data"\nlisten = "127.0.0.1:{port}"\n'
         f'service_password_file = "{folder}/password"\nreader_password_file = "{folder}/password"\n'
     )
+    url = f"http://127.0.0.1:{port}"
+    with process(_program("store", folder), f"{url}/ping"):
+        yield url
+
+
+@contextmanager
+def fleet_page(folder: Path, state: str, telemetry: str) -> Iterator[str]:
+    """A new novacron-ui; the URL of Fleet."""
+    port = _free_port()
     (folder / "ui.toml").write_text(
-        f'[ui]\nlisten = "127.0.0.1:{ui}"\n[state]\nurl = "{state}"\n'
-        f'[telemetry]\nurl = "http://127.0.0.1:{store}"\npassword_file = "{folder}/password"\n'
+        f'[ui]\nlisten = "127.0.0.1:{port}"\n[state]\nurl = "{state}"\n'
+        f'[telemetry]\nurl = "{telemetry}"\npassword_file = "{folder}/password"\n'
     )
-    programs = Path(sys.executable).parent
-    commands = [
-        [str(programs / f"novacron-{name}"), "--config", f"{folder}/{name}.toml"]
-        for name in ("store", "ui")
-    ]
-    with (
-        process(commands[0], f"http://127.0.0.1:{store}/ping"),
-        process(commands[1], f"http://127.0.0.1:{ui}/healthz"),
-    ):
-        yield f"http://127.0.0.1:{ui}/"
+    url = f"http://127.0.0.1:{port}/"
+    with process(_program("ui", folder), f"{url}healthz"):
+        yield url
 
 
 @contextmanager
 def empty_page() -> Iterator[str]:
-    """An empty Dash page, served by the same kind of server."""
+    """A new server of the same kind with an empty Dash page."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}/"
-    with process([sys.executable, __file__, "serve-empty-page", str(port)], url):
+    with process([sys.executable, __file__, "serve-empty-page", str(port)], f"{url}healthz"):
         yield url
 
 
 def serve_empty_page(port: int) -> None:
-    app = Dash("empty")
-    app.layout = html.Div("Empty", id="empty")
-    uvicorn.run(WSGIMiddleware(app.server), port=port, log_level="warning")
+    dash = Dash("empty")
+    dash.layout = html.Div("Empty", id="empty")
+
+    async def healthz(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    pages = cast(ASGIApp, WSGIMiddleware(dash.server))
+    app = Starlette(routes=[Route("/healthz", healthz), Mount("/", pages)])
+    uvicorn.run(app, port=port, log_level="warning")
 
 
 def usable_ms(browser: Browser, url: str, ready: str) -> float:
@@ -154,39 +175,68 @@ def usable_ms(browser: Browser, url: str, ready: str) -> float:
     return taken
 
 
-def measure(fleet: str, empty: str) -> tuple[float, list[float], list[float]]:
-    """Fleet's very first visit, when the server has no snapshot yet; then both pages in turn."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        usable_ms(browser, empty, EMPTY_READY)
-        first = usable_ms(browser, fleet, FLEET_READY)
-        pairs = [
-            (usable_ms(browser, fleet, FLEET_READY), usable_ms(browser, empty, EMPTY_READY))
-            for _ in range(ROUNDS)
+Page = tuple[Callable[[], AbstractContextManager[str]], str]  # starts its server; what is usable
+
+
+def first_visits(browser: Browser, pages: Sequence[Page]) -> list[list[float]]:
+    """Each page's, each time to a server that has just started; the pages in turn."""
+    taken: list[list[float]] = [[] for _ in pages]
+    for _ in range(STARTS):
+        for (start, ready), times in zip(pages, taken, strict=True):
+            with start() as url:
+                times.append(usable_ms(browser, url, ready))
+    return taken
+
+
+def visits(browser: Browser, pages: Sequence[Page]) -> list[list[float]]:
+    """Each page's, to servers that have answered before; the pages in turn."""
+    taken: list[list[float]] = [[] for _ in pages]
+    with ExitStack() as servers:
+        opened = [(servers.enter_context(start()), ready) for start, ready in pages]
+        for url, ready in opened:
+            usable_ms(browser, url, ready)
+        for _ in range(ROUNDS):
+            for (url, ready), times in zip(opened, taken, strict=True):
+                times.append(usable_ms(browser, url, ready))
+    return taken
+
+
+def measure(folder: Path, state: str) -> dict[str, float]:
+    with store(folder) as telemetry, sync_playwright() as playwright:
+        pages: list[Page] = [
+            (lambda: fleet_page(folder, state, telemetry), FLEET_READY),
+            (empty_page, EMPTY_READY),
         ]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        with empty_page() as url:  # the browser's own first visit is nobody's figure
+            usable_ms(browser, url, EMPTY_READY)
+        first_fleet, first_empty = map(median, first_visits(browser, pages))
+        fleet, empty = map(median, visits(browser, pages))
         browser.close()
-    return first, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return {
+        "fleet_usable_ms": fleet,
+        "empty_dash_ms": empty,
+        "ratio": fleet / empty,
+        "fleet_first_visit_ms": first_fleet,
+        "empty_first_visit_ms": first_empty,
+        "fleet_first_visit_ratio": first_fleet / first_empty,
+        "fleet_first_visit_to_warm_ratio": first_fleet / empty,
+    }
 
 
 def main() -> int:
     vms = int(os.environ.get("BENCH_VMS", "2000"))
     with tempfile.TemporaryDirectory(prefix="novacron-bench-") as name:
         folder = Path(name)
-        state = load(folder, vms)
-        with product(folder, state) as fleet, empty_page() as empty:
-            first, fleets, empties = measure(fleet, empty)
-    ratio = median(fleets) / median(empties)
-    figures = {
-        "fleet_usable_ms": median(fleets),
-        "empty_dash_ms": median(empties),
-        "ratio": ratio,
-        "fleet_first_visit_ms": first,
-        "vms": vms,
-        "rounds": ROUNDS,
-        "budget_ratio": BUDGET_RATIO,
-    }
-    report("fleet", figures)
-    return 1 if ratio >= BUDGET_RATIO else 0
+        found = measure(folder, load(folder, vms))
+    rest = {"vms": vms, "rounds": ROUNDS, "starts": STARTS, "budget_ratio": BUDGET_RATIO}
+    report("fleet", {**found, **rest})
+    return 1 if max(found["ratio"], found["fleet_first_visit_ratio"]) >= BUDGET_RATIO else 0
+
+
+def _program(name: str, folder: Path) -> list[str]:
+    program = Path(sys.executable).with_name(f"novacron-{name}")
+    return [str(program), "--config", f"{folder}/{name}.toml"]
 
 
 def _free_port() -> int:

@@ -51,7 +51,7 @@ STYLES = (
 )
 
 
-def create_app(services: Services) -> Dash:
+def create_app(pages: Pages) -> Dash:
     app = Dash(
         "novacron",
         title="NovaCron",
@@ -62,7 +62,6 @@ def create_app(services: Services) -> Dash:
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         add_log_handler=False,
     )
-    pages = Pages(services)
     app.layout = pages.first_layout
     pages.register(app)
     return app

@@ -21,7 +21,7 @@ from novacron_contract.errors import ConfigError
 from novacron_contract.settings import host_port, load
 from novacron_store.state import Agents, Inventory, open_state
 from novacron_store.telemetry.client import connect
-from novacron_ui.app import Services, create_app
+from novacron_ui.app import Pages, Services
 from novacron_ui.live.relay import Relay
 from novacron_ui.live.topics import MAX_MESSAGE_BYTES
 from novacron_ui.query.fleet import Fleet
@@ -81,7 +81,7 @@ def build(settings: Settings) -> Starlette:
         )
 
     store = Telemetry(open_client)
-    dash = create_app(
+    pages = Pages(
         Services(
             Fleet(inventory, Agents(state), store),
             Machines(inventory, store),
@@ -89,7 +89,7 @@ def build(settings: Settings) -> Starlette:
         )
     )
     relay = Relay(live_url(settings.collector.url))
-    return create_server(dash, relay, allowed_hosts=settings.ui.allowed_hosts)
+    return create_server(pages, relay, allowed_hosts=settings.ui.allowed_hosts)
 
 
 def live_url(collector: str) -> str:

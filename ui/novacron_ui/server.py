@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 from a2wsgi import WSGIMiddleware
@@ -17,7 +17,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from novacron_ui.app import ASSETS, script_hashes
+from novacron_ui import warm
+from novacron_ui.app import ASSETS, Pages, create_app, script_hashes
 from novacron_ui.guard import Guard
 from novacron_ui.live.endpoint import endpoint
 from novacron_ui.live.relay import Relay
@@ -25,7 +26,8 @@ from novacron_ui.live.relay import Relay
 WORKERS = 8  # threads that run Dash's callbacks; sockets need none
 
 
-def create_server(dash: Dash, relay: Relay, *, allowed_hosts: tuple[str, ...] = ()) -> Starlette:
+def create_server(pages: Pages, relay: Relay, *, allowed_hosts: tuple[str, ...] = ()) -> Starlette:
+    dash = create_app(pages)
     guard = Middleware(Guard, allowed_hosts=allowed_hosts, script_hashes=script_hashes(dash))
     return Starlette(
         routes=[
@@ -35,18 +37,22 @@ def create_server(dash: Dash, relay: Relay, *, allowed_hosts: tuple[str, ...] = 
             Mount("/", cast(ASGIApp, WSGIMiddleware(dash.server, workers=WORKERS))),
         ],
         middleware=[guard],
-        lifespan=_relaying(relay),
+        lifespan=_lifespan(pages, dash, relay),
     )
 
 
-def _relaying(relay: Relay) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    pages: Pages, dash: Dash, relay: Relay
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(relay.run())
+        loops = (relay.run(), warm.keep_ready(pages.fleet.snapshot))
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        await warm.visit(dash.server)
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     return lifespan
 

@@ -9,8 +9,7 @@ import { Rows } from "./rows.js";
 import { Asking, retryButton, stateCard } from "./states.js";
 
 const SNAPSHOT_EVERY = 60000;
-const SHARED_FOR = 5000; // an older snapshot came with the page: a newer one is due
-const REFRESH_AFTER = 1500;
+const REFRESH_AFTER = 2500; // a page's first snapshot may be older than the page: a newer one is due
 const NOTICES_EVERY = 20000;
 const REORDER_EVERY = 5000;
 const WIDE_ROW = 36;
@@ -66,10 +65,10 @@ class FleetView {
       this.showError(data.error);
       return;
     }
+    if (!this.takenAt) this.snapshot.plan(REFRESH_AFTER);
     this.takenAt = data.made;
     live.skew = data.now - Date.now();
-    if (data.now - data.made > SHARED_FOR) this.snapshot.plan(REFRESH_AFTER);
-    this.machines.load(data.machines);
+    this.machines.load(data.machines, data.now - data.made);
     this.sparks?.(this.machines);
     this.showData();
     setTimeout(() => window.dash_clientside.set_props("sparklines-ask", { data: Date.now() }), 50);

@@ -44,8 +44,9 @@ export class Machines {
     this.rates = new Rates();
   }
 
-  // `columns` has one list per property. A live value that is newer stays.
-  load(columns) {
+  // `columns` has one list per property. A live value that is newer stays. Who reported after an
+  // older snapshot was made is not known: nobody is called silent for its `age` in milliseconds.
+  load(columns, age = 0) {
     const known = this.all;
     this.all = new Map();
     columns.id.forEach((id, index) => {
@@ -58,6 +59,7 @@ export class Machines {
       for (const name of ["name", "kind", "host", "staleAfter"]) {
         machine[name] = columns[name][index];
       }
+      machine.staleAfter += age;
       this.all.set(id, machine);
     });
     for (const machine of this.all.values()) {

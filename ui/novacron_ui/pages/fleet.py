@@ -20,6 +20,8 @@ from novacron_ui.query.shared import Shared
 # How old an answer may be that several browsers share. A page's first numbers may be older: the
 # live path corrects them at once, and a newer snapshot follows.
 SNAPSHOT_S, SPARKLINES_S, AT_FIRST_S = 2.0, 30.0, 60.0
+# How long the page itself waits for its numbers: asking for them later costs a round trip more.
+WAIT_S = 0.3
 _SKELETON_ROWS = 12
 
 
@@ -41,8 +43,8 @@ class FleetPage:
 
     def view(self) -> View:
         """With a snapshot where there is one; the browser asks for a newer one when it is drawn."""
-        at_hand = self.snapshot.at_hand(AT_FIRST_S)
-        return View("Fleet · NovaCron", _layout(None if at_hand is None else _served(at_hand)))
+        text = self.snapshot.soon(AT_FIRST_S, WAIT_S)
+        return View("Fleet · NovaCron", _layout(None if text is None else _served(text)))
 
     def register(self, app: Dash) -> None:
         self._begin_early(app.server)
