@@ -241,6 +241,7 @@ def test_whatever_arrives_in_whatever_order_buckets_add_up(
             put(store, [counter("m", "vm-1", samples[start:end])], str(uuid4()), now)
         now += 200
         roll(store, now)
+    roll(store, now + 300)
 
     assert total(store) == grown(samples)
     before_noon = f"WHERE t < toDateTime({NOON}, 'UTC')"
