@@ -9,14 +9,14 @@ import pytest
 
 from fleet_samples import GIB, SampleFleet
 from novacron_store.state import Agents, Vm
+from novacron_store.telemetry.client import per_thread
 from novacron_ui.query.fleet import Fleet, encode, sparkline_span
-from novacron_ui.query.telemetry import Telemetry
 from ui_world import World
 
 
 @pytest.fixture
 def service(world: World, fleet: SampleFleet) -> Fleet:
-    return Fleet(world.inventory, Agents(world.state), Telemetry(world.client))
+    return Fleet(world.inventory, Agents(world.state), per_thread(world.client))
 
 
 def machine(snapshot: dict[str, Any], machine_id: str) -> dict[str, Any]:

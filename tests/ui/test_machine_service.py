@@ -10,9 +10,9 @@ import pytest
 from fleet_samples import SampleFleet
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_contract.metrics import BY_NAME, Kind
+from novacron_store.telemetry.client import per_thread
 from novacron_ui.query.machine import Machines, Range, parse_range
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel
-from novacron_ui.query.telemetry import Telemetry
 from ui_world import World
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture
 def machines(world: World, fleet: SampleFleet) -> Machines:
-    return Machines(world.inventory, Telemetry(world.client))
+    return Machines(world.inventory, per_thread(world.client))
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +16,16 @@ from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 
 from novacron_contract.errors import ConfigError
-from novacron_contract.settings import host_port, load
+from novacron_contract.listening import listen
+from novacron_contract.settings import load
 from novacron_store.state import Agents, Inventory, open_state
-from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.client import connect, per_thread
 from novacron_ui.app import Pages, Services
 from novacron_ui.live.relay import Relay
 from novacron_ui.live.topics import MAX_MESSAGE_BYTES
 from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machines
 from novacron_ui.query.notices import Notices
-from novacron_ui.query.telemetry import Telemetry
 from novacron_ui.server import create_server
 from novacron_ui.settings import Settings
 
@@ -44,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load(args.config, Settings)
         server = build(settings)
-        listener = _listen(settings.ui.listen, f"{args.config}: ui: listen")
+        listener = listen(settings.ui.listen, f"{args.config}: ui: listen")
     except ConfigError as err:
         print(f"novacron-ui: {err}", file=sys.stderr)  # noqa: T201
         return 2
@@ -80,7 +78,7 @@ def build(settings: Settings) -> Starlette:
             timeout=QUERY_TIMEOUT_S,
         )
 
-    store = Telemetry(open_client)
+    store = per_thread(open_client)
     pages = Pages(
         Services(
             Fleet(inventory, Agents(state), store),
@@ -103,22 +101,6 @@ def live_url(collector: str) -> str:
     if scheme is None or not parts.hostname:
         raise ConfigError(f"collector: url: expected http://HOST:PORT, got {collector!r}")
     return urlunsplit((scheme, parts.netloc, "/v1/live", "", ""))
-
-
-def _listen(address: str, where: str) -> socket.socket:
-    try:
-        host, port = host_port(address)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except ConfigError as err:
-        raise ConfigError(f"{where}: {err}") from err
-    except OSError as err:
-        if err.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"{where}: {address} is in use, probably by another novacron-ui: "
-                "stop that one, or set another address"
-            ) from err
-        raise ConfigError(f"{where}: {address}: {err.strerror or err}") from err
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from clickhouse_connect.driver.client import Client
+
 from novacron_contract.errors import NotFound
 from novacron_store.state import Agent, Agents, Inventory
 from novacron_store.state.freshness import DEFAULT_INTERVAL_S, STALE_AFTER_S
 from novacron_store.telemetry.queries import FleetRow, fleet_now, sparklines
-from novacron_ui.query.telemetry import Telemetry
 
 # Spans of a sparkline and its points: a system that is minutes old shows its minutes.
 SPARKLINES = ((timedelta(minutes=15), 30), (timedelta(hours=1), 60), (timedelta(hours=6), 72))
@@ -59,7 +60,7 @@ class _Machine:
 class Fleet:
     inventory: Inventory
     agents: Agents
-    telemetry: Telemetry
+    telemetry: Callable[[], Client]
 
     def snapshot(self, now: datetime) -> dict[str, Any]:
         """One column per property, one position per machine: half the bytes of 2,000 objects."""
@@ -87,7 +88,7 @@ class Fleet:
         return {"start": _ms(now - span), "end": _ms(now), "lines": encoded}
 
     def _machines(self, now: datetime) -> list[_Machine]:
-        rows = {row.entity: row for row in fleet_now(self.telemetry.client(), now)}
+        rows = {row.entity: row for row in fleet_now(self.telemetry(), now)}
         patience = _patience(self.agents.all())
         machines = [
             _Machine(host.id, host.name, "host", "", host.last_seen, patience.get(host.id), row)
@@ -110,7 +111,7 @@ class Fleet:
         self, span: timedelta, points: int, now: datetime, metric: str, *, idle: bool = False
     ) -> Lines:
         filters = {"cpu.mode": "idle"} if idle else None
-        client = self.telemetry.client()
+        client = self.telemetry()
         try:
             return sparklines(client, metric, now - span, now, points, filters=filters)
         except NotFound:  # nobody ever sent it

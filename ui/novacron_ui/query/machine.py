@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,6 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.state import Host, Inventory, Vm
 from novacron_store.telemetry.queries import Chart, ChartQuery, Line, chart
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel, panel
-from novacron_ui.query.telemetry import Telemetry
 
 MAX_COLOURS = 6  # that people tell apart
 MAX_LINES = 12  # of one chart; more cannot be told apart
@@ -46,7 +45,7 @@ class Machine:
 @dataclass(frozen=True)
 class Machines:
     inventory: Inventory
-    telemetry: Telemetry
+    telemetry: Callable[[], Client]
 
     def find(self, id_or_name: str) -> Machine:
         """
@@ -63,7 +62,7 @@ class Machines:
         drawn = panel(HOST_PANELS if kind == "host" else VM_PANELS, panel_id)
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
-        client = self.telemetry.client()
+        client = self.telemetry()
         queries = [
             ChartQuery(metric, entity, over.start, over.end, over.points)
             for metric in drawn.metrics
