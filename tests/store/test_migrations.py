@@ -120,13 +120,29 @@ def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
 
 def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
     store.command(f"ALTER TABLE {schema.SAMPLES} MODIFY SETTING merge_with_ttl_timeout = 0")
+    migrate(store, Retention(classes={"brief": 600}))
     now = time.time()
     write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+
     store.command(
         f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE('brief' AS retention) FROM {schema.SAMPLES}"
     )
 
-    migrate(store, Retention(classes={"brief": 600}))
-
     left = f"SELECT groupArray(retention) FROM {schema.SAMPLES}"
     assert _eventually(lambda: str(store.command(left)) == "['default']"), store.command(left)
+
+
+def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client) -> None:
+    for classes in ({"short": 9e9, "it's": 9e9}, {"long": 9e9}, {"a\\": 9e9, "it's": 9e9}):
+        migrate(store, Retention(classes=classes))
+    now = time.time()
+    write(store, batch([Line("heat", "svc", [(now, 1.0)])]), "one", at(now))
+    store.command(
+        f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE(name AS retention) FROM {schema.SAMPLES} "
+        r"ARRAY JOIN ['short', 'it\'s', 'long', 'a\\'] AS name"
+    )
+
+    migrate(store, Retention(classes={"another": 9e9, "short": 9e9}))
+
+    found = store.query(f"SELECT toString(retention) AS class FROM {schema.SAMPLES} ORDER BY class")
+    assert [row[0] for row in found.result_rows] == ["a\\", "default", "it's", "long", "short"]

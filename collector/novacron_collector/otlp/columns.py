@@ -54,14 +54,6 @@ def combine(*columns: Codes) -> tuple[Codes, Codes]:
     return codes, first
 
 
-def per_code(codes: Codes, value_of: Callable[[int], int]) -> Codes:
-    """`value_of` each distinct code, spread to its rows."""
-    distinct = _distinct(codes)
-    table = np.zeros(int(distinct.max(initial=-1)) + 1, np.int64)
-    table[distinct] = [value_of(code) for code in distinct.tolist()]
-    return np.asarray(table[codes])
-
-
 @dataclass(frozen=True, slots=True)
 class Names:
     """A column of names: indices, and what they stand for."""
@@ -73,12 +65,16 @@ class Names:
         return pa.DictionaryArray.from_arrays(self.indices[rows], self.names)
 
 
-def named(codes: Codes, name_of: Callable[[int], str]) -> Names:
+def named(codes: Codes, names_of: Callable[[list[int]], list[str]]) -> Names:
     """Several codes may have the same name."""
-    name_by_code = {code: name_of(code) for code in _distinct(codes).tolist()}
-    position = {name: at for at, name in enumerate(dict.fromkeys(name_by_code.values()))}
-    indices = per_code(codes, lambda code: position[name_by_code[code]]).astype(np.int32)
-    return Names(indices, pa.array(list(position), pa.string()))
+    occurs = np.zeros(int(codes.max(initial=-1)) + 1, np.bool_)
+    occurs[codes] = True  # codes count from 0, so that finding them needs no sorting
+    distinct = np.flatnonzero(occurs)
+    names = names_of(distinct.tolist())
+    position = {name: at for at, name in enumerate(dict.fromkeys(names))}
+    table = np.zeros(len(occurs), np.int32)
+    table[distinct] = [position[name] for name in names]
+    return Names(table[codes], pa.array(list(position), pa.string()))
 
 
 def parents(lists: pa.ListArray) -> Codes:
@@ -132,13 +128,6 @@ def _byte_offsets(values: pa.BinaryArray) -> NDArray[np.int32]:
 def _binary(count: int, offsets: NDArray[Any], data: pa.Buffer | None) -> pa.BinaryArray:
     where = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
     return pa.BinaryArray.from_buffers(pa.binary(), count, [None, where, data or pa.py_buffer(b"")])
-
-
-def _distinct(codes: Codes) -> Codes:
-    """The codes that occur. Codes count from 0, so that finding them needs no sorting."""
-    occurs = np.zeros(int(codes.max(initial=-1)) + 1, np.bool_)
-    occurs[codes] = True
-    return np.flatnonzero(occurs)
 
 
 def _renumbered(codes: Codes) -> Codes:

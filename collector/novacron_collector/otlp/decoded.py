@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -33,8 +34,7 @@ class Outcome:
         return "; ".join(f"{count} points: {reason}" for reason, count in counts)
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):  # one per machine and write: a tuple is made in a third of the time
     """An entity with this resource had points; the time of the newest in unix milliseconds."""
 
     request: int  # the first one that has the newest point: its place in the write
@@ -61,6 +61,6 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
     sightings: list[Sighting] = []
     for part in parts:
         before = len(outcomes)
-        sightings += (replace(seen, request=seen.request + before) for seen in part.sightings)
+        sightings += (seen._replace(request=seen.request + before) for seen in part.sightings)
         outcomes += part.outcomes
     return Decoded(Batch(tables), outcomes, sightings)

@@ -31,7 +31,6 @@ _AttributesKey = tuple[bytes, bytes]  # joined, lengths
 class Source:
     entity: Entity
     resource: Attributes
-    reason: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,12 @@ class Parts:
 
     def __init__(self, limits: PointLimits) -> None:
         self._limits = limits
-        self._scopes: Interned[bytes, Any] = Interned(InstrumentationScope.FromString, len)
+        self._scopes: Interned[bytes, Any] = Interned(_read_scope, len)
         self.resources: Interned[bytes, Source] = Interned(self._read_resource, len)
-        self.streams: Interned[_StreamKey, tuple[Stream, int]] = Interned(
+        self.streams: Interned[_StreamKey, Stream] = Interned(
             self._read_stream, lambda key: len(key[1]) + len(key[2]) + len(key[3])
         )
-        self.attributes: Interned[_AttributesKey, tuple[Attributes, int]] = Interned(
+        self.attributes: Interned[_AttributesKey, Attributes] = Interned(
             self._read_attributes, lambda key: len(key[0]) + len(key[1])
         )
 
@@ -95,8 +94,7 @@ class Parts:
         local, first = combine(bodies, sizes)
         pairs = zip(bodies[first].tolist(), sizes[first].tolist(), strict=True)
         codes = self.attributes.codes([(body_of[b], sizes_of[s]) for b, s in pairs])
-        reasons = [self.attributes.values[code][1] for code in codes.tolist()]
-        return codes[local], np.array(reasons, np.int64)[local]
+        return codes[local], self.attributes.reasons(codes)[local]
 
     def is_crowded(self, capacity: int) -> bool:
         every = (self.resources, self._scopes, self.streams, self.attributes)
@@ -124,10 +122,10 @@ class Parts:
         ]
         return self.streams.codes(keys)[codes]
 
-    def _read_resource(self, body: bytes) -> Source:
+    def _read_resource(self, body: bytes) -> tuple[Source, int]:
         attributes = read_attributes(Resource.FromString(body).attributes)
         reason = attributes_reason(attributes, self._limits)
-        return Source(entity_of(attributes), attributes, REASON_CODES[reason])
+        return Source(entity_of(attributes), attributes), REASON_CODES[reason]
 
     def _read_stream(self, key: _StreamKey) -> tuple[Stream, int]:
         code, name, unit, description, flags = key
@@ -151,6 +149,10 @@ class Parts:
         pairs = [KeyValue.FromString(body[a:b]) for a, b in zip(starts, ends, strict=True)]
         attributes = read_attributes(pairs)
         return attributes, REASON_CODES[attributes_reason(attributes, self._limits)]
+
+
+def _read_scope(body: bytes) -> tuple[Any, int]:
+    return InstrumentationScope.FromString(body), 0
 
 
 def _flags(rows: pa.StructArray) -> Codes:

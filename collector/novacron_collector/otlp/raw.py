@@ -28,7 +28,6 @@ from novacron_collector.otlp.columns import (
     SeriesIndex,
     named,
     parents,
-    per_code,
     timestamps,
 )
 from novacron_collector.otlp.decoded import Decoded, OddMessageError, Outcome, Sighting
@@ -73,11 +72,14 @@ class _Write:
         self.tables: dict[str, list[pa.Table]] = {}
         self.newest = np.zeros(len(metrics.groups.request), np.int64)  # of each group
         groups, streams, resources = metrics.groups, parts.streams, parts.resources
-        self.names: Names = named(metrics.stream, lambda n: streams.values[n][0].metric)
-        self.entities = named(groups.resource, lambda n: resources.values[n].entity.name)
+        self.names: Names = named(
+            metrics.stream, lambda codes: [streams.values[code].metric for code in codes]
+        )
+        self.entities = named(
+            groups.resource, lambda codes: [resources.values[code].entity.name for code in codes]
+        )
         self.reasons = first_reason(
-            per_code(metrics.stream, lambda n: streams.values[n][1]),
-            per_code(groups.resource, lambda n: resources.values[n].reason)[metrics.group],
+            streams.reasons(metrics.stream), resources.reasons(groups.resource)[metrics.group]
         )
 
     def count(self, requests: Codes, reasons: Codes) -> None:
@@ -185,8 +187,8 @@ class RawDecoder:
         metric = points.of_metric[row]
         resource = metrics.groups.resource[metrics.group[metric]]
         entity = self._parts.resources.values[resource].entity
-        stream = self._parts.streams.values[metrics.stream[metric]][0]
-        attributes = self._parts.attributes.values[points.attributes[row]][0]
+        stream = self._parts.streams.values[metrics.stream[metric]]
+        attributes = self._parts.attributes.values[points.attributes[row]]
         series = series_id(entity, stream, attributes)
         self._catalog.describe_series(series, entity, stream, attributes, now)
         return series

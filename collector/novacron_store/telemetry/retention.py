@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -12,6 +13,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
 
 _DAY = 86400.0
+_NUMBERED = re.compile(r"('(?:[^'\\]|\\.)*') = (-?\d+)")  # of an Enum8, as ClickHouse prints it
 
 
 def _classes() -> dict[str, float]:
@@ -29,7 +31,7 @@ class Retention:
 
     def expired(self, time: float, now: float) -> list[str]:
         """Classes of which points at `time` are no longer kept."""
-        kept = {"default": self.raw, **self.classes}
+        kept = {schema.DEFAULT_CLASS: self.raw, **self.classes}
         return [name for name, seconds in kept.items() if time < now - seconds]
 
 
@@ -41,6 +43,7 @@ def apply(client: Client, retention: Retention) -> None:
             return
         for table in schema.TABLES:
             if table.expires:
+                _name_classes(client, table, retention)
                 client.command(_modify_ttl(table, retention))
         client.insert(schema.SETTINGS, [["retention", wanted]], column_names=["name", "value"])
 
@@ -57,6 +60,22 @@ def _recorded(client: Client) -> str | None:
         f"SELECT value FROM {schema.SETTINGS} FINAL WHERE name = 'retention'"
     ).result_rows
     return rows[0][0] if rows else None
+
+
+def _name_classes(client: Client, table: schema.Table, retention: Retention) -> None:
+    """A class keeps its number for good: parts of the table may hold it."""
+    query = f"DESCRIBE TABLE {table.name}"
+    (kind,) = (row[1] for row in client.query(query).result_rows if row[0] == "retention")
+    numbers = {name: int(number) for name, number in _NUMBERED.findall(kind)}
+    known = len(numbers)
+    for name in map(_literal, retention.classes):
+        numbers.setdefault(name, max(numbers.values()) + 1)
+    if len(numbers) > known:
+        every = ", ".join(f"{name} = {number}" for name, number in numbers.items())
+        client.command(
+            f"ALTER TABLE {table.name} MODIFY COLUMN retention Enum8({every}) "
+            f"DEFAULT {_literal(schema.DEFAULT_CLASS)}"
+        )
 
 
 def _modify_ttl(table: schema.Table, retention: Retention) -> str:

@@ -62,7 +62,7 @@ FROM (
         FROM {schema.SAMPLES} FINAL
         WHERE ts >= {_WINDOW} AND ts < {_WINDOW} + INTERVAL {WINDOW_S} SECOND
             AND toStartOfHour(ts) = toStartOfHour({_WINDOW}) AND NOT isNaN(value)
-            AND NOT has({{expired:Array(String)}}, retention)
+            AND NOT has({{expired:Array(String)}}, toString(retention))
     ) AS s
     GROUP BY series
 ) AS b
