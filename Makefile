@@ -19,13 +19,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
 	--universal --python-version 3.11 --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-# A line for each package pip gathers; all that pip says is in .venv/pip.log.
+# A line for each package pip gathers; all that pip says is in .venv/pip.log. The pins are complete, so
+# pip looks for no dependencies: with extras it would take the newest release, which has no hash here.
 define install-pinned
 	@echo "Installing Python packages: $(1)"
-	@$(PIP) install --require-hashes --no-build-isolation --only-binary :all: \
+	@$(PIP) install --require-hashes --no-deps --no-build-isolation --only-binary :all: \
 	    --no-binary libvirt-python -r $(PINS)/$(1).txt 2>&1 | tee $(VENV)/pip.log \
 	    | sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^Building wheels.*: /  building /p; /^ERROR/p'
 	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@$(PIP) check >$(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
 endef
 
 .PHONY: help
@@ -121,7 +123,7 @@ $(VENV)/installed-build: $(PINS)/build.txt
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "NovaCron needs Python 3.11 or later")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --require-hashes --only-binary :all: -r $(PINS)/build.txt
+	@$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: -r $(PINS)/build.txt
 	@touch $@
 
 $(VENV)/installed-run: $(VENV)/installed-build $(PINS)/run.txt pyproject.toml
