@@ -38,6 +38,7 @@ def collector_process(
         f'password_file = "{store_process.service_password_file}"\n'
         f'reader_password_file = "{store_process.reader_password_file}"\n'
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
+        f'[wal]\npath = "{folder}/wal"\nwrite_every = "50ms"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
     )
     command = [str(Path(sys.executable).with_name("novacron-collector")), "--config", str(config)]

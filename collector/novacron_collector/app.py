@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -29,9 +31,13 @@ from novacron_collector.receivers import grpc, http
 from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.rollups import RollupThread
-from novacron_collector.settings import Settings
+from novacron_collector.settings import Settings, WalSettings
 from novacron_collector.sightings import reporting_to
 from novacron_collector.store import Store
+from novacron_collector.wal.batches import keys_of
+from novacron_collector.wal.ledger import Ledger
+from novacron_collector.wal.log import Log, LogLimits
+from novacron_collector.writing import WriterThread
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
 from novacron_store.telemetry.client import connect, per_thread
@@ -61,14 +67,19 @@ class Collector:
         self._hub = Hub(limits.live_series, limits.live_clients)
         self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
+        self._wal, self._ledger = _opened(settings.wal)
         self._pipeline = Pipeline(
             Decoder(limits.points, kept.raw, limits.series),
-            self._store,
+            self._wal,
+            self._ledger,
             limits.commit_every,
             observers=(
                 lambda committed: self._hub.publish(committed.decoded.batch),
                 reporting_to(self._inventory.observe),
             ),
+        )
+        self._writer = WriterThread(
+            self._wal, self._ledger, self._store, lost=self._pipeline.describe_again
         )
 
     async def run(self, listening: Listeners, stop: asyncio.Event) -> None:
@@ -86,6 +97,7 @@ class Collector:
         )
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
+            await running.enter_async_context(self._writer_running())
             for app, sock in ((otlp, listening.otlp_http), (server(self._api()), listening.api)):
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
@@ -95,7 +107,7 @@ class Collector:
             await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
             log.info("receiving OTLP; API and live feed on http://%s", self._settings.listen.api)
             await stop.wait()
-            log.info("stopping: committing what was received")
+            log.info("stopping: writing what was received")
 
     # -- making and keeping ready ---------------------------------------------------------------
 
@@ -109,7 +121,8 @@ class Collector:
     async def _open_first(self) -> None:
         """Databases may come later than we do; wrong settings stop the process now."""
         try:
-            await self._open()
+            await self._open_state()
+            await asyncio.to_thread(self._store.open)
         except ConfigError:
             raise
         except Refused as err:
@@ -117,33 +130,37 @@ class Collector:
         except NovaCronError:
             log.info("not ready yet, trying again")
 
-    async def _open(self) -> None:
-        if self._state_problem:
-            try:
-                await asyncio.to_thread(migrate, self._state)
-                self._state_problem = ""
-            except NovaCronError as err:
-                if str(err) != self._state_problem:
-                    log.error("%s", err)
-                self._state_problem = str(err)
-                raise
-        await self._pipeline.open()
+    async def _open_state(self) -> None:
+        try:
+            await asyncio.to_thread(migrate, self._state)
+            self._state_problem = ""
+        except NovaCronError as err:
+            if str(err) != self._state_problem:
+                log.error("%s", err)
+            self._state_problem = str(err)
+            raise
 
     async def _keep_open(self) -> None:
-        while True:
-            if self._not_ready():
-                with suppress(NovaCronError):  # the reason is logged once, and told by /readyz
-                    await self._open()
+        while self._state_problem:
+            with suppress(NovaCronError):  # the reason is logged once, and told by /readyz
+                await self._open_state()
             await asyncio.sleep(_RETRY_S)
 
     def _not_ready(self) -> str | None:
-        return self._state_problem or self._store.problem or None
+        """Why this collector is not to be sent to: a store that goes away later is no reason, as
+        the log takes what comes meanwhile."""
+        store = "" if self._store.was_open else self._store.problem
+        return self._state_problem or store or self._wal.problem or None
+
+    def _problem(self) -> str | None:
+        """What an operator is to see to, whether or not senders notice."""
+        return self._not_ready() or self._store.problem or None
 
     # -- what runs beside the receivers ---------------------------------------------------------
 
     @asynccontextmanager
     async def _inventory_and_rollups(self) -> AsyncIterator[None]:
-        rollups = RollupThread(self._connect, lambda: self._not_ready() is None)
+        rollups = RollupThread(self._connect, lambda: not self._store.problem)
         self._inventory.start()
         rollups.start()
         try:
@@ -152,6 +169,15 @@ class Collector:
             await asyncio.to_thread(rollups.stop)
             await asyncio.to_thread(self._inventory.stop)
             self._state.dispose()
+
+    @asynccontextmanager
+    async def _writer_running(self) -> AsyncIterator[None]:
+        self._writer.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._writer.stop)
+            self._wal.close()
 
     @asynccontextmanager
     async def _pipeline_running(self) -> AsyncIterator[None]:
@@ -174,6 +200,7 @@ class Collector:
                 started=self._started,
                 counters=self._counters,
                 not_ready=self._not_ready,
+                problem=self._problem,
             )
         )
         return Starlette(
@@ -190,12 +217,34 @@ class Collector:
             "requests": counts.requests,
             "points": counts.points,
             "commits": counts.commits,
+            "requests_repeated": counts.repeated,
             "requests_failed": counts.failures,
             "requests_undecodable": counts.undecodable,
             "requests_in_hand": self._room.requests,
             "live_clients": self._hub.clients,
+            **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
+            **{f"written_{name}": value for name, value in asdict(self._writer.writes).items()},
             **{f"points_rejected.{reason}": n for reason, n in counts.rejected.items()},
         }
+
+
+def _opened(wal: WalSettings) -> tuple[Log, Ledger]:
+    """
+    Raises:
+        ConfigError: the folder cannot be used.
+    """
+    limits = LogLimits(
+        size=wal.size, keep_free=wal.keep_free, weight=wal.segment_points, age=wal.write_every
+    )
+    now = time.time()
+    try:
+        opened = Log(wal.path, limits)
+        ledger = Ledger(wal.path / "ledger", wal.remember, wal.remember_requests, now)
+        for segment in opened.waiting():
+            ledger.add((key for meta in segment.metas() for key in keys_of(meta)), now)
+    except ConfigError as err:
+        raise ConfigError(f"wal: path: {err}") from err
+    return opened, ledger
 
 
 @asynccontextmanager

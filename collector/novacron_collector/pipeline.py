@@ -1,7 +1,7 @@
-"""Requests to committed rows: those that arrive together are decoded and written together.
+"""Requests to the log: those that arrive together are decoded and logged together.
 
-A request is answered after its rows are committed. One worker thread decodes and writes; while it
-does, the next requests gather.
+A request is answered when its rows are in the log, on disk. One worker thread decodes and logs;
+while it does, the next requests gather.
 """
 
 from __future__ import annotations
@@ -14,30 +14,36 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import xxhash
-
 from novacron_collector.otlp.decoded import Decoded, Outcome
 from novacron_collector.otlp.decoder import Decoder
-from novacron_collector.store import Store
+from novacron_collector.wal.batches import pack
+from novacron_collector.wal.ledger import Ledger, key_of
+from novacron_collector.wal.log import Log
 from novacron_contract.errors import NovaCronError, Unavailable
 
 log = logging.getLogger(__name__)
 
-_GROUP_BYTES = 32 * 2**20  # decoded together at most: bounds the memory of one write
+_GROUP_BYTES = 32 * 2**20  # decoded together at most: bounds the memory of one append
+_LOGGED = 3  # an OTLP body is at least so many times as large as its rows in the log
 _OUR_BUG = "the collector failed to handle this request; its log has the details"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An OTLP/protobuf body. `clock_offset_s`: the sender's clock minus ours, where it told."""
+    """An OTLP/protobuf body. `sent`: what came over the wire, where that is something else.
+    `clock_offset_s`: the sender's clock minus ours, where it told."""
 
     body: bytes
     clock_offset_s: float | None = None
+    sent: bytes | None = None
+
+    def key(self) -> bytes:
+        return key_of(self.body if self.sent is None else self.sent)
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one write stored; `requests` are parallel to `decoded.outcomes`."""
+    """What one append logged; `requests` are parallel to `decoded.outcomes`."""
 
     requests: Sequence[Request]
     decoded: Decoded
@@ -48,6 +54,7 @@ class Counts:
     """What happened since the start."""
 
     requests: int = 0
+    repeated: int = 0
     points: int = 0
     commits: int = 0
     failures: int = 0
@@ -65,29 +72,33 @@ class Counts:
 
 
 _Waiting = tuple[Request, "asyncio.Future[Outcome]"]
+_Keyed = tuple[bytes, _Waiting]
 
 
 class Pipeline:
-    """`run()` for as long as the process lives; `observers` are called after each commit, in the
+    """`run()` for as long as the process lives; `observers` are called after each append, in the
     worker's thread."""
 
     def __init__(
         self,
         decoder: Decoder,
-        store: Store,
+        wal: Log,
+        ledger: Ledger,
         commit_every_s: float,
         observers: Sequence[Callable[[Committed], None]] = (),
         now: Callable[[], float] = time.time,
     ) -> None:
         self._decoder = decoder
-        self._store = store
+        self._wal = wal
+        self._ledger = ledger
         self._commit_every_s = commit_every_s
         self._observers = observers
         self._now = now
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._closing = False
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._describe_again = False
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="log")
         self.counts = Counts()
 
     async def store(self, request: Request) -> Outcome:
@@ -103,21 +114,15 @@ class Pipeline:
         return await answer
 
     async def run(self) -> None:
-        """Commit what arrives, until `drain` was called and nothing is left."""
+        """Log what arrives, until `drain` was called and nothing is left."""
+        loop = asyncio.get_running_loop()
         while not (self._closing and not self._waiting):
             await self._arrived.wait()
             if not self._closing:
                 await asyncio.sleep(self._commit_every_s)
             self._arrived.clear()
             while group := self._next_group():
-                await self._in_worker(lambda group=group: self._commit(group))  # type: ignore[misc]
-
-    async def open(self) -> None:
-        """
-        Raises:
-            NovaCronError: the store cannot be used now.
-        """
-        await self._in_worker(self._store.open)
+                await loop.run_in_executor(self._worker, self._handle, group)
 
     def drain(self) -> None:
         """Refuse what comes from now on; `run` ends when what has come is answered."""
@@ -126,7 +131,10 @@ class Pipeline:
 
     def close(self) -> None:
         self._worker.shutdown()
-        self._store.close()
+
+    def describe_again(self) -> None:
+        """Something that was logged is lost: every series is to be described again. Any thread."""
+        self._describe_again = True
 
     def _next_group(self) -> list[_Waiting]:
         size = count = 0
@@ -138,18 +146,31 @@ class Pipeline:
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
-    async def _in_worker(self, work: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
     # -- in the worker's thread -----------------------------------------------------------------
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
-        requests = [request for request, _ in group]
+    def _handle(self, group: Sequence[_Waiting]) -> None:
+        keyed = [(waiting[0].key(), waiting) for waiting in group]
+        known = self._ledger.known([key for key, _ in keyed])
+        self._repeat([waiting for key, waiting in keyed if key in known])
+        fresh = [one for one in keyed if one[0] not in known]
+        if fresh:
+            self._commit(fresh)
+
+    def _commit(self, group: Sequence[_Keyed]) -> None:
+        requests = [request for _, (request, _) in group]
+        try:
+            self._wal.require_room(sum(len(request.body) for request in requests) // _LOGGED)
+        except NovaCronError as err:  # before anything was decoded: nothing is to be forgotten
+            self._refuse(group, err)
+            return
+        if self._describe_again:
+            self._describe_again = False
+            self._decoder.forget()
         try:
             decoded = self._decoder.decode([request.body for request in requests], self._now())
-            self._store.write(decoded.batch, _token(requests, decoded))
+            self._log([key for key, _ in group], decoded)
         except NovaCronError as err:
-            self._fail(group, Unavailable(str(err)))
+            self._fail(group, err)
         except Exception:  # the outermost edge of one group: the process goes on
             log.exception("a group of %d requests cannot be handled", len(group))
             self._fail_alone(group)
@@ -157,7 +178,17 @@ class Pipeline:
             self._answer(group, decoded.outcomes)
             self._tell(Committed(requests, decoded))
 
-    def _fail_alone(self, group: Sequence[_Waiting]) -> None:
+    def _log(self, keys: Sequence[bytes], decoded: Decoded) -> None:
+        """Requests of which everything is stored are known from now on; others are looked at again
+        if they are sent again, and told again what is wrong with them."""
+        stored = [key for key, o in zip(keys, decoded.outcomes, strict=True) if o.is_whole]
+        if not decoded.batch.tables:
+            return
+        packed = pack(decoded.batch, stored)
+        self._wal.append(packed.meta, packed.data, decoded.batch.points)
+        self._ledger.add(stored, self._now())
+
+    def _fail_alone(self, group: Sequence[_Keyed]) -> None:
         """One request may be the reason: its neighbours are not to suffer."""
         self._decoder.forget()
         if len(group) == 1:
@@ -166,16 +197,25 @@ class Pipeline:
         for waiting in group:
             self._commit([waiting])
 
-    def _fail(self, group: Sequence[_Waiting], err: NovaCronError) -> None:
+    def _fail(self, group: Sequence[_Keyed], err: NovaCronError) -> None:
+        """What was decoded never reached the log."""
         self._decoder.forget()
+        self._refuse(group, err)
+
+    def _refuse(self, group: Sequence[_Keyed], err: NovaCronError) -> None:
         self.counts.failures += len(group)
-        for _, answer in group:
+        for _, (_, answer) in group:
             answer.get_loop().call_soon_threadsafe(_set_exception, answer, err)
 
-    def _answer(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    def _answer(self, group: Sequence[_Keyed], outcomes: Sequence[Outcome]) -> None:
         self.counts.add(outcomes)
-        for (_, answer), outcome in zip(group, outcomes, strict=True):
+        for (_, (_, answer)), outcome in zip(group, outcomes, strict=True):
             answer.get_loop().call_soon_threadsafe(_set_result, answer, outcome)
+
+    def _repeat(self, group: Sequence[_Waiting]) -> None:
+        self.counts.repeated += len(group)
+        for _, answer in group:
+            answer.get_loop().call_soon_threadsafe(_set_result, answer, Outcome())
 
     def _tell(self, committed: Committed) -> None:
         for observer in self._observers:
@@ -183,15 +223,6 @@ class Pipeline:
                 observer(committed)
             except Exception:  # what is stored stays stored and acknowledged
                 log.exception("an observer of commits failed")
-
-
-def _token(requests: Sequence[Request], decoded: Decoded) -> str:
-    """Equal for the same requests with the same outcome: sent again, they are stored once."""
-    digest = xxhash.xxh3_128()
-    for request, outcome in zip(requests, decoded.outcomes, strict=True):
-        digest.update(len(request.body).to_bytes(8, "little") + request.body)
-        digest.update(f"{outcome.points} {sorted(outcome.rejected.items())}".encode())
-    return digest.hexdigest()
 
 
 def _set_result(answer: asyncio.Future[Outcome], outcome: Outcome) -> None:

@@ -39,7 +39,7 @@ class LimitSettings:
     in_flight: float = setting("256MiB", unit="By", minimum=2**20)
     in_flight_requests: int = setting(1024, minimum=1, maximum=100_000)
     receive_time: float = setting("30s", unit="s", minimum=1, maximum=600)
-    commit_every: float = setting("100ms", unit="s", minimum=0, maximum=10)
+    commit_every: float = setting("20ms", unit="s", minimum=0, maximum=10)
     series: int = setting(2_000_000, minimum=1000)
     live_clients: int = setting(64, minimum=1, maximum=10_000)
     live_series: int = setting(200_000, minimum=1)
@@ -47,8 +47,22 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WalSettings:
+    """The table [wal]: what was acknowledged and is not in the store yet."""
+
+    path: Path
+    size: float = setting("4GiB", unit="By", minimum=2**20)
+    keep_free: float = setting("512MiB", unit="By", minimum=0)
+    segment_points: int = setting(100_000, minimum=1, maximum=10_000_000)
+    write_every: float = setting("1s", unit="s", minimum=0.01, maximum=60)
+    remember: float = setting("48h", unit="s", minimum=0)
+    remember_requests: int = setting(8_000_000, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     state: store.StateSettings
+    wal: WalSettings
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

@@ -28,6 +28,7 @@ class Store:
     connect: Callable[[], Client]
     retention: Retention
     problem: str = field(default="the telemetry store is not opened yet", init=False)
+    was_open: bool = field(default=False, init=False)  # its schema has been ours since the start
     _client: Client | None = field(default=None, init=False)
 
     def open(self) -> None:
@@ -46,7 +47,7 @@ class Store:
             self._failed(err)
             raise
         log.info("the telemetry store is ready")
-        self.problem = ""
+        self.problem, self.was_open = "", True
 
     def write(self, batch: Batch, token: str) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,17 +18,15 @@ from novacron_collector.pipeline import Pipeline
 from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.http import PROTOBUF, create_app
 from novacron_collector.receivers.intake import Intake
-from novacron_collector.store import Store
-from novacron_store.telemetry.client import connect
-from novacron_store.telemetry.retention import Retention
+from wal_folder import opened
 
 MINUTE = BodyLimits(wire=10_000, inflated=10_000, seconds=60)
 
 
-def receiver(room: Room, limits: BodyLimits = MINUTE) -> httpx.AsyncClient:
+def receiver(folder: Path, room: Room, limits: BodyLimits = MINUTE) -> httpx.AsyncClient:
     """A receiver whose pipeline never gets round to anything: what comes stays in hand."""
-    store = Store(lambda: connect("http://127.0.0.1:1"), Retention())
-    pipeline = Pipeline(Decoder(PointLimits(), 86400, 1000), store, 0.1)
+    wal = opened(folder)
+    pipeline = Pipeline(Decoder(PointLimits(), 86400, 1000), wal.log, wal.ledger, 0.1)
     app = create_app(Intake(pipeline, room), limits, json_limit=10_000)
     transport = httpx.ASGITransport(app)
     headers = {"content-type": PROTOBUF}
@@ -42,10 +41,12 @@ def assert_come_again(answer: httpx.Response, code: int, says: str) -> None:
     assert int(answer.headers["retry-after"]) == retry.retry_delay.seconds > 0
 
 
-def test_beyond_the_number_of_requests_in_hand_a_sender_is_told_to_come_again() -> None:
+def test_beyond_the_number_of_requests_in_hand_a_sender_is_told_to_come_again(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         room = Room(max_bytes=1000, max_requests=1)
-        async with receiver(room) as http:
+        async with receiver(tmp_path, room) as http:
             first = asyncio.create_task(http.post("/v1/metrics", content=b"abc"))
             while not room.bytes:
                 await asyncio.sleep(0)
@@ -57,10 +58,10 @@ def test_beyond_the_number_of_requests_in_hand_a_sender_is_told_to_come_again() 
     asyncio.run(scenario())
 
 
-def test_beyond_the_bytes_in_hand_a_sender_is_told_to_come_again() -> None:
+def test_beyond_the_bytes_in_hand_a_sender_is_told_to_come_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         room = Room(max_bytes=1000, max_requests=10)
-        async with receiver(room) as http:
+        async with receiver(tmp_path, room) as http:
             answer = await http.post("/v1/metrics", content=b"x" * 1001)
             assert_come_again(answer, 429, "no room for more")
         assert (room.requests, room.bytes) == (0, 0)
@@ -68,14 +69,14 @@ def test_beyond_the_bytes_in_hand_a_sender_is_told_to_come_again() -> None:
     asyncio.run(scenario())
 
 
-def test_a_sender_that_takes_too_long_is_cut_off() -> None:
+def test_a_sender_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:
     async def forever() -> AsyncIterator[bytes]:
         yield b"x"
         await asyncio.sleep(60)
 
     async def scenario() -> None:
         room = Room(max_bytes=1000, max_requests=10)
-        async with receiver(room, BodyLimits(10_000, 10_000, seconds=0.1)) as http:
+        async with receiver(tmp_path, room, BodyLimits(10_000, 10_000, seconds=0.1)) as http:
             answer = await http.post("/v1/metrics", content=forever())
             assert_come_again(answer, 408, "did not arrive within 0.1 s")
         assert (room.requests, room.bytes) == (0, 0)

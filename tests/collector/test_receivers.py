@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from collector_process import CollectorProcess
+from live_feed import wait_until
 from novacron_store.telemetry.schema import SAMPLES
 from store_process import StoreProcess
 
@@ -81,10 +82,9 @@ def test_bad_points_are_counted_and_their_neighbours_stored(
         "1 points: no value",
     }
     store = store_process.service()
-    stored = store.query(
-        f"SELECT value FROM {SAMPLES} WHERE metric = {{m:String}} ORDER BY ts",
-        parameters={"m": metric},
-    ).result_columns[0]
+    sql = f"SELECT value FROM {SAMPLES} WHERE metric = {{m:String}} ORDER BY ts"
+    wait_until(lambda: store.query(sql, parameters={"m": metric}).row_count)
+    stored = store.query(sql, parameters={"m": metric}).result_columns[0]
     store.close()
     assert str(list(stored)) == "[nan, 3.0, 1.0]", "the end of a series is stored, too"
 

@@ -206,8 +206,13 @@ def points_of(data: SdkMetrics) -> dict[str, Any]:
 
 
 def rows(store: Client, view: str, entity: str) -> Sequence[Row]:
+    """Acknowledged rows are in the store a moment later."""
     sql = f"SELECT * FROM {view} WHERE entity = {{entity:String}} ORDER BY metric"
+    deadline = time.monotonic() + 20
     answer = store.query(sql, parameters={"entity": entity})
+    while not answer.row_count and time.monotonic() < deadline:
+        time.sleep(0.05)
+        answer = store.query(sql, parameters={"entity": entity})
     named: list[Row] = [
         {k: v for k, v in row.items() if k not in ("entity", "series")}
         for row in answer.named_results()

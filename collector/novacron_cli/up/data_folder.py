@@ -3,6 +3,7 @@
 config/*.toml    written here; a file that somebody edited stays as it is
 secrets/         the store's passwords, for the owner's eyes only
 store/           telemetry        state.db    everything else
+wal/             what was acknowledged and is not in the store yet
 log/             one file per part
 """
 
@@ -94,7 +95,8 @@ class DataFolder:
         }
         self._write("store", {"store": store})
         both = {**telemetry, "reader_password_file": str(self._secret("reader"))}
-        self._write("collector", {"telemetry": both, "state": state, "listen": listen})
+        wal = {"path": str(self.path / "wal")}
+        self._write("collector", {"telemetry": both, "state": state, "wal": wal, "listen": listen})
         self._write(
             "ui",
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from novacron_contract.units import duration, readable
@@ -38,10 +39,12 @@ def notices(
     stored: Usage | None,
     problem: str,
     failing: Sequence[FailingSource] = (),
+    counters: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Notice]:
     """`problem` says why `stored` is not known, or why nothing can be written."""
     every = [
-        *_store(stored, problem),
+        *_store(stored, problem + _waiting(counters) if problem else ""),
+        *_set_aside(counters),
         *_clocks(agents),
         *_failing(agents, failing),
         *_silent(hosts),
@@ -65,6 +68,22 @@ def _store(stored: Usage | None, problem: str) -> list[Notice]:
             Notice(Severity.CRITICAL, f"The store's disk is full ({free} free): free space now")
         ]
     message = f"The store's disk is getting full ({free} free): free space, or keep data shorter"
+    return [Notice(Severity.WARNING, message)]
+
+
+def _waiting(counters: Mapping[str, float]) -> str:
+    size = counters.get("wal_bytes", 0)
+    return f"; {readable(size, 'By')} that senders were thanked for wait on disk" if size else ""
+
+
+def _set_aside(counters: Mapping[str, float]) -> list[Notice]:
+    count = int(counters.get("wal_set_aside", 0))
+    if not count:
+        return []
+    message = (
+        f"{count} damaged {'segment' if count == 1 else 'segments'} of the write-ahead log in its "
+        "folder set-aside; all that could be read of it is stored: check the disk, then delete it"
+    )
     return [Notice(Severity.WARNING, message)]
 
 

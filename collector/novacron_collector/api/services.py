@@ -28,6 +28,7 @@ class Services:
     version: str
     started: datetime
     counters: Callable[[], Mapping[str, float]] = dict
-    not_ready: Callable[[], str | None] = lambda: None  # the reason
+    not_ready: Callable[[], str | None] = lambda: None  # the reason not to be sent to
+    problem: Callable[[], str | None] = lambda: None  # what an operator is to see to
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     trusted_hosts: tuple[str, ...] = LOOPBACK

@@ -26,6 +26,7 @@ def blueprint(services: Services) -> Blueprint:
         fleet = Fleet.look(services, live=False)
         stored, problem = _stored(services)
         hosts, agents = fleet.host_rows(), fleet.agent_rows()
+        counters = dict(services.counters())
         return {
             "version": services.version,
             "started": services.started,
@@ -34,8 +35,10 @@ def blueprint(services: Services) -> Blueprint:
             "vms": by_freshness(fleet.vm_rows()),
             "agents": by_freshness(agents),
             "telemetry": asdict(stored) if stored else None,
-            "counters": dict(services.counters()),
-            "notices": notices(hosts, agents, stored, problem, _failing(services, fleet.now)),
+            "counters": counters,
+            "notices": notices(
+                hosts, agents, stored, problem, _failing(services, fleet.now), counters
+            ),
         }
 
     @bp.get("/healthz")
@@ -55,7 +58,7 @@ def blueprint(services: Services) -> Blueprint:
 def _stored(services: Services) -> tuple[Usage | None, str]:
     """What is stored, and what is wrong: this page answers when the store does not."""
     try:
-        return usage(services.telemetry()), services.not_ready() or ""
+        return usage(services.telemetry()), services.not_ready() or services.problem() or ""
     except Unavailable as err:
         return None, str(err)
 

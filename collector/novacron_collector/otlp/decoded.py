@@ -28,6 +28,11 @@ class Outcome:
     error: str = ""
 
     @property
+    def is_whole(self) -> bool:
+        """Is everything that was in it stored?"""
+        return not self.error and not self.rejected
+
+    @property
     def message(self) -> str:
         """For `partial_success`; empty when every point is stored."""
         counts = self.rejected.most_common()

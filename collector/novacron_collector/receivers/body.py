@@ -31,7 +31,15 @@ class BodyLimits:
     seconds: float
 
 
-async def read_body(request: Request, place: Place, limits: BodyLimits) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a sender means, and the bytes it sent to say so."""
+
+    content: bytes
+    sent: bytes
+
+
+async def read_body(request: Request, place: Place, limits: BodyLimits) -> Body:
     """
     Raises:
         TooLarge: on the wire, or inflated.
@@ -49,7 +57,8 @@ async def read_body(request: Request, place: Place, limits: BodyLimits) -> bytes
             sent = await _read(request, place, limits.wire)
     except TimeoutError as err:
         raise SlowSender(f"the request did not arrive within {limits.seconds:g} s") from err
-    return inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+    content = inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+    return Body(content, sent)
 
 
 def inflate(sent: bytes, place: Place, limit: int) -> bytes:

@@ -41,7 +41,8 @@ def create_app(intake: Intake, limits: BodyLimits, json_limit: int) -> Starlette
         store = intake.json if kind == JSON else intake.protobuf
         with intake.room.enter() as place:
             body = await read_body(request, place, json_limits if kind == JSON else limits)
-            outcome: Outcome = await store(body, request.headers.get(SENT_AT_HEADER))
+            sent_at = request.headers.get(SENT_AT_HEADER)
+            outcome: Outcome = await store(body.content, sent_at, body.sent)
         return _encoded(response(outcome), kind, 200)
 
     async def other_signal(request: Request) -> Response:

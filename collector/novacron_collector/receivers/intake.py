@@ -18,20 +18,23 @@ class Intake:
     pipeline: Pipeline
     room: Room
 
-    async def protobuf(self, body: bytes, sent_at: str | None) -> Outcome:
-        """
+    async def protobuf(
+        self, body: bytes, sent_at: str | None, sent: bytes | None = None
+    ) -> Outcome:
+        """`sent`: the bytes on the wire, where those were others.
+
         Raises:
             BadMessage: it is not OTLP.
             Unavailable: it is not stored, and may be sent again.
         """
-        outcome = await self.pipeline.store(Request(body, _clock_offset(sent_at)))
+        outcome = await self.pipeline.store(Request(body, _clock_offset(sent_at), sent))
         if outcome.error:
             raise BadMessage(outcome.error)
         return outcome
 
-    async def json(self, body: bytes, sent_at: str | None) -> Outcome:
+    async def json(self, body: bytes, sent_at: str | None, sent: bytes | None = None) -> Outcome:
         """As `protobuf`, which it becomes."""
-        return await self.protobuf(await asyncio.to_thread(to_protobuf, body), sent_at)
+        return await self.protobuf(await asyncio.to_thread(to_protobuf, body), sent_at, sent)
 
 
 def _clock_offset(sent_at: str | None) -> float | None:

@@ -1,0 +1,138 @@
+"""From the log to the store: one thread takes the oldest segment, writes it, and removes it.
+
+While the store is away segments wait. What the store has is never asked: a segment written twice is
+stored once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from novacron_collector.store import Store
+from novacron_collector.wal.batches import keys_of, unpack
+from novacron_collector.wal.frames import Scan
+from novacron_collector.wal.ledger import Ledger
+from novacron_collector.wal.log import Log
+from novacron_collector.wal.segment import Segment
+from novacron_contract.errors import NovaCronError
+
+log = logging.getLogger(__name__)
+
+_IDLE_S = 0.5
+_RETRY_S = 1.0
+_TRIES = 5  # of a segment that the store takes no offence at being asked for, and does not take
+
+
+@dataclass
+class Writes:
+    """What was written since the start; seconds are of the writes alone."""
+
+    segments: int = 0
+    points: int = 0
+    seconds: float = 0.0
+    failures: int = 0
+
+
+@dataclass
+class WriterThread:
+    """`lost` is called when something that was acknowledged cannot be read back: what the decoder
+    described in it must be described again."""
+
+    log: Log
+    ledger: Ledger
+    store: Store
+    lost: Callable[[], None]
+    drain_s: float = 8.0
+    writes: Writes = field(default_factory=Writes, init=False)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _deadline: float = field(default=float("inf"), init=False)
+    _tries: int = field(default=0, init=False)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is left, for `drain_s` seconds at most; the rest waits for the next start."""
+        self._deadline = time.monotonic() + self.drain_s
+        self.log.seal_now()
+        self._stopping.set()
+        self._thread.join()
+        self.store.close()
+
+    def _run(self) -> None:
+        while time.monotonic() < self._deadline:
+            segment = self.log.oldest(_IDLE_S)
+            if segment is None and self._stopping.is_set():
+                return
+            if not (self._open() and (segment is None or self._written(segment))):
+                if self._stopping.is_set():
+                    return
+                self._stopping.wait(_RETRY_S)
+
+    def _open(self) -> bool:
+        try:
+            self.store.open()
+        except NovaCronError:  # logged once by the store, and told by the status
+            return False
+        return True
+
+    def _written(self, segment: Segment) -> bool:
+        try:
+            self._write(segment)
+        except NovaCronError:
+            self.writes.failures += 1
+            return False
+        except Exception as err:  # the outermost edge of one segment: the thread goes on
+            self.writes.failures += 1
+            self._tries += 1
+            log.exception("segment %s is not written (attempt %d)", segment.name, self._tries)
+            if self._tries >= _TRIES:
+                self._give_up(segment, f"it cannot be stored: {err}")
+            return False
+        self._tries = 0
+        return True
+
+    def _write(self, segment: Segment) -> None:
+        try:
+            found = segment.read()
+        except OSError as err:
+            self._give_up(segment, f"the disk does not give it back: {err.strerror}")
+            return
+        self._store(segment.name, found)
+        self.ledger.save((key for f in found.frames for key in keys_of(f.meta)), segment.since)
+        if found.damaged:
+            self._give_up(segment, f"{found.damaged} places in it are damaged")
+        else:
+            self.log.remove(segment)
+
+    def _store(self, name: str, found: Scan) -> None:
+        started = time.monotonic()
+        if self._tries < _TRIES - 1:
+            batches = {name: found.frames}
+        else:  # one of the frames may be the reason: its neighbours are not to suffer
+            batches = {f"{name}/{n}": [one] for n, one in enumerate(found.frames)}
+        problem: Exception | None = None
+        for token, frames in batches.items():
+            try:
+                batch = unpack(frames)
+                self.store.write(batch, token)
+            except NovaCronError:
+                raise
+            except Exception as err:  # noqa: BLE001  told when the others are written
+                problem = err
+            else:
+                self.writes.points += batch.points
+        if problem is not None:
+            raise problem
+        self.writes.segments += 1
+        self.writes.seconds += time.monotonic() - started
+
+    def _give_up(self, segment: Segment, why: str) -> None:
+        self._tries = 0
+        self.log.set_aside(segment, why)
+        self.lost()
