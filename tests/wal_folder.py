@@ -8,6 +8,7 @@ from pathlib import Path
 
 from novacron_collector.wal.ledger import Ledger
 from novacron_collector.wal.log import Log, LogLimits
+from novacron_collector.wal.poison import Poison
 
 MIB = 2**20
 
@@ -16,6 +17,7 @@ MIB = 2**20
 class Wal:
     log: Log
     ledger: Ledger
+    poison: Poison
 
 
 def limits(size: float = 64 * MIB, weight: int = 100_000, age: float = 0.05) -> LogLimits:
@@ -24,4 +26,5 @@ def limits(size: float = 64 * MIB, weight: int = 100_000, age: float = 0.05) -> 
 
 def opened(folder: Path, allowed: LogLimits | None = None) -> Wal:
     log = Log(folder / "wal", allowed or limits())
-    return Wal(log, Ledger(folder / "wal" / "ledger", 3600, 100_000, time.time()))
+    ledger = Ledger(folder / "wal" / "ledger", 3600, 100_000, time.time())
+    return Wal(log, ledger, Poison(folder / "wal" / "dead-letters", MIB))

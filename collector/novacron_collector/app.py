@@ -37,6 +37,7 @@ from novacron_collector.store import Store
 from novacron_collector.wal.batches import keys_of
 from novacron_collector.wal.ledger import Ledger
 from novacron_collector.wal.log import Log, LogLimits
+from novacron_collector.wal.poison import Poison
 from novacron_collector.writing import WriterThread
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
@@ -68,10 +69,12 @@ class Collector:
         self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._wal, self._ledger = _opened(settings.wal)
+        self._poison = Poison(settings.wal.path / "dead-letters", int(settings.wal.dead_letters))
         self._pipeline = Pipeline(
             Decoder(limits.points, kept.raw, limits.series),
             self._wal,
             self._ledger,
+            self._poison,
             limits.commit_every,
             observers=(
                 lambda committed: self._hub.publish(committed.decoded.batch),
@@ -177,6 +180,7 @@ class Collector:
             yield
         finally:
             await asyncio.to_thread(self._writer.stop)
+            self._poison.close()
             self._wal.close()
 
     @asynccontextmanager
@@ -221,6 +225,7 @@ class Collector:
             "requests_failed": counts.failures,
             "requests_undecodable": counts.undecodable,
             "requests_in_hand": self._room.requests,
+            "dead_letters": self._poison.letters,
             "live_clients": self._hub.clients,
             **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
             **{f"written_{name}": value for name, value in asdict(self._writer.writes).items()},

@@ -19,13 +19,15 @@ from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.wal.batches import pack
 from novacron_collector.wal.ledger import Ledger, key_of
 from novacron_collector.wal.log import Log
-from novacron_contract.errors import NovaCronError, Unavailable
+from novacron_collector.wal.poison import Poison
+from novacron_contract.errors import BadMessage, NovaCronError, Unavailable
 
 log = logging.getLogger(__name__)
 
 _GROUP_BYTES = 32 * 2**20  # decoded together at most: bounds the memory of one append
 _LOGGED = 3  # an OTLP body is at least so many times as large as its rows in the log
 _OUR_BUG = "the collector failed to handle this request; its log has the details"
+_POISON = "the collector failed on this request again and again, and takes it no more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Pipeline:
         decoder: Decoder,
         wal: Log,
         ledger: Ledger,
+        poison: Poison,
         commit_every_s: float,
         observers: Sequence[Callable[[Committed], None]] = (),
         now: Callable[[], float] = time.time,
@@ -91,6 +94,7 @@ class Pipeline:
         self._decoder = decoder
         self._wal = wal
         self._ledger = ledger
+        self._poison = poison
         self._commit_every_s = commit_every_s
         self._observers = observers
         self._now = now
@@ -151,10 +155,24 @@ class Pipeline:
     def _handle(self, group: Sequence[_Waiting]) -> None:
         keyed = [(waiting[0].key(), waiting) for waiting in group]
         known = self._ledger.known([key for key, _ in keyed])
+        self._poison.cleared(known)
         self._repeat([waiting for key, waiting in keyed if key in known])
         fresh = [one for one in keyed if one[0] not in known]
-        if fresh:
-            self._commit(fresh)
+        suspects = self._poison.suspects(key for key, _ in fresh)
+        together = [one for one in fresh if one[0] not in suspects]
+        if together:
+            self._commit(together)
+        for one in fresh:
+            if one[0] in suspects:
+                self._commit_suspect(one)
+
+    def _commit_suspect(self, one: _Keyed) -> None:
+        key, (request, _) = one
+        if self._poison.is_poison(key):
+            self._poison.keep(key, request.body)
+            self._refuse([one], BadMessage(_POISON))
+        else:
+            self._commit([one])
 
     def _commit(self, group: Sequence[_Keyed]) -> None:
         requests = [request for _, (request, _) in group]
@@ -166,15 +184,18 @@ class Pipeline:
         if self._describe_again:
             self._describe_again = False
             self._decoder.forget()
+        keys = [key for key, _ in group]
         try:
-            decoded = self._decoder.decode([request.body for request in requests], self._now())
-            self._log([key for key, _ in group], decoded)
+            with self._poison.in_hand(keys):
+                decoded = self._decoder.decode([r.body for r in requests], self._now())
+                self._log(keys, decoded)
         except NovaCronError as err:
             self._fail(group, err)
         except Exception:  # the outermost edge of one group: the process goes on
             log.exception("a group of %d requests cannot be handled", len(group))
             self._fail_alone(group)
         else:
+            self._poison.cleared(keys)
             self._answer(group, decoded.outcomes)
             self._tell(Committed(requests, decoded))
 
@@ -192,6 +213,7 @@ class Pipeline:
         """One request may be the reason: its neighbours are not to suffer."""
         self._decoder.forget()
         if len(group) == 1:
+            self._poison.failed(group[0][0])
             self._fail(group, Unavailable(_OUR_BUG))
             return
         for waiting in group:

@@ -56,6 +56,7 @@ class WalSettings:
     segment_points: int = setting(100_000, minimum=1, maximum=10_000_000)
     write_every: float = setting("1s", unit="s", minimum=0.01, maximum=60)
     remember: float = setting("48h", unit="s", minimum=0)
+    dead_letters: float = setting("256MiB", unit="By", minimum=0)
     remember_requests: int = setting(8_000_000, minimum=0)
 
 

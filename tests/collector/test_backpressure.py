@@ -26,7 +26,7 @@ MINUTE = BodyLimits(wire=10_000, inflated=10_000, seconds=60)
 def receiver(folder: Path, room: Room, limits: BodyLimits = MINUTE) -> httpx.AsyncClient:
     """A receiver whose pipeline never gets round to anything: what comes stays in hand."""
     wal = opened(folder)
-    pipeline = Pipeline(Decoder(PointLimits(), 86400, 1000), wal.log, wal.ledger, 0.1)
+    pipeline = Pipeline(Decoder(PointLimits(), 86400, 1000), wal.log, wal.ledger, wal.poison, 0.1)
     app = create_app(Intake(pipeline, room), limits, json_limit=10_000)
     transport = httpx.ASGITransport(app)
     headers = {"content-type": PROTOBUF}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
+from novacron_collector.otlp.decoded import Decoded, Outcome
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_collector.pipeline import Committed, Pipeline, Request
 from novacron_collector.store import Store
 from novacron_collector.wal.log import LogFull
 from novacron_collector.writing import WriterThread
-from novacron_contract.errors import Refused, Unavailable
+from novacron_contract.errors import BadMessage, Refused, Unavailable
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.retention import Retention
 from store_process import StoreProcess
@@ -55,7 +56,7 @@ async def running(
     """A pipeline, and a writer that has written everything when this ends, if it can."""
     wal = opened(folder)
     pipeline = Pipeline(
-        Decoder(PointLimits(), 7 * 86400, 1000), wal.log, wal.ledger, 0.05, observers
+        Decoder(PointLimits(), 7 * 86400, 1000), wal.log, wal.ledger, wal.poison, 0.05, observers
     )
     store = Store(connect, Retention())
     writer = WriterThread(wal.log, wal.ledger, store, pipeline.describe_again)
@@ -128,7 +129,9 @@ def test_what_found_no_room_is_described_when_it_is_sent_again(
     wal = opened(tmp_path, with_limits)
 
     async def refused() -> None:
-        pipeline = Pipeline(Decoder(PointLimits(), 7 * 86400, 1000), wal.log, wal.ledger, 0.0)
+        pipeline = Pipeline(
+            Decoder(PointLimits(), 7 * 86400, 1000), wal.log, wal.ledger, wal.poison, 0.0
+        )
         task = asyncio.create_task(pipeline.run())
         wal.log.append(b"\x02\x00\x00\x00{}", [b"x" * (MIB - 1000)], 1)
         with pytest.raises(LogFull, match="is full"):
@@ -217,3 +220,38 @@ def test_the_store_in_this_process_serves_as_well(tmp_path: Path) -> None:
             return (await pipeline.store(request("embedded", 1))).points
 
     assert asyncio.run(scenario()) == 1
+
+
+class Failing(Decoder):
+    """Fails on a request that names the metric "poison", as a defect of the decoder would."""
+
+    def decode(self, bodies: Sequence[bytes], now_s: float) -> Decoded:
+        if any(b"poison" in body for body in bodies):
+            raise ValueError("a defect")
+        return super().decode(bodies, now_s)
+
+
+def test_a_request_that_the_collector_fails_on_is_put_aside_and_its_neighbours_are_stored(
+    client: Client, store_process: StoreProcess, tmp_path: Path
+) -> None:
+    wal = opened(tmp_path)
+    poison = request("poison", 1)
+
+    async def scenario() -> None:
+        decoder = Failing(PointLimits(), 7 * 86400, 1000)
+        pipeline = Pipeline(decoder, wal.log, wal.ledger, wal.poison, 0.02)
+        task = asyncio.create_task(pipeline.run())
+        for time_ in range(3):
+            bad, good = pipeline.store(poison), pipeline.store(request("beside", time_, f"{time_}"))
+            told, stored = await asyncio.gather(bad, good, return_exceptions=True)
+            assert isinstance(told, Unavailable)
+            assert isinstance(stored, Outcome)
+        with pytest.raises(BadMessage, match="again and again"):
+            await pipeline.store(poison)
+        pipeline.drain()
+        await task
+
+    asyncio.run(scenario())
+    letters = list((tmp_path / "wal" / "dead-letters").glob("*.otlp"))
+    assert [letter.read_bytes() for letter in letters] == [poison.body]
+    wal.log.close()

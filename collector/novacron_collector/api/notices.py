@@ -45,6 +45,7 @@ def notices(
     every = [
         *_store(stored, problem + _waiting(counters) if problem else ""),
         *_set_aside(counters),
+        *_dead_letters(counters),
         *_clocks(agents),
         *_failing(agents, failing),
         *_silent(hosts),
@@ -83,6 +84,18 @@ def _set_aside(counters: Mapping[str, float]) -> list[Notice]:
     message = (
         f"{count} damaged {'segment' if count == 1 else 'segments'} of the write-ahead log in its "
         "folder set-aside; all that could be read of it is stored: check the disk, then delete it"
+    )
+    return [Notice(Severity.WARNING, message)]
+
+
+def _dead_letters(counters: Mapping[str, float]) -> list[Notice]:
+    count = int(counters.get("dead_letters", 0))
+    if not count:
+        return []
+    message = (
+        f"The collector failed on {count} {'request' if count == 1 else 'requests'} again and "
+        "again and refuses them now; they are in dead-letters in the folder of the write-ahead "
+        "log: please report them, then delete them"
     )
     return [Notice(Severity.WARNING, message)]
 
