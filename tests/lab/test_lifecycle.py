@@ -43,19 +43,22 @@ def traces(lab: Lab) -> Traces:
             if path.name.startswith(prefix)
         ),
         mounts=frozenset(line for line in mounts if prefix in line or place in line),
-        processes=frozenset(process.name for process in _processes_that_see(place)),
+        processes=frozenset(process.name for process in _processes_that_see(lab.directory)),
         links=frozenset(link for link in os.listdir("/sys/class/net")),
         directories=frozenset(filter(Path.exists, (lab.directory, *libvirtd.MOUNT_POINTS))),
         accounts=Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
     )
 
 
-def _processes_that_see(place: str) -> list[Path]:
-    """Each process of a lab has mounts below the lab's directory."""
+def _processes_that_see(place: Path) -> list[Path]:
+    """Each process of a lab has mounts from below the lab's directory, which mountinfo names as its
+    filesystem does."""
+    device = next(path for path in (place, *place.parents) if path.is_mount())
+    root = f" /{place.relative_to(device)}/"
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if place in (process / "mountinfo").read_text():
+            if root in (process / "mountinfo").read_text():
                 found.append(process)
         except OSError:
             continue  # ended, or not ours to look into
