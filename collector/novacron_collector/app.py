@@ -96,7 +96,8 @@ class Collector:
         intake = Intake(self._pipeline, self._room)
         bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
         otlp = server(
-            http.create_app(intake, bodies, int(limits.json)), 2 * limits.in_flight_requests
+            http.create_app(intake, bodies, int(limits.json), limits.points),
+            2 * limits.in_flight_requests,
         )
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())

@@ -27,6 +27,22 @@ _CODES = {
 }
 
 
+class NotPost(NovaCronError):
+    status = 405
+
+
+def headers(err: NovaCronError) -> dict[str, str]:
+    """Of an HTTP answer that tells `err`."""
+    named = {}
+    if err.retryable:
+        named["Retry-After"] = str(RETRY_AFTER_S)
+    if err.status == NotPost.status:
+        named["Allow"] = "POST"
+    if err.status in (408, 413):
+        named["Connection"] = "close"  # the rest of the body is not read
+    return named
+
+
 def response(outcome: Outcome) -> ExportMetricsServiceResponse:
     """For a request of which something or everything is stored, or nothing was to be stored."""
     answer = ExportMetricsServiceResponse()

@@ -51,14 +51,25 @@ async def read_body(request: Request, place: Place, limits: BodyLimits) -> Body:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise UnknownEncoding(f"Content-Encoding {encoding!r}: expected gzip or identity")
+    sent = await receive(request, place, limits)
+    content = inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+    return Body(content, sent)
+
+
+async def receive(request: Request, place: Place, limits: BodyLimits) -> bytes:
+    """The body as it is on the wire, whatever its encoding.
+
+    Raises:
+        TooLarge: on the wire.
+        SlowSender: it does not arrive in time.
+        Busy: there is no room for it now.
+    """
     _check_announced(request.headers.get("content-length", ""), limits.wire)
     try:
         async with asyncio.timeout(limits.seconds):
-            sent = await _read(request, place, limits.wire)
+            return await _read(request, place, limits.wire)
     except TimeoutError as err:
         raise SlowSender(f"the request did not arrive within {limits.seconds:g} s") from err
-    content = inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
-    return Body(content, sent)
 
 
 def inflate(sent: bytes, place: Place, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: POST /v1/metrics, protobuf or JSON, plain or gzip."""
+"""OTLP over HTTP: POST /v1/metrics, protobuf or JSON, plain or gzip. Remote write is beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from novacron_collector.otlp.decoded import Outcome
-from novacron_collector.receivers.answers import RETRY_AFTER_S, response, status
+from novacron_collector.otlp.limits import PointLimits
+from novacron_collector.receivers import remote_write
+from novacron_collector.receivers.answers import NotPost, headers, response, status
 from novacron_collector.receivers.body import BodyLimits, UnknownEncoding, read_body
 from novacron_collector.receivers.intake import Intake
 from novacron_contract.errors import NotFound, NovaCronError, Unavailable
@@ -25,13 +27,13 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 _Handler = Callable[[Request], Awaitable[Response]]
+_Error = Callable[[Request, NovaCronError], Response]
+_DEFAULT = PointLimits()
 
 
-class NotPost(NovaCronError):
-    status = 405
-
-
-def create_app(intake: Intake, limits: BodyLimits, json_limit: int) -> Starlette:
+def create_app(
+    intake: Intake, limits: BodyLimits, json_limit: int, points: PointLimits = _DEFAULT
+) -> Starlette:
     json_limits = BodyLimits(min(limits.wire, json_limit), json_limit, limits.seconds)
 
     async def metrics(request: Request) -> Response:
@@ -52,12 +54,17 @@ def create_app(intake: Intake, limits: BodyLimits, json_limit: int) -> Starlette
     async def elsewhere(_request: Request) -> Response:
         raise NotFound("nothing is here: OTLP metrics go to /v1/metrics")
 
+    prometheus = remote_write.RemoteWrite(intake, limits, json_limit, points)
+
     every = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
     return Starlette(
         routes=[
             Route("/v1/metrics", _answering(metrics), methods=every),
             Route("/v1/traces", _answering(other_signal), methods=every),
             Route("/v1/logs", _answering(other_signal), methods=every),
+            Route(
+                remote_write.PATH, _answering(prometheus.write, remote_write.error), methods=every
+            ),
             Route("/{path:path}", _answering(elsewhere), methods=every),
         ]
     )
@@ -72,19 +79,21 @@ def _content_type(request: Request) -> str:
     raise UnknownEncoding(f"Content-Type {kind!r}: expected {PROTOBUF} or {JSON}")
 
 
-def _answering(handler: _Handler) -> _Handler:
-    """Turn any error into the Status that OTLP asks for: a bug of ours is never a 500."""
+def _answering(handler: _Handler, error: _Error | None = None) -> _Handler:
+    """Turn any error into what `error` makes of it, the Status that OTLP asks for unless told
+    otherwise: a bug of ours is never a 500."""
+    told = error or _error
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except NovaCronError as err:
-            return _error(request, err)
+            return told(request, err)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception:  # the outermost edge of one request
-            log.exception("an OTLP request failed")
-            return _error(request, Unavailable("the collector failed; its log has the details"))
+            log.exception("a request failed")
+            return told(request, Unavailable("the collector failed; its log has the details"))
 
     return answer
 
@@ -92,12 +101,7 @@ def _answering(handler: _Handler) -> _Handler:
 def _error(request: Request, err: NovaCronError) -> Response:
     json = request.headers.get("content-type", "").lower().startswith(JSON)
     answer = _encoded(status(err), JSON if json else PROTOBUF, err.status)
-    if err.retryable:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    if err.status == NotPost.status:
-        answer.headers["Allow"] = "POST"
-    if err.status in (408, 413):
-        answer.headers["Connection"] = "close"  # the rest of the body is not read
+    answer.headers.update(headers(err))
     return answer
 
 
