@@ -94,6 +94,10 @@ bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs;
 bench-fleet: $(VENV)/installed-dev ## how soon Fleet with 2,000 VMs is usable, beside an empty Dash page; bench/out/fleet.json
 	@$(BIN)/python bench/fleet.py
 
+.PHONY: soak-prometheus
+soak-prometheus: installed ## ten minutes of Debian's Prometheus writing here, both restarted again and again
+	@SOAK_PROMETHEUS_S=600 $(BIN)/pytest tests/collector/test_prometheus.py --log-cli-level=INFO
+
 ## ---- house-keeping ----
 
 .PHONY: requirements

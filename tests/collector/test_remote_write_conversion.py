@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded
+from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits, Reason
 from novacron_collector.otlp.plain import PlainDecoder
 from novacron_collector.otlp.raw import RawDecoder
@@ -206,11 +207,11 @@ def test_an_exemplar_of_a_native_histogram_that_comes_later_goes_with_it() -> No
 
 
 def test_descriptions_come_from_metadata_and_change_no_series() -> None:
-    shared = converter()
+    shared, decoder = converter(), Decoder(_LIMITS, 7 * 86400, 1000)
     sample = series({"__name__": "http_seconds_count", "job": "web"}, (1.0, NOW_MS))
-    before = decoded(shared.convert(request(sample)).body)
+    before = decoder.decode([shared.convert(request(sample)).body], NOW_MS / 1000)
     shared.convert(request(metadata={"http_seconds": "How long answers took."}))
-    after = decoded(shared.convert(request(sample)).body)
+    after = decoder.decode([shared.convert(request(sample)).body], NOW_MS / 1000)
 
     told = [
         [row["description"] for row in part.batch.tables["metrics"].to_pylist()]

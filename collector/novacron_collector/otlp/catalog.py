@@ -31,6 +31,7 @@ class Catalog:
     def describe_series(
         self, series: int, entity: Entity, stream: Stream, attributes: Attributes, now: int
     ) -> None:
+        self._describe_metric(stream, now)  # a known series' metric may be described anew
         if series in self._known:
             return
         self._known.add(series)
@@ -38,7 +39,6 @@ class Catalog:
         kind = (stream.kind, stream.temporality, stream.monotonic, stream.unit)
         labels = (list(attributes.texts), list(attributes.types))
         self._rows["series"].append((*head, *kind, *labels, stream.scope, now))
-        self._describe_metric(stream, now)
 
     def _describe_metric(self, stream: Stream, now: int) -> None:
         kind = (stream.kind, stream.temporality, stream.monotonic, stream.unit)
