@@ -28,6 +28,13 @@ class Prometheus:
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def close(self) -> None:
+        self.stop()
+        self._http.close()
+
     def start(self) -> None:
         """Returns once it is ready."""
         config = self.folder / "prometheus.yml"
@@ -72,17 +79,15 @@ class Prometheus:
         }
 
     def _query(self, expression: str, at: float) -> Iterator[Any]:
-        answer = httpx.get(
-            f"http://127.0.0.1:{self.port}/api/v1/query",
-            params={"query": expression, "time": f"{at:.3f}"},
-            timeout=60,
+        answer = self._http.get(
+            "/api/v1/query", params={"query": expression, "time": f"{at:.3f}"}
         ).json()
         assert answer["status"] == "success", answer
         yield from answer["data"]["result"]
 
     def _ready(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/-/ready").status_code == 200
+            return self._http.get("/-/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -96,7 +101,7 @@ remote_write:
   - url: {self.remote_write}
     send_exemplars: true
     queue_config:  # one shard sends in order; the rest makes a test's seconds enough
-      {{max_shards: 1, min_shards: 1, batch_send_deadline: 500ms, max_backoff: 500ms}}
+      {{max_shards: 1, capacity: 50000, batch_send_deadline: 500ms, max_backoff: 500ms}}
     metadata_config: {{send_interval: 2s}}
 """
 

@@ -19,7 +19,9 @@ def rows(
     deadline = time.monotonic() + _WAIT_S
     try:
         while True:
-            found = list(client.query(sql, parameters={"entity": entity}).result_rows)
+            found = [
+                tuple(row) for row in client.query(sql, parameters={"entity": entity}).result_rows
+            ]
             if len(found) >= count:
                 return found
             assert time.monotonic() < deadline, f"{view} of {entity}: {found}"

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from scripted_exporter import TRACE, ScriptedExporter
 from sql_rows import rows
 from store_process import StoreProcess
 
+Samples = dict[Key, list[tuple[int, float]]]
+
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -30,6 +32,7 @@ SECONDS = float(os.environ.get("SOAK_PROMETHEUS_S", "0"))  # 0: one round, as sh
 SCRAPES = 15 if SECONDS else 3  # between what happens in a round
 _AGREE = 0.01
 _WAIT_S = 60
+_EDGE_S = 1.1  # a scrape's interval, and a little
 _COUNTERS = ("_total", "_count", "_sum", "_bucket")
 
 
@@ -38,6 +41,8 @@ class Stack:
     exporter: ScriptedExporter
     prometheus: Prometheus
     collector: RestartedCollector
+    store: StoreProcess
+    restarts: list[tuple[float, float]] = field(default_factory=list)  # of Prometheus
 
     def round(self) -> None:
         """Everything that may end ends once and comes back."""
@@ -48,9 +53,24 @@ class Stack:
         self.exporter.wait_for(1)
         self.collector.start()
         self.exporter.wait_for(SCRAPES)
+        self.catch_up(
+            time.time()
+        )  # what Prometheus has not read of its log when it stops, it drops
+        before = time.time()
         self.prometheus.stop()
         self.prometheus.start()
+        self.restarts.append((before, time.time()))
         self.exporter.wait_for(SCRAPES)
+
+    @property
+    def targets(self) -> list[str]:
+        ports = {"prometheus": self.prometheus.port, "scripted": self.exporter.port}
+        return [f"{job}/127.0.0.1:{port}" for job, port in ports.items()]
+
+    def catch_up(self, moment: float) -> None:
+        """Until all that was scraped before `moment` is here."""
+        for target in self.targets:
+            wait_until_seen(self.store, target, moment)
 
 
 @pytest.fixture
@@ -62,9 +82,9 @@ def stack(store_process: StoreProcess, tmp_path: Path) -> Iterator[Stack]:
         try:
             collector.start()
             prometheus.start()
-            yield Stack(exporter, prometheus, collector)
+            yield Stack(exporter, prometheus, collector, store_process)
         finally:
-            prometheus.stop()
+            prometheus.close()
             collector.kill()
 
 
@@ -78,20 +98,17 @@ def test_what_prometheus_counted_through_restarts_of_both_is_counted_here(
         if time.time() - began >= SECONDS:
             break
     end = time.time()
-    targets = [f"{job}/127.0.0.1:{port}" for job, port in (
-        ("prometheus", stack.prometheus.port), ("scripted", stack.exporter.port))]  # fmt: skip
-    for target in targets:
-        wait_until_seen(store_process, target, end + 1)
+    stack.catch_up(end + 1)
     span = math.ceil(end - began) + 2
 
     theirs = {
         key: [(ts, value) for ts, value in values if math.isfinite(value)]
         for key, values in stack.prometheus.samples(end, span).items()
     }
-    ours = samples(store_process, targets, end, span)
-    check_samples(theirs, ours)
+    ours = samples(store_process, stack.targets, end, span)
+    check_samples(theirs, ours, stack.restarts)
     check_increases(stack.prometheus, ours, end, span)
-    scripted = targets[1]
+    scripted = stack.targets[1]
     assert {("scripted_room_celsius",)} <= set(
         rows(store_process, "metric", "series_ends", scripted)
     )
@@ -101,30 +118,33 @@ def test_what_prometheus_counted_through_restarts_of_both_is_counted_here(
     assert description(store_process, "scripted_requests_total") == "Requests answered."
 
 
-def check_samples(
-    theirs: dict[Key, list[tuple[int, float]]], ours: dict[Key, list[tuple[int, float]]]
-) -> None:
-    """Nothing is here that is not there, and next to everything that is there is here."""
+def check_samples(theirs: Samples, ours: Samples, restarts: list[tuple[float, float]]) -> None:
+    """What is there is here and the other way round, but for what Prometheus itself did not send:
+    what it scrapes in its last moment, and in its first one, it may keep to itself."""
     invented = {key: set(ours[key]) - set(theirs.get(key, ())) for key in ours}
     assert {key: found for key, found in invented.items() if found} == {}
     missing = {key: set(theirs[key]) - set(ours.get(key, ())) for key in theirs}
-    lost, sent = sum(map(len, missing.values())), sum(map(len, theirs.values()))
-    log.info("%d series, %d samples, of which %d are not here", len(theirs), sent, lost)
-    assert lost <= _AGREE * sent, {key: found for key, found in missing.items() if found}
+    at = sorted(ts / 1000 for found in missing.values() for ts, _ in found)
+    sent = sum(map(len, theirs.values()))
+    log.info("%d series, %d samples, of which %d are not here", len(theirs), sent, len(at))
+    around = [(begin - _EDGE_S, end + _EDGE_S) for begin, end in restarts]
+    assert [ts for ts in at if not any(begin <= ts <= end for begin, end in around)] == []
+    assert len(at) <= _AGREE * sent
 
 
-def check_increases(
-    prometheus: Prometheus, ours: dict[Key, list[tuple[int, float]]], end: float, span: int
-) -> None:
+def check_increases(prometheus: Prometheus, ours: Samples, end: float, span: int) -> None:
     compared, worst = 0, 0.0
-    for metric in sorted({key[0] for key in ours if key[0].endswith(_COUNTERS)}):
+    counters = {key: found for key, found in ours.items() if key[0].endswith(_COUNTERS)}
+    for metric in sorted(
+        {key[0] for key, found in counters.items() if found[0][1] != found[-1][1]}
+    ):
         for key, there in prometheus.increases(metric, end, span).items():
             here = increase(ours[key], end, span)
             assert here == pytest.approx(there, rel=_AGREE, abs=1e-9), key
             compared += there > 0
             worst = max(worst, abs(here - there) / there if there else 0.0)
     log.info("%d increases above 0 compared, the worst differs by %.4f %%", compared, 100 * worst)
-    assert compared > 50
+    assert compared > 30
 
 
 def increase(found: list[tuple[int, float]], end: float, span: int) -> float:
@@ -141,9 +161,7 @@ def increase(found: list[tuple[int, float]], end: float, span: int) -> float:
     return grown * (covered + edges) / covered
 
 
-def samples(
-    store: StoreProcess, entities: list[str], end: float, span: int
-) -> dict[Key, list[tuple[int, float]]]:
+def samples(store: StoreProcess, entities: list[str], end: float, span: int) -> Samples:
     """As Prometheus' own, from SQL."""
     with closing(store.service()) as client:
         found = client.query(
@@ -169,12 +187,12 @@ def wait_until_seen(store: StoreProcess, entity: str, moment: float) -> None:
     deadline = time.monotonic() + _WAIT_S
     with closing(store.service()) as client:
         while True:
-            newest = client.query(
+            newest = client.command(
                 "SELECT max(toUnixTimestamp64Milli(ts)) FROM samples"
                 " WHERE metric = 'up' AND entity = {entity:String}",
                 parameters={"entity": entity},
-            ).first_row[0]
-            if newest >= 1000 * moment:
+            )
+            if int(str(newest)) >= 1000 * moment:
                 return
             assert time.monotonic() < deadline, f"{entity}: nothing since {newest}"
             time.sleep(0.1)
@@ -182,8 +200,9 @@ def wait_until_seen(store: StoreProcess, entity: str, moment: float) -> None:
 
 def description(store: StoreProcess, metric: str) -> str:
     with closing(store.service()) as client:
-        found = client.query(
-            "SELECT description FROM metrics WHERE metric = {metric:String}",
-            parameters={"metric": metric},
-        ).first_row
-    return str(found[0])
+        return str(
+            client.command(
+                "SELECT description FROM metrics WHERE metric = {metric:String}",
+                parameters={"metric": metric},
+            )
+        )
