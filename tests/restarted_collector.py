@@ -58,6 +58,7 @@ class RestartedCollector:
             f'[telemetry]\nurl = "{self.store.url}"\n'
             f'password_file = "{self.store.service_password_file}"\n'
             f'[state]\nurl = "sqlite:///{self.folder}/state.db"\n'
+            f'[wal]\npath = "{self.folder}/wal"\nwrite_every = "50ms"\n'
             f'[listen]\notlp_grpc = "{self.otlp_grpc}"\notlp_http = "{self.otlp_http}"\n'
             f'api = "{self.api}"\n'
         )

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,9 +20,6 @@ from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.http import create_app
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.receivers.remote_write import PATH
-from novacron_collector.store import Store
-from novacron_store.telemetry.client import connect
-from novacron_store.telemetry.retention import Retention
 from remote_write_bodies import (
     HEADERS,
     STALE,
@@ -34,6 +32,7 @@ from remote_write_bodies import (
 )
 from sql_rows import rows
 from store_process import StoreProcess
+from wal_folder import opened
 
 
 @pytest.fixture(scope="module")
@@ -181,10 +180,12 @@ def test_other_methods_say_what_is_right(http: httpx.Client) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_what_may_succeed_later_is_a_503_because_prometheus_drops_what_is_a_429() -> None:
+def test_what_may_succeed_later_is_a_503_because_prometheus_drops_what_is_a_429(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
-        store = Store(lambda: connect("http://127.0.0.1:1"), Retention())
-        pipeline = Pipeline(Decoder(PointLimits(), 86400, 1000), store, 0.1)
+        wal, decoder = opened(tmp_path), Decoder(PointLimits(), 86400, 1000)
+        pipeline = Pipeline(decoder, wal.log, wal.ledger, wal.poison, 0.1)
         room = Room(max_bytes=100, max_requests=1)
         app = create_app(Intake(pipeline, room), BodyLimits(10_000, 10_000, 60), json_limit=10_000)
         transport = httpx.ASGITransport(app)

@@ -12,7 +12,6 @@ import cramjam
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from novacron_collector.admission import Place
 from novacron_collector.otlp.decoded import Outcome
 from novacron_collector.otlp.limits import PointLimits
 from novacron_collector.prometheus.convert import Converted, Converter
@@ -54,19 +53,16 @@ class RemoteWrite:
             place.grow(size)
             loop = asyncio.get_running_loop()
             converted = await loop.run_in_executor(self._worker, self._convert, sent)
-            outcome = await self._store(converted, place)
+            place.grow(len(converted.body))
+            outcome = Outcome()
+            if converted.body:
+                outcome = await self._intake.protobuf(converted.body, None, sent)
+        for reason, count in converted.rejected.items():
+            self._intake.pipeline.counts.rejected[reason.name.lower()] += count
         return _answer(outcome, converted.rejected)
 
     def _convert(self, sent: bytes) -> Converted:
         return self._converter.convert(inflated(sent))
-
-    async def _store(self, converted: Converted, place: Place) -> Outcome:
-        for reason, count in converted.rejected.items():
-            self._intake.pipeline.counts.rejected[reason.name.lower()] += count
-        if not converted.body:
-            return Outcome()
-        place.grow(len(converted.body))
-        return await self._intake.protobuf(converted.body, None)
 
 
 def error(_request: Request, err: NovaCronError) -> Response:
