@@ -246,6 +246,17 @@ def test_a_small_request_that_would_become_a_large_one_is_refused() -> None:
 def test_more_series_than_anyone_sends_are_refused() -> None:
     with pytest.raises(TooLarge, match="200000 series"):
         converter().convert(b"\x0a\0" * 200_001)
+    many = message("TimeSeries")(exemplars=[exemplar(NOW_MS)] * 1_000_001)
+    with pytest.raises(TooLarge, match="1000000 samples"):
+        converter().convert(request(many))
+
+
+def test_exemplars_without_end_take_no_time_without_end() -> None:
+    many = series({"__name__": "m"}, (1.0, NOW_MS), exemplars=[exemplar(NOW_MS)] * 200_000)
+
+    found = decoded(converter().convert(request(many)).body)
+
+    assert found.batch.tables["exemplars"].num_rows == 200_000
 
 
 def test_the_names_of_prometheus_tell_kind_and_unit() -> None:

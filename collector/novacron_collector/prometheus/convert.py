@@ -29,13 +29,21 @@ from novacron_collector.prometheus.messages import (
     TimeSeries,
     WriteRequest,
 )
-from novacron_collector.prometheus.names import Descriptions, is_counter
-from novacron_collector.prometheus.output import Kind, Output, end_point, value_point
+from novacron_collector.prometheus.names import Descriptions
+from novacron_collector.prometheus.output import (
+    GAUGE,
+    HISTOGRAM,
+    Kind,
+    Output,
+    end_point,
+    value_point,
+)
 from novacron_collector.prometheus.refusals import Refusal, RefusedError
 from novacron_collector.prometheus.times import is_stale, nanoseconds
 from novacron_contract.errors import BadMessage, TooLarge
 
 _MAX_SERIES = 200_000  # in one request; Prometheus sends 500 to 2,000
+_MAX_PARTS = 1_000_000  # samples, histograms and exemplars in one request
 _BYTES_PER_SERIES, _BYTES_PER_LABEL = 600, 80  # what Python objects cost, about
 _MAX_FAMILIES = 20_000
 _NOT_ATTRIBUTES = 3  # labels: the name, job, instance
@@ -55,14 +63,15 @@ class _Series:
     """What is remembered of a series; `last`: its newest point without attributes,
     and of which `kind` it is."""
 
-    identity: Identity | RefusedError
+    identity: Identity
     last: bytes = b""
-    kind: Kind = Kind.GAUGE
+    kind: Kind = GAUGE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     output: Output
+    parts: int = 0  # samples, histograms and exemplars so far
     rejected: Counter[StrEnum] = field(default_factory=Counter)
 
 
@@ -110,26 +119,29 @@ class Converter:
             )
 
     def _add(self, sent: Any, request: _Request) -> None:
-        series = self._known(tuple(sent.labels))
-        known = series.identity
-        if isinstance(known, RefusedError):
-            count = len(sent.samples) + len(sent.histograms) + len(sent.exemplars)
-            request.rejected[known.reason] += count
+        count = len(sent.samples) + len(sent.histograms) + len(sent.exemplars)
+        request.parts += count
+        if request.parts > _MAX_PARTS:
+            raise TooLarge(f"more than {_MAX_PARTS} samples in one request: send fewer")
+        try:
+            series = self._known(tuple(sent.labels))
+        except RefusedError as err:
+            request.rejected[err.reason] += count
             return
+        known, add = series.identity, request.output.add
         held = b""  # the newest point, which the exemplars go with
-        for kind, bare in self._points(sent, known.name, request):
+        for kind, bare in self._points(sent, known.kind, request):
             if held:
-                request.output.add(known.resource, known.name, series.kind, held)
+                add(known.resource, known.name, series.kind, held)
             series.last, series.kind = bare, kind
             held = known.start_of(kind) + bare
         if sent.exemplars:
-            held = self._with_exemplars(held, series, known, sent.exemplars, request)
+            held = self._with_exemplars(held, series, sent.exemplars, request)
         if held:
-            request.output.add(known.resource, known.name, series.kind, held)
+            add(known.resource, known.name, series.kind, held)
 
-    def _points(self, sent: Any, name: str, request: _Request) -> Iterator[tuple[Kind, bytes]]:
-        """What there is of the series, without attributes."""
-        kind = Kind.SUM if is_counter(name) else Kind.GAUGE
+    def _points(self, sent: Any, kind: Kind, request: _Request) -> Iterator[tuple[Kind, bytes]]:
+        """What there is of the series, without attributes; `kind` is that of its samples."""
         for sample in sent.samples:
             at, value = nanoseconds(sample.timestamp), sample.value
             yield kind, end_point(at) if is_stale(value) else value_point(at, value)
@@ -139,36 +151,33 @@ class Converter:
             except RefusedError as err:
                 request.rejected[err.reason] += 1
             else:
-                yield Kind.HISTOGRAM, point.SerializeToString()
+                yield HISTOGRAM, point.SerializeToString()
 
     def _with_exemplars(
-        self,
-        held: bytes,
-        series: _Series,
-        known: Identity,
-        exemplars: Sequence[bytes],
-        request: _Request,
+        self, held: bytes, series: _Series, exemplars: Sequence[bytes], request: _Request
     ) -> bytes:
         if not series.last:
             request.rejected[Refusal.LONE_EXEMPLAR] += len(exemplars)
             return b""
-        held = held or known.start_of(series.kind) + series.last
+        parts = [held or series.identity.start_of(series.kind) + series.last]
         for body in exemplars:
             try:
                 exemplar = _exemplar(body, self._limits.max_attributes)
             except RefusedError as err:
                 request.rejected[err.reason] += 1
             else:
-                held += series.kind.value.point(exemplars=[exemplar]).SerializeToString()
-        return held
+                parts.append(series.kind.point(exemplars=[exemplar]).SerializeToString())
+        return b"".join(parts)
 
     def _known(self, labels: tuple[bytes, ...]) -> _Series:
+        """
+        Raises:
+            RefusedError: by these labels nothing can be stored.
+            DecodeError: they are no labels.
+        """
         found = self._series.get(labels)
         if found is None:
-            try:
-                found = _Series(identity(labels, self._limits.max_attributes + _NOT_ATTRIBUTES))
-            except RefusedError as err:
-                return _Series(err)
+            found = _Series(identity(labels, self._limits.max_attributes + _NOT_ATTRIBUTES))
             self._bytes += _BYTES_PER_SERIES + sum(_BYTES_PER_LABEL + 3 * len(x) for x in labels)
             if self._bytes > self._remembered:
                 self._series.clear()

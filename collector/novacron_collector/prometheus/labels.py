@@ -11,7 +11,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from novacron_collector.otlp.limits import Reason
 from novacron_collector.prometheus.messages import Label
-from novacron_collector.prometheus.output import Kind
+from novacron_collector.prometheus.names import is_counter
+from novacron_collector.prometheus.output import GAUGE, HISTOGRAM, SUM, Kind
 from novacron_collector.prometheus.refusals import Refusal, RefusedError
 
 _NAME = "__name__"
@@ -24,15 +25,16 @@ class Identity:
     its attributes alone. Both serialized: protobuf messages are completed by appending."""
 
     name: str
+    kind: Kind  # of its samples
     resource: bytes
     attributes: bytes
 
     def start_of(self, kind: Kind) -> bytes:
         """A point of this kind with its attributes alone."""
-        if kind.value.point is NumberDataPoint:
+        if kind is not HISTOGRAM:
             return self.attributes
         pairs = NumberDataPoint.FromString(self.attributes).attributes
-        start: bytes = kind.value.point(attributes=pairs).SerializeToString()
+        start: bytes = kind.point(attributes=pairs).SerializeToString()
         return start
 
 
@@ -45,16 +47,18 @@ def identity(labels: Sequence[bytes], max_labels: int) -> Identity:
     if len(labels) > max_labels:
         raise RefusedError(Reason.TOO_MANY_ATTRIBUTES)
     texts: dict[str, str] = {}
-    for name, value in read_labels(labels):
-        if not name:
+    for label, value in read_labels(labels):
+        if not label:
             raise RefusedError(Refusal.NAMELESS_LABEL)
-        if name in texts:
+        if label in texts:
             raise RefusedError(Refusal.LABEL_TWICE)
-        texts[name] = value
+        texts[label] = value
     resource = Resource(attributes=key_values(_resource(texts)))
     others = (pair for pair in sorted(texts.items()) if pair[0] not in _NOT_ATTRIBUTES)
+    name = texts.get(_NAME, "")
     return Identity(
-        name=texts.get(_NAME, ""),
+        name=name,
+        kind=SUM if is_counter(name) else GAUGE,
         resource=ResourceMetrics(resource=resource).SerializeToString(),
         # To Prometheus a label without a value is no label.
         attributes=NumberDataPoint(

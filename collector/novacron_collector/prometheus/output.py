@@ -6,14 +6,14 @@ A serialized message followed by more of its fields is that message with those f
 from __future__ import annotations
 
 import struct
-from enum import Enum
-from typing import Any, NamedTuple
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
-    Gauge,
     Metric,
     NumberDataPoint,
     Sum,
@@ -28,24 +28,26 @@ _END = struct.Struct("<BQBB")  # time_unix_nano and flags (8) with no_recorded_v
 _OVERHEAD = 16  # bytes around a point, more than there are
 
 
-class _Shape(NamedTuple):
-    field: int  # of Metric
-    data: bytes  # the metric's data without points
-    point: Any  # class of its points
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """Of a metric: the field of Metric that it is, its data without points, its points' class."""
+
+    field: int
+    data: bytes
+    point: Any
 
 
-class Kind(Enum):
-    GAUGE = _Shape(5, Gauge().SerializeToString(), NumberDataPoint)
-    SUM = _Shape(
-        7,
-        Sum(aggregation_temporality=_CUMULATIVE, is_monotonic=True).SerializeToString(),
-        NumberDataPoint,
-    )
-    HISTOGRAM = _Shape(
-        10,
-        ExponentialHistogram(aggregation_temporality=_CUMULATIVE).SerializeToString(),
-        ExponentialHistogramDataPoint,
-    )
+GAUGE = Kind(5, b"", NumberDataPoint)
+SUM = Kind(
+    7,
+    Sum(aggregation_temporality=_CUMULATIVE, is_monotonic=True).SerializeToString(),
+    NumberDataPoint,
+)
+HISTOGRAM = Kind(
+    10,
+    ExponentialHistogram(aggregation_temporality=_CUMULATIVE).SerializeToString(),
+    ExponentialHistogramDataPoint,
+)
 
 
 def value_point(at: int, value: float) -> bytes:
@@ -63,7 +65,7 @@ class Output:
 
     def __init__(self, max_bytes: int) -> None:
         self._left = max_bytes
-        self._points: dict[bytes, dict[tuple[str, Kind], list[bytes]]] = {}
+        self._points: dict[bytes, defaultdict[tuple[str, Kind], list[bytes]]] = {}
 
     def add(self, resource: bytes, metric: str, kind: Kind, point: bytes) -> None:
         """
@@ -73,8 +75,10 @@ class Output:
         self._left -= len(point) + _OVERHEAD
         if self._left < 0:
             raise TooLarge("the request is too large as OTLP: send fewer samples at a time")
-        metrics = self._points.setdefault(resource, {})
-        metrics.setdefault((metric, kind), []).append(_field(1, point))
+        metrics = self._points.get(resource)
+        if metrics is None:
+            metrics = self._points[resource] = defaultdict(list)
+        metrics[metric, kind].append(_field(1, point))
 
     def serialized(self, descriptions: Descriptions) -> bytes:
         """As MetricsData."""
@@ -89,13 +93,14 @@ class Output:
 
 
 def _metric(name: str, kind: Kind, points: list[bytes], description: str) -> bytes:
-    shape = kind.value
     head: bytes = Metric(name=name, unit=unit_of(name), description=description).SerializeToString()
-    return head + _field(shape.field, shape.data + b"".join(points))
+    return head + _field(kind.field, kind.data + b"".join(points))
 
 
 def _field(number: int, body: bytes) -> bytes:
     """A field below 16 that holds a message."""
+    if len(body) < 0x80:
+        return bytes((number << 3 | 2, len(body))) + body
     return bytes((number << 3 | 2,)) + _varint(len(body)) + body
 
 

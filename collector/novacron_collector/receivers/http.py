@@ -52,7 +52,9 @@ def create_app(
         raise NotFound(f"NovaCron stores metrics; it does not take {signal}")
 
     async def elsewhere(_request: Request) -> Response:
-        raise NotFound("nothing is here: OTLP metrics go to /v1/metrics")
+        raise NotFound(
+            f"nothing is here: OTLP metrics go to /v1/metrics, remote write to {remote_write.PATH}"
+        )
 
     prometheus = remote_write.RemoteWrite(intake, limits, json_limit, points)
 
