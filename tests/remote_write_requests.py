@@ -27,16 +27,17 @@ _NAMES = st.sampled_from(
         "",
     ]
 )
-_OTHERS = st.sampled_from(["le", "cpu", "ü", "service.name", "vm.id", ""])
+# What costs a series or a sample is rare, so that most are stored and compared.
+_OTHERS = st.sampled_from([*6 * ["le", "cpu", "ü", "service.name", "vm.id"], ""])
 _TEXTS = st.sampled_from(["a", "b", "ab", "\0", "", "x" * 300])
 _JOBS = st.sampled_from(["node", "ns/node", "a/b/c", "/x", "x/", ""])
 _VALUES = st.sampled_from(
-    [0.0, -0.0, 1.5, -7.25, 1e300, 5e-324, math.nan, STALE, math.inf, -math.inf]
+    [*3 * [0.0, -0.0, 1.5, -7.25, 1e300, 5e-324, math.nan, STALE], math.inf, -math.inf]
 )
 _DAY = 86_400_000
 _TIMES = st.sampled_from(
     [
-        *(NOW_MS - ago for ago in (0, 1, 15_000, -300_000)),
+        *(NOW_MS - ago for ago in 5 * (0, 1, 15_000, -300_000)),
         *(0, -1, 2**63 - 1, -(2**63), NOW_MS - 8 * _DAY, NOW_MS + _DAY),
     ]
 )
@@ -46,12 +47,14 @@ _WHOLE = st.integers(0, 2**40)
 def _labels() -> st.SearchStrategy[list[Any]]:
     known = st.fixed_dictionaries({}, optional={"job": _JOBS, "instance": _TEXTS})
     named = st.builds(lambda name, rest: {"__name__": name, **rest}, _NAMES, known)
-    others = st.lists(st.tuples(_OTHERS, _TEXTS), max_size=3)
+    pair = st.tuples(_OTHERS, _TEXTS)
+    unique = st.lists(pair, max_size=3, unique_by=lambda named: named[0])
+    others = unique | unique | unique | st.lists(pair, max_size=3)
     return st.builds(
         lambda head, rest: [
             message("Label")(name=name, value=text) for name, text in [*head.items(), *rest]
         ],
-        named | known,
+        named | named | named | known,
         others,
     ).flatmap(st.permutations)
 
@@ -66,9 +69,9 @@ def _histograms(draw: st.DrawFn) -> Any:
     whole = draw(st.booleans())
     fields: dict[str, Any] = {
         "sum": draw(_VALUES),
-        "schema": draw(st.sampled_from([-4, 0, 3, 8, 8, 0, 9, -5, -53])),
+        "schema": draw(st.sampled_from([*4 * [-4, 0, 3, 8], 9, -5, -53])),
         "timestamp": draw(_TIMES),
-        "reset_hint": draw(st.sampled_from([0, 0, 1, 2, 3])),
+        "reset_hint": draw(st.sampled_from([*5 * [0, 1, 2], 3])),
         "zero_threshold": draw(st.sampled_from([0.0, 0.001])),
     }
     sizes = {"count": draw(_WHOLE), "zero_count": draw(_WHOLE)}

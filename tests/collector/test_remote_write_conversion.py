@@ -16,8 +16,10 @@ from novacron_collector.otlp.limits import PointLimits, Reason
 from novacron_collector.otlp.plain import PlainDecoder
 from novacron_collector.otlp.raw import RawDecoder
 from novacron_collector.prometheus.convert import Converter
+from novacron_collector.prometheus.histograms import exponential_point
 from novacron_collector.prometheus.names import Descriptions, is_counter, unit_of
 from novacron_collector.prometheus.refusals import Refusal
+from novacron_collector.prometheus.times import nanoseconds
 from novacron_contract.errors import BadMessage, TooLarge
 from remote_write_bodies import (
     exemplar,
@@ -31,7 +33,7 @@ from remote_write_requests import NOW_MS, WINDOW, Expected, requests, sorted_tex
 
 _LIMITS = PointLimits()
 _SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 
@@ -120,6 +122,27 @@ def refused(*every: Any, raw: bytes = b"") -> dict[StrEnum, int]:
     converted = converter().convert(request(*every, sound) + raw)
     assert [row["metric"] for _, row in rows(decoded(converted.body), "samples")] == ["sound"]
     return dict(converted.rejected)
+
+
+def test_a_time_that_otlp_cannot_have_becomes_the_nearest_it_can() -> None:
+    assert [nanoseconds(ms) for ms in (-1, 0, 1, 2**63 - 1)] == [0, 0, 10**6, 2**64 - 1]
+
+
+def test_a_native_histogram_has_each_observation_in_the_bucket_it_is_in() -> None:
+    point = exponential_point(native_histogram(NOW_MS).SerializeToString(), 1024)
+
+    def holds(side: Any, value: float) -> bool:
+        """Of OTLP's bucket i: over 2^i, up to 2^(i+1), at scale 0."""
+        ends = enumerate(side.bucket_counts, side.offset)
+        return any(count and 2.0**n < value <= 2.0 ** (n + 1) for n, count in ends)
+
+    assert (point.count, point.zero_count, point.scale) == (7, 1, 0)
+    assert [holds(point.positive, value) for value in (1, 4, 300, 2, 0.5, 8, 256, 513)] == [
+        *3 * [True],
+        *5 * [False],
+    ]
+    assert [holds(point.negative, value) for value in (2, 1, 2.5)] == [True, False, False]
+    assert sum(point.positive.bucket_counts) == 5
 
 
 def test_a_label_that_is_wrong_costs_its_series_alone() -> None:
