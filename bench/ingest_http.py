@@ -99,7 +99,7 @@ def _write_config(folder: Path, store: str, grpc: str, http: str, api: str) -> N
     )
     (folder / "collector.toml").write_text(
         f'[telemetry]\nurl = "http://{store}"\npassword_file = {password}\n'
-        f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
+        f'[state]\nurl = "sqlite:///{folder}/state.db"\n[wal]\npath = "{folder}/wal"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
         f'[limits.points]\nmax_ahead = "{MAX_AHEAD}"\n'
     )
