@@ -53,6 +53,7 @@ class InventoryKeeper:
         self._lock = threading.Lock()
         self._resources: dict[str, Mapping[str, str]] = {}
         self._pending: dict[str, Sighting] = {}
+        self._written: dict[str, Sighting] = {}  # VMs, by the thread that writes
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
 
@@ -122,14 +123,31 @@ class InventoryKeeper:
 
     def _write(self, seen: list[Sighting]) -> None:
         hosts = [_host(s) for s in seen if s.entity_type == "host"]
-        vms = [_vm(s) for s in seen if s.entity_type == "vm"]
+        vms = [s for s in seen if s.entity_type == "vm"]
         agents = [_agent(s) for s in seen if _is_agent(s)]
         if hosts:
             self.inventory.see_hosts(hosts)
         if vms:
-            self.inventory.see_vms(vms)
+            self._write_vms(vms)
         if agents:
             self.agents.see(*agents)
+
+    def _write_vms(self, seen: list[Sighting]) -> None:
+        """Most VMs say what they said before: of those only the time is written."""
+        moves = {}
+        for new in seen:
+            old = self._written.get(new.entity)
+            if old is not None and old.seen < new.seen and old.resource == new.resource:
+                moves[new.entity] = (old.seen, new.seen)
+        known = self.inventory.touch_vms(moves) if moves else set()
+        others = [_vm(sighting) for sighting in seen if sighting.entity not in known]
+        if others:
+            known |= self.inventory.see_vms(others)
+        for sighting in seen:
+            if sighting.entity in known:
+                self._written[sighting.entity] = sighting
+            else:
+                self._written.pop(sighting.entity, None)
 
 
 def _by_our_clock(seen: datetime, offset_s: float | None, now: datetime) -> datetime:
