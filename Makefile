@@ -83,7 +83,7 @@ wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
 ## ---- measure ----
 
 .PHONY: bench-ingest
-bench-ingest: $(VENV)/installed-dev ## points per CPU second from OTLP to committed rows; bench/out/ingest.json
+bench-ingest: system-bench $(VENV)/installed-dev ## points per CPU second from OTLP to committed rows; bench/out/ingest.json
 	@$(BIN)/python bench/ingest.py
 
 .PHONY: bench-panels
@@ -114,7 +114,7 @@ clean: ## remove what was built here, the virtual environment included
 
 ## ---- how it is installed ----
 
-.PHONY: installed system-run system-test
+.PHONY: installed system-run system-test system-bench
 installed: system-test $(VENV)/installed-dev
 
 system-run:
@@ -122,6 +122,9 @@ system-run:
 
 system-test:
 	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab test)
+
+system-bench:
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run bench)
 
 $(VENV)/installed-build: $(PINS)/build.txt
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"

@@ -1,258 +1,94 @@
-"""Points per CPU second, from OTLP bytes to committed rows, by four ways of doing it.
+"""Points per CPU second, from OTLP bytes to committed rows: ours, other ways, and a peer.
 
-Run it as `make bench-ingest`. Each run is a process of its own with a new database in it, so that
-its CPU time is all that the way costs. Rounds are interleaved and medians taken. 3,840 VMs with 25
-series each are scraped every 15 seconds for ten minutes, and every way gathers the requests of one
-scrape, 96,000 points, into one insert. BENCH_ROUNDS takes another number of rounds.
+Run it as `make bench-ingest`. Rounds are interleaved and medians taken. BENCH_ROUNDS takes another
+number of rounds, and BENCH_WAYS only some of the ways: "ours http vm_text".
 
-ClickHouse merges in the background as it does in the collector, and a way's time ends when it has
-nothing left to merge.
+Every way ingests the same points (ingest_requests.py), and its time ends when it has nothing left
+to merge in the background. There are two kinds:
 
-loop         a Python loop over protobuf objects, known series looked up in a dictionary
-clickhouse   ClickHouse's own ProtobufSingle format, with an inline schema, and SQL to flatten it
-ours         the collector's decoder and writer
-... with_rollups    the same, and every 5 minutes what has ended is rolled up
-... without_merges  the same, and merges wait: what a sender waits for
+in process   ingest_in_process.py: each run is a process of its own with a new database in it. Every
+             way gathers the requests of one scrape, 96,000 points, into one insert.
+over HTTP    http is the collector and the store as they are installed (ingest_http.py), vm_text is
+             VictoriaMetrics' text import (victoria_metrics.py). Requests are gzipped and come over
+             32 connections. The sender is another process and does not count.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-import xxhash
-from clickhouse_connect.driver.client import Client
-from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
-
-from novacron_collector.otlp.decoder import Decoder
-from novacron_collector.otlp.limits import PointLimits
-from novacron_store.telemetry import schema
-from novacron_store.telemetry.batch import SAMPLES, Batch
-from novacron_store.telemetry.client import connect
-from novacron_store.telemetry.migrations import migrate
-from novacron_store.telemetry.rollups import Roller
-from novacron_store.telemetry.writer import LATENESS_S, WINDOW_S, write
-from otlp_bodies import bodies
+import ingest_http
+import ingest_in_process
+import victoria_metrics
+from ingest_requests import SIZES, write_requests
 from report import report
-from synthetic import SERIES, Fleet
 
-_VMS, _STEP_S, _SCRAPES = 3840, 15, 41  # the first scrape meets every series, and is not counted
-_WEEK_S = 7 * 86400
-_POINTS = _VMS * len(SERIES)  # of one scrape
-_SMALL_VMS = 8  # per request: 200 points
-_SIZES = {"": 10, "small_": 1}  # small requests in one: 2,000 points and 200
-
-Requests = list[bytes]
-Script = list[tuple[int, Requests]]  # each insert, and when it is made in Unix seconds
-Way = Callable[[Client, Path], Callable[[Requests, int], None]]
+Figures = dict[str, float]
+Measure = Callable[[str, Path], Figures]  # of a size, with the requests in a folder
 
 
-# -- the ways: given the requests of some scrapes and the time, commit their rows --------------
+def _in_process(way: str, size: str, requests: Path) -> Figures:
+    command = [sys.executable, ingest_in_process.__file__, way, str(requests / f"{size}script")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"\n{way}:\n{done.stderr}")
+    who, _, rest = way.partition("_")
+    return {f"{who}_{size}{rest + '_' if rest else ''}points_per_cpu_s": float(done.stdout)}
 
 
-def _loop(client: Client, _folder: Path) -> Callable[[Requests, int], None]:
-    known: dict[tuple[object, ...], int] = {}
-
-    def ingest(requests: Requests, now: int) -> None:
-        columns: tuple[list[object], ...] = tuple([] for _ in SAMPLES)
-        for body in requests:
-            for row in _rows(MetricsData.FromString(body), known):
-                for column, value in zip(columns, row, strict=True):
-                    column.append(value)
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, SAMPLES, strict=True)]
-        table = pa.table(arrays, schema=SAMPLES)
-        write(client, Batch({"samples": table}), f"{now}", datetime.fromtimestamp(now, UTC))
-
-    return ingest
+def _http(size: str, requests: Path) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        return ingest_http.measure(size, requests / f"{size}otlp", Path(folder))
 
 
-def _rows(
-    data: MetricsData, known: dict[tuple[object, ...], int]
-) -> Iterator[tuple[str, str, int, int, int, float]]:
-    for group in data.resource_metrics:
-        resource = {a.key: a.value.string_value for a in group.resource.attributes}
-        entity = resource["vm.id"]
-        for scoped in group.scope_metrics:
-            for metric in scoped.metrics:
-                name, unit = metric.name, metric.unit
-                points = getattr(metric, metric.WhichOneof("data")).data_points
-                for p in points:
-                    labels = tuple(sorted((a.key, a.value.string_value) for a in p.attributes))
-                    key = (entity, name, unit, labels)
-                    series = known.get(key)
-                    if series is None:
-                        series = known[key] = xxhash.xxh3_64_intdigest(repr(key).encode())
-                    value = p.as_double if p.HasField("as_double") else float(p.as_int)
-                    ts, start = p.time_unix_nano // 10**6, p.start_time_unix_nano // 10**6
-                    yield name, entity, series, ts, start, value
+def _vm_text(size: str, requests: Path) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        return victoria_metrics.measure(size, requests / f"{size}text", Path(folder))
 
 
-_PROTO = """syntax = "proto3";
-message Text { string string_value = 1; }
-message Pair { string key = 1; Text value = 2; }
-message Point { repeated Pair attributes = 7; fixed64 start_time_unix_nano = 2;
-  fixed64 time_unix_nano = 3; oneof value { double as_double = 4; sfixed64 as_int = 6; } }
-message Data { repeated Point data_points = 1; }
-message Metric { string name = 1; string unit = 3; oneof data { Data gauge = 5; Data sum = 7; } }
-message ScopeMetrics { repeated Metric metrics = 2; }
-message Resource { repeated Pair attributes = 1; }
-message ResourceMetrics { Resource resource = 1; repeated ScopeMetrics scope_metrics = 2; }
-message Request { repeated ResourceMetrics resource_metrics = 1; }"""
-_PAIRS = "attributes Array(Tuple(key String, value Tuple(string_value String)))"
-_DATA = (
-    f"Tuple(data_points Array(Tuple({_PAIRS}, start_time_unix_nano UInt64, "
-    "time_unix_nano UInt64, as_double Float64, as_int Int64)))"
-)
-_STRUCTURE = (
-    f"resource_metrics Array(Tuple(resource Tuple({_PAIRS}), scope_metrics Array(Tuple("
-    f"metrics Array(Tuple(name String, unit String, gauge {_DATA}, sum {_DATA}))))))"
-)
-_FLATTEN = f"""
-INSERT INTO {schema.SAMPLES} (metric, entity, series, ts, start_ts, value)
-SELECT name, entity, xxh3(entity, name, unit, arraySort(p.1)),
-    fromUnixTimestamp64Milli(intDiv(p.3, 1000000)), fromUnixTimestamp64Milli(intDiv(p.2, 1000000)),
-    p.4 + p.5
-FROM (
-    SELECT entity, m.1 AS name, m.2 AS unit, arrayJoin(arrayConcat(m.3.1, m.4.1)) AS p
-    FROM (
-        SELECT arrayFirst(a -> a.1 = 'vm.id', rm.1.1).2.1 AS entity,
-            arrayJoin(arrayJoin(rm.2).1) AS m
-        FROM (
-            SELECT arrayJoin(resource_metrics) AS rm
-            FROM file({{path:String}}, ProtobufSingle, '{_STRUCTURE}')
-        )
-    )
-)
-SETTINGS format_schema_source = 'string', format_schema_message_name = 'Request',
-    format_schema = {{proto:String}}"""
-
-
-def _clickhouse(client: Client, folder: Path) -> Callable[[Requests, int], None]:
-    path = folder / "requests.bin"
-    text = _FLATTEN.replace("{path:String}", f"'{path}'").replace("{proto:String}", repr(_PROTO))
-
-    def ingest(requests: Requests, _now: int) -> None:
-        path.write_bytes(b"".join(requests))
-        client.command(text)
-
-    return ingest
-
-
-def _ours(client: Client, _folder: Path) -> Callable[[Requests, int], None]:
-    decoder = Decoder(PointLimits(), _WEEK_S, 10**6)
-
-    def ingest(requests: Requests, now: int) -> None:
-        batch = decoder.decode(requests, now).batch
-        write(client, batch, f"{now}", datetime.fromtimestamp(now, UTC))
-
-    return ingest
-
-
-_WAYS: dict[str, Way] = {
-    "loop": _loop,
-    "clickhouse": _clickhouse,
-    "ours": _ours,
-    "ours_with_rollups": _ours,
-    "ours_without_merges": _ours,
+_WAYS: dict[str, Measure] = {
+    **{way: partial(_in_process, way) for way in ingest_in_process.WAYS},
+    "http": _http,
+    "vm_text": _vm_text,
+}
+_RATIOS = {
+    "ours_to_loop": ("ours_points_per_cpu_s", "loop_points_per_cpu_s"),
+    "ratio_to_vm_text": ("http_points_per_cpu_s", "vm_text_points_per_cpu_s"),
+    "small_ratio_to_vm_text": ("http_small_points_per_cpu_s", "vm_text_small_points_per_cpu_s"),
 }
 
 
-# -- measuring ---------------------------------------------------------------------------------
-
-
-def measure(way: str, requests_file: Path) -> float:
-    """Points per CPU second of this process."""
-    script: Script = pickle.loads(requests_file.read_bytes())
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # ClickHouse keeps the schemas it compiled where it runs
-        client = connect(f"chdb://{folder}/data")
-        migrate(client)
-        if way == "ours_without_merges":
-            client.command(f"SYSTEM STOP MERGES {schema.SAMPLES}")
-        ingest = _WAYS[way](client, Path(folder))
-        began = 0.0
-        for number, (now, requests) in enumerate(script):
-            if number == 1:
-                began = time.process_time()
-            ingest(requests, now)
-            if way == "ours_with_rollups" and now % WINDOW_S == 0:
-                Roller(client).run(datetime.fromtimestamp(now + LATENESS_S, UTC))
-        if way != "ours_without_merges":
-            _wait_for_merges(client)
-        seconds = time.process_time() - began
-        count = client.query(f"SELECT count() FROM {schema.SAMPLES} FINAL").result_rows[0][0]
-        assert count == _SCRAPES * _POINTS, f"{way} stored {count} rows"
-        client.close()
-    return (_SCRAPES - 1) * _POINTS / seconds
-
-
-def _wait_for_merges(client: Client) -> None:
-    """Until none has run for a second: ClickHouse looks for the next one in a moment."""
-    quiet = 0
-    while quiet < 10:
-        time.sleep(0.1)
-        merging = client.query("SELECT count() FROM system.merges").result_rows[0][0]
-        quiet = 0 if merging else quiet + 1
-
-
-def _write_requests(folder: Path) -> None:
-    # The last of the 40 scrapes that fill ten minutes is the last of an hour, too.
-    start = int(time.time()) // 3600 * 3600 - _STEP_S * _SCRAPES
-    scrapes = list(bodies(Fleet(_VMS, _STEP_S), start, _SCRAPES, _SMALL_VMS))
-    for size, joined in _SIZES.items():
-        script: Script = [
-            (start + n * _STEP_S, _joined(scrape, joined)) for n, scrape in enumerate(scrapes, 1)
-        ]
-        (folder / f"{size}requests").write_bytes(pickle.dumps(script))
-
-
-def _joined(requests: Requests, count: int) -> Requests:
-    """OTLP requests one after another are one request."""
-    return [b"".join(requests[n : n + count]) for n in range(0, len(requests), count)]
-
-
-def _rounds(folder: Path, rounds: int) -> dict[str, list[float]]:
+def _rounds(requests: Path, rounds: int, ways: list[str]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for number in range(rounds):
-        for size in _SIZES:
-            for way in _WAYS:
+        for size in SIZES:
+            for way in ways:
                 print(f"\r{number + 1}/{rounds} {size}{way:<20}", end="", flush=True)
-                command = [sys.executable, __file__, way, str(folder / f"{size}requests")]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise SystemExit(f"\n{way}:\n{done.stderr}")
-                found.setdefault(_figure(way, size), []).append(float(done.stdout))
+                for figure, value in _WAYS[way](size, requests).items():
+                    found.setdefault(figure, []).append(value)
     print("\r" + " " * 40, end="")
     return found
 
 
-def _figure(way: str, size: str) -> str:
-    who, _, rest = way.partition("_")
-    return f"{who}_{size}{rest + '_' if rest else ''}points_per_cpu_s"
-
-
-def main(arguments: Sequence[str]) -> int:
-    if arguments:
-        way, path = arguments
-        print(measure(way, Path(path)))
-        return 0
-    with tempfile.TemporaryDirectory() as name:
-        _write_requests(Path(name))
-        found = _rounds(Path(name), int(os.environ.get("BENCH_ROUNDS", "3")))
+def main() -> int:
+    ways = os.environ.get("BENCH_WAYS", " ".join(_WAYS)).split()
+    with tempfile.TemporaryDirectory() as folder:
+        write_requests(Path(folder))
+        found = _rounds(Path(folder), int(os.environ.get("BENCH_ROUNDS", "3")), ways)
     figures = {figure: statistics.median(values) for figure, values in found.items()}
-    figures["ours_to_loop"] = figures["ours_points_per_cpu_s"] / figures["loop_points_per_cpu_s"]
+    for ratio, (one, other) in _RATIOS.items():
+        if one in figures and other in figures:
+            figures[ratio] = figures[one] / figures[other]
     report("ingest", figures)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -30,12 +30,16 @@ def bodies(fleet: Fleet, start: int, scrapes: int, vms_per_agent: int) -> Iterat
         ]
 
 
+def identity(vm: int) -> dict[str, str]:
+    """The resource of a machine."""
+    return {"vm.id": f"vm-{vm:05d}", "vm.name": f"web-{vm:05d}", "vm.host.id": "kvm-0"}
+
+
 def _request(vms: range, times: list[int], values: list[list[float]], start_ns: int) -> bytes:
     data = MetricsData()
     for vm in vms:
         group = data.resource_metrics.add()
-        identity = {"vm.id": f"vm-{vm:05d}", "vm.name": f"web-{vm:05d}", "vm.host.id": "kvm-0"}
-        _set(group.resource.attributes, identity)
+        _set(group.resource.attributes, identity(vm))
         scoped = group.scope_metrics.add()
         scoped.scope.name = "novacron"
         rows = zip(SERIES, values[vm], strict=True)

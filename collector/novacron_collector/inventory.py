@@ -6,8 +6,9 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from novacron_contract.errors import NovaCronError
 from novacron_contract.metrics import (
@@ -23,8 +24,7 @@ from novacron_store.state.freshness import DEFAULT_INTERVAL_S
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):  # one per machine and append: a tuple is made in a third of the time
     """An entity had points in a request that was stored.
 
     `resource` is None where it is the one told before. `seen` is the time of the newest point by
@@ -53,14 +53,16 @@ class InventoryKeeper:
         self._lock = threading.Lock()
         self._resources: dict[str, Mapping[str, str]] = {}
         self._pending: dict[str, Sighting] = {}
+        self._written: dict[str, Sighting] = {}  # VMs, by the thread that writes
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
 
     def observe(self, sightings: Iterable[Sighting]) -> None:
         """Remember what was seen; costs no I/O."""
+        now = self.now()
         with self._lock:
             for sighting in sightings:
-                self._remember(sighting)
+                self._remember(sighting, now)
 
     def start(self) -> None:
         self._thread.start()
@@ -103,37 +105,57 @@ class InventoryKeeper:
                     log.info("the inventory is written again")
                 reachable = True
 
-    def _remember(self, sighting: Sighting) -> None:
-        known = self._resources.get(sighting.entity)
+    def _remember(self, sighting: Sighting, now: datetime) -> None:
+        entity, kind, resource, seen, offset = sighting
+        known = self._resources.get(entity)
         if known is None and len(self._resources) >= self.max_entities:
             self.refused += 1
             return
-        resource = known if sighting.resource is None else sighting.resource
+        if resource is None:
+            resource = known
         if resource is None:  # told before this process started, and not by a machine we know
             return
-        sighting = replace(sighting, resource=resource, seen=self._by_our_clock(sighting))
-        self._resources[sighting.entity] = resource
-        other = self._pending.get(sighting.entity)
-        self._pending[sighting.entity] = _newest(sighting, other) if other else sighting
-
-    def _by_our_clock(self, sighting: Sighting) -> datetime:
-        """Freshness is told by one clock, ours, however wrong the sender's is."""
-        now = self.now()
-        try:
-            return min(sighting.seen - timedelta(seconds=sighting.clock_offset_s or 0.0), now)
-        except (OverflowError, ValueError):  # a clock said to be infinitely wrong
-            return now
+        self._resources[entity] = resource
+        seen = _by_our_clock(seen, offset, now)
+        other = self._pending.get(entity)
+        if other is None or other.seen <= seen:
+            self._pending[entity] = Sighting(entity, kind, resource, seen, offset)
 
     def _write(self, seen: list[Sighting]) -> None:
         hosts = [_host(s) for s in seen if s.entity_type == "host"]
-        vms = [_vm(s) for s in seen if s.entity_type == "vm"]
+        vms = [s for s in seen if s.entity_type == "vm"]
         agents = [_agent(s) for s in seen if _is_agent(s)]
         if hosts:
             self.inventory.see_hosts(hosts)
         if vms:
-            self.inventory.see_vms(vms)
+            self._write_vms(vms)
         if agents:
             self.agents.see(*agents)
+
+    def _write_vms(self, seen: list[Sighting]) -> None:
+        """Most VMs say what they said before: of those only the time is written."""
+        moves = {}
+        for new in seen:
+            old = self._written.get(new.entity)
+            if old is not None and old.seen < new.seen and old.resource == new.resource:
+                moves[new.entity] = (old.seen, new.seen)
+        known = self.inventory.touch_vms(moves) if moves else set()
+        others = [_vm(sighting) for sighting in seen if sighting.entity not in known]
+        if others:
+            known |= self.inventory.see_vms(others)
+        for sighting in seen:
+            if sighting.entity in known:
+                self._written[sighting.entity] = sighting
+            else:
+                self._written.pop(sighting.entity, None)
+
+
+def _by_our_clock(seen: datetime, offset_s: float | None, now: datetime) -> datetime:
+    """Freshness is told by one clock, ours, however wrong the sender's is."""
+    try:
+        return min(seen - timedelta(seconds=offset_s), now) if offset_s else min(seen, now)
+    except (OverflowError, ValueError):  # a clock said to be infinitely wrong
+        return now
 
 
 def _newest(one: Sighting, other: Sighting) -> Sighting:

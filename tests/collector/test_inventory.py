@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from novacron_collector.inventory import InventoryKeeper, Sighting
 from novacron_contract.errors import Unavailable
@@ -74,6 +74,36 @@ def test_known_entity_need_not_be_told_again(keeper: InventoryKeeper) -> None:
     keeper.observe([Sighting("vm-1", "vm", None, ago(5))])
     keeper.flush()
     assert [(vm.id, vm.last_seen) for vm in keeper.inventory.vms()] == [("vm-1", ago(5))]
+
+
+def test_a_vm_that_another_collector_saw_elsewhere_is_where_it_was_seen_last(
+    engine: Engine, keeper: InventoryKeeper
+) -> None:
+    other = keeper_of(engine)
+    moved = {**VM, "vm.host.id": "h2"}
+    for second, who, told in [(9, keeper, VM), (8, keeper, VM), (7, other, moved), (6, keeper, VM)]:
+        who.observe([Sighting("vm-1", "vm", told, ago(second))])
+        who.flush()
+        vm = keeper.inventory.vm("vm-1")
+        assert (vm.host_id, vm.last_seen) == (told["vm.host.id"], ago(second))
+    assert [period.host_id for period in keeper.inventory.history("vm-1")] == ["h1", "h2", "h1"]
+
+
+def test_vms_that_say_the_same_again_cost_one_statement_for_500(
+    engine: Engine, keeper: InventoryKeeper
+) -> None:
+    keeper.max_entities = 2000
+    vms = {f"vm-{n}": {**VM, "vm.id": f"vm-{n}"} for n in range(2000)}
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    for second in (9, 8):
+        statements.clear()
+        keeper.observe(Sighting(vm, "vm", told, ago(second)) for vm, told in vms.items())
+        keeper.flush()
+    assert [text.split()[0] for text in statements if not text.startswith("BEGIN")] == [
+        "UPDATE"
+    ] * 4
+    assert {vm.last_seen for vm in keeper.inventory.vms()} == {ago(8)}
 
 
 @pytest.mark.parametrize("offset", [3600.0, -3600.0])

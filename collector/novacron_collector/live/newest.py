@@ -52,14 +52,15 @@ class Newest:
 
     def _advance(self, series: Any, ts: Slots, value: NDArray[np.float64]) -> Slots:
         found, known = self._index.find(series)
-        slots = found.astype(np.int64)
-        newer = np.flatnonzero(known)
-        newer = newer[ts[newer] > self.ts[slots[newer]]]
-        newer = newer[np.argsort(ts[newer], kind="stable")]
-        # Of several values of one series the last assignment, so the newest value, stays.
-        self.ts[slots[newer]] = ts[newer]
-        self.value[slots[newer]] = value[newer]
-        return np.unique(slots[newer])
+        newer = known
+        newer[known] = ts[known] > self.ts[found[known].view(np.int64)]
+        slots, ts, value = found[newer].view(np.int64), ts[newer], value[newer]
+        np.maximum.at(self.ts, slots, ts)
+        newest = ts == self.ts[slots]  # of several values of one series
+        self.value[slots[newest]] = value[newest]
+        changed = np.zeros(len(self.series), np.bool_)  # marks in place of sorting
+        changed[slots] = True
+        return np.flatnonzero(changed)
 
     def point(self, slot: int) -> tuple[Any, ...]:
         """As it is sent; the value of a series that ended is null."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int64]
 Ids = NDArray[np.uint64]
 _MAX_CODE = 2**62
+_SMALLEST_INDEX = 1024
 
 
 def joined(lists: pa.ListArray) -> pa.BinaryArray:
@@ -95,27 +97,61 @@ def per_list(bad: NDArray[np.bool_], lists: pa.ListArray) -> NDArray[np.bool_]:
 
 
 class SeriesIndex:
-    """From keys to series ids, as two sorted arrays: a look-up of many keys is one call."""
+    """From keys to series ids: an open hash table in arrays, so that one step of a search is one
+    call for many keys, and most need no second.
+
+    A key's home is the high bits of its product with a number nobody can guess: senders choose
+    what becomes a key.
+    """
 
     def __init__(self) -> None:
-        self._keys: Ids = np.empty(0, np.uint64)
-        self._ids: Ids = np.empty(0, np.uint64)
+        self._factor = np.uint64(secrets.randbits(64) | 1)
+        self._count = 0
+        self._allot(_SMALLEST_INDEX)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def find(self, keys: Ids) -> tuple[Ids, NDArray[np.bool_]]:
         """Ids, and which of the keys are known; the id of an unknown one means nothing."""
-        if not len(self._keys):
-            return np.zeros(len(keys), np.uint64), np.zeros(len(keys), np.bool_)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return self._ids[at], self._keys[at] == keys
+        at = self._home(keys)
+        known = (self._keys[at] == keys) & self._used[at]
+        lost = np.flatnonzero(~known)
+        while len(lost := lost[self._used[at[lost]]]):
+            at[lost] = (at[lost] + 1) & self._mask
+            found = (self._keys[at[lost]] == keys[lost]) & self._used[at[lost]]
+            known[lost] = found
+            lost = lost[~found]
+        return self._ids[at], known
 
     def add(self, keys: Ids, ids: Ids) -> None:
-        """`keys` sorted, each of them new."""
-        at = np.searchsorted(self._keys, keys)
-        self._keys = np.insert(self._keys, at, keys)
-        self._ids = np.insert(self._ids, at, ids)
+        """Each of `keys` is new, and no two are equal."""
+        self._count += len(keys)
+        if 2 * self._count > len(self._keys):
+            old_keys, old_ids = self._keys[self._used], self._ids[self._used]
+            self._allot(1 << (2 * self._count).bit_length())
+            self._put(old_keys, old_ids)
+        self._put(keys, ids)
+
+    def _allot(self, size: int) -> None:
+        self._keys: Ids = np.zeros(size, np.uint64)
+        self._ids: Ids = np.zeros(size, np.uint64)
+        self._used = np.zeros(size, np.bool_)
+        self._shift = np.uint64(64 - (size.bit_length() - 1))
+        self._mask = size - 1
+
+    def _home(self, keys: Ids) -> Codes:
+        return ((keys * self._factor) >> self._shift).view(np.int64)
+
+    def _put(self, keys: Ids, ids: Ids) -> None:
+        at = self._home(keys)
+        while len(keys):
+            free = ~self._used[at]
+            self._keys[at[free]] = keys[free]  # of several that want one place, the last has it
+            self._used[at[free]] = True
+            placed = free & (self._keys[at] == keys)
+            self._ids[at[placed]] = ids[placed]
+            keys, ids, at = keys[~placed], ids[~placed], (at[~placed] + 1) & self._mask
 
 
 def _byte_offsets(values: pa.BinaryArray) -> NDArray[np.int32]:

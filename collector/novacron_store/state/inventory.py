@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -65,6 +65,7 @@ class VmPeriod:
 
 
 Machine = TypeVar("Machine", Host, Vm)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,33 @@ class Inventory:
             for chunk in _chunks(_newest_first(seen)):
                 _upsert(connection, hosts, _known_hosts(connection, chunk), chunk)
 
-    def see_vms(self, seen: Iterable[Vm]) -> None:
-        """Add or update VMs; a new name or host begins a new period of the VM's history."""
+    def see_vms(self, seen: Iterable[Vm]) -> set[str]:
+        """Add or update VMs; a new name or host begins a new period of the VM's history.
+
+        Return the ids of those that are now as they were seen, and not as somebody saw them later.
+        """
+        current: set[str] = set()
         with writing(self.engine) as connection:
             for chunk in _chunks(_newest_first(seen)):
                 known = _known_vms(connection, chunk)
                 _upsert(connection, vms, known, chunk)
                 _begin_periods(connection, [vm for vm in chunk if _moved(known.get(vm.id), vm)])
+                current.update(vm.id for vm in chunk if _is_news(known.get(vm.id), vm))
+        return current
+
+    def touch_vms(self, seen: Mapping[str, tuple[datetime, datetime]]) -> set[str]:
+        """Move `last_seen` of VMs from one time to a later one; a fifth of what `see_vms` costs.
+
+        Return the ids of those where that is certain to be done: nobody had written them since.
+        """
+        touched: set[str] = set()
+        with writing(self.engine) as connection:
+            for chunk in _chunks(sorted(seen)):
+                times = [(key, *seen[key]) for key in chunk]
+                rows = [{"key": key, "old": old, "new": new} for key, old, new in times]
+                if connection.execute(_TOUCH, rows).rowcount == len(rows):
+                    touched.update(chunk)
+        return touched
 
     def hosts(self) -> list[Host]:
         """Every host, by name."""
@@ -128,6 +149,11 @@ class Inventory:
             return [VmPeriod(**row) for row in rows]
 
 
+_TOUCH = (
+    update(vms)
+    .where(vms.c.id == bindparam("key"), vms.c.last_seen == bindparam("old"))
+    .values(last_seen=bindparam("new"))
+)
 _AGENT_OF_HOST = (
     select(agents.c.id)
     .where(agents.c.host_id == hosts.c.id)
@@ -170,8 +196,8 @@ def _newest_first(seen: Iterable[Machine]) -> list[Machine]:
     return [newest[key] for key in sorted(newest)]
 
 
-def _chunks(machines: Sequence[Machine]) -> Iterator[list[Machine]]:
-    rest = iter(machines)
+def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    rest = iter(rows)
     while chunk := list(islice(rest, _CHUNK)):
         yield chunk
 
@@ -232,6 +258,10 @@ def _moved(old: Vm | None, new: Vm) -> bool:
         return True
     is_newer = new.last_seen > old.last_seen
     return is_newer and (old.name, old.host_id) != (new.name, new.host_id)
+
+
+def _is_news(old: Vm | None, new: Vm) -> bool:
+    return old is None or new.last_seen > old.last_seen
 
 
 def _begin_periods(connection: Connection, moved: Sequence[Vm]) -> None:

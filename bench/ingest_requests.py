@@ -1,0 +1,60 @@
+"""What `make bench-ingest` sends: a fleet's scrapes, in every form that a way takes, as files.
+
+3,840 VMs with 25 series each are scraped every 15 seconds for ten minutes. The first scrape meets
+every series, and is not counted. The points lie an hour ahead of the clock, so that a collector
+finds no window to roll up while it is measured.
+"""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from otlp_bodies import bodies
+from prometheus_text import texts
+from synthetic import SERIES, Fleet
+
+_VMS, _STEP_S, SCRAPES = 3840, 15, 41
+SCRAPE = _VMS * len(SERIES)  # points
+POINTS = SCRAPES * SCRAPE
+COUNTED = POINTS - SCRAPE
+MAX_AHEAD = "3h"  # how far ahead of the clock a collector must take points
+
+_SMALL_VMS = 8  # per request: 200 points
+SIZES = {"": 10, "small_": 1}  # small requests in one: 2,000 points and 200
+_LEVEL = 6  # of gzip, as senders have it
+
+Requests = list[bytes]
+Script = list[tuple[int, Requests]]  # each insert, and when it is made in Unix seconds
+Scrapes = list[Requests]
+
+
+def write_requests(folder: Path) -> None:
+    """For each size: SIZEscript, a Script, and SIZEotlp and SIZEtext, gzipped Scrapes; pickled."""
+    # The last of the 40 scrapes that fill ten minutes is the last of an hour, too.
+    start = (int(time.time()) // 3600 + 2) * 3600 - _STEP_S * SCRAPES
+    fleet = Fleet(_VMS, _STEP_S)
+    otlp = list(bodies(fleet, start, SCRAPES, _SMALL_VMS))
+    for size, joined in SIZES.items():
+        requests = _joined(otlp, joined)
+        script: Script = [(start + n * _STEP_S, r) for n, r in enumerate(requests, 1)]
+        (folder / f"{size}script").write_bytes(pickle.dumps(script))
+        (folder / f"{size}otlp").write_bytes(pickle.dumps(_gzipped(requests)))
+    text = list(texts(fleet, start, SCRAPES, _SMALL_VMS))
+    for size, joined in SIZES.items():
+        (folder / f"{size}text").write_bytes(pickle.dumps(_gzipped(_joined(text, joined))))
+
+
+def _joined(scrapes: Iterable[Requests], count: int) -> Scrapes:
+    """Requests one after another are one request, in OTLP as in text."""
+    return [
+        [b"".join(requests[n : n + count]) for n in range(0, len(requests), count)]
+        for requests in scrapes
+    ]
+
+
+def _gzipped(scrapes: Scrapes) -> Scrapes:
+    return [[gzip.compress(body, _LEVEL) for body in requests] for requests in scrapes]
