@@ -13,6 +13,7 @@ from novacron_contract.errors import BadMessage, NovaCronError, TooLarge
 
 _STEP = 256 * 1024
 _GZIP = 31  # zlib's wbits for a gzip header
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class SlowSender(NovaCronError):
@@ -79,6 +80,8 @@ def inflate(sent: bytes, place: Place, limit: int) -> bytes:
     rest = sent
     try:
         while rest:
+            if not rest.startswith(_GZIP_MAGIC):  # of so few bytes isal itself would want more
+                raise BadMessage("the request is not gzip")
             stream = isal_zlib.decompressobj(_GZIP)
             while not stream.eof:
                 part = stream.decompress(rest, _STEP) if rest else stream.flush()
