@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from scripted_exporter import NATIVE
 from store_process import free_port
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]  # metric, job/instance, other labels
@@ -44,7 +45,7 @@ class Prometheus:
             f"--config.file={config}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            "--enable-feature=exemplar-storage",
+            "--enable-feature=exemplar-storage,native-histograms",
         ]
         with (self.folder / "prometheus.log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -70,7 +71,16 @@ class Prometheus:
         return {
             _key(series["metric"]): [(round(1000 * ts), float(v)) for ts, v in series["values"]]
             for series in found
+            if "values" in series
         }
+
+    def histograms(self, metric: str, at: float, seconds: int) -> list[tuple[int, float, float]]:
+        """As `samples`, of the one series of a native histogram: (time, count, sum)."""
+        (series,) = self._query(f"{metric}[{seconds}s]", at)
+        return [
+            (round(1000 * ts), float(found["count"]), float(found["sum"]))
+            for ts, found in series["histograms"]
+        ]
 
     def increases(self, metric: str, at: float, seconds: int) -> dict[Key, float]:
         return {
@@ -97,9 +107,13 @@ global: {{scrape_interval: 1s, scrape_timeout: 900ms}}
 scrape_configs:
   - {{job_name: prometheus, static_configs: [{{targets: ["127.0.0.1:{self.port}"]}}]}}
   - {{job_name: scripted, static_configs: [{{targets: ["127.0.0.1:{self.exporter_port}"]}}]}}
+  - job_name: native
+    metrics_path: {NATIVE}
+    static_configs: [{{targets: ["127.0.0.1:{self.exporter_port}"]}}]
 remote_write:
   - url: {self.remote_write}
     send_exemplars: true
+    send_native_histograms: true
     queue_config:  # one shard sends in order; the rest makes a test's seconds enough
       {{max_shards: 1, capacity: 50000, batch_send_deadline: 500ms, max_backoff: 500ms}}
     metadata_config: {{send_interval: 2s}}

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import cramjam
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
+
+import compiled_messages
 
 STALE: float = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 HEADERS = {
@@ -20,25 +16,11 @@ HEADERS = {
     "user-agent": "Prometheus/2.42.0",
     "x-prometheus-remote-write-version": "0.1.0",
 }
-_PROTO = "prometheus_remote_write.proto"
-
-
-def _compiled() -> DescriptorPool:
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", "--descriptor_set_out=/dev/stdout"]
-    folder = Path(__file__).parent
-    done = subprocess.run([*protoc, "-I.", _PROTO], cwd=folder, capture_output=True, check=True)
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(done.stdout).file:
-        pool.Add(file)
-    return pool
-
-
-_POOL = _compiled()
 
 
 def message(name: str) -> Any:
     """The class of prometheus.`name`."""
-    return GetMessageClass(_POOL.FindMessageTypeByName(f"prometheus.{name}"))
+    return compiled_messages.message("prometheus_remote_write.proto", f"prometheus.{name}")
 
 
 def series(labels: dict[str, str], *samples: tuple[float, int], **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A program that Prometheus scrapes: a counter that starts anew, a histogram, a gauge."""
+"""A program that Prometheus scrapes: a counter that starts anew, histograms, a gauge."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from google.protobuf.internal.encoder import _VarintBytes
+
+from compiled_messages import message
+
 TRACE = "5b8efff798038103d269b633813fc60c"
 _OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_PROTOBUF = (
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
+NATIVE = "/native"  # where the native histogram is, which has no form as text
 _WAIT_S = 60
 
 
@@ -38,9 +46,10 @@ class ScriptedExporter:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = exporter._exposition().encode()
+                native = self.path == NATIVE
+                body = exporter._native() if native else exporter._exposition().encode()
                 self.send_response(200)
-                self.send_header("Content-Type", _OPEN_METRICS)
+                self.send_header("Content-Type", _PROTOBUF if native else _OPEN_METRICS)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -57,6 +66,22 @@ class ScriptedExporter:
             finally:
                 server.shutdown()
                 thread.join()
+
+    def _native(self) -> bytes:
+        with self._scraped:
+            count = self._requests
+        histogram = {
+            "sample_count": 3 * count,
+            "sample_sum": 2.5 * count,
+            "schema": 3,
+            "zero_threshold": 0.001,
+            "positive_span": [{"offset": -2, "length": 1}, {"offset": 4, "length": 2}],
+            "positive_delta": [count, 0, 0],
+        }
+        family = message("prometheus_exposition.proto", "io.prometheus.client.MetricFamily")(
+            name="scripted_size_bytes", type="HISTOGRAM", metric=[{"histogram": histogram}]
+        ).SerializeToString()
+        return bytes(_VarintBytes(len(family)) + family)
 
     def _exposition(self) -> str:
         with self._scraped:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 SECONDS = float(os.environ.get("SOAK_PROMETHEUS_S", "0"))  # 0: one round, as short as it can be
-SCRAPES = 15 if SECONDS else 3  # between what happens in a round
+SCRAPES = 15 if SECONDS else 2  # between what happens in a round
 _AGREE = 0.01
 _WAIT_S = 60
 _EDGE_S = 1.1  # a scrape's interval, and a little
@@ -64,7 +64,8 @@ class Stack:
 
     @property
     def targets(self) -> list[str]:
-        ports = {"prometheus": self.prometheus.port, "scripted": self.exporter.port}
+        theirs, scripted = self.prometheus.port, self.exporter.port
+        ports = {"prometheus": theirs, "scripted": scripted, "native": scripted}
         return [f"{job}/127.0.0.1:{port}" for job, port in ports.items()]
 
     def catch_up(self, moment: float) -> None:
@@ -89,9 +90,7 @@ def stack(store_process: StoreProcess, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.timeout(SECONDS + 180)
-def test_what_prometheus_counted_through_restarts_of_both_is_counted_here(
-    stack: Stack, store_process: StoreProcess
-) -> None:
+def test_what_prometheus_counted_through_restarts_of_both_is_counted_here(stack: Stack) -> None:
     began = time.time()
     while True:
         stack.round()
@@ -105,17 +104,35 @@ def test_what_prometheus_counted_through_restarts_of_both_is_counted_here(
         key: [(ts, value) for ts, value in values if math.isfinite(value)]
         for key, values in stack.prometheus.samples(end, span).items()
     }
-    ours = samples(store_process, stack.targets, end, span)
+    ours = samples(stack.store, stack.targets, end, span)
     check_samples(theirs, ours, stack.restarts)
     check_increases(stack.prometheus, ours, end, span)
-    scripted = stack.targets[1]
-    assert {("scripted_room_celsius",)} <= set(
-        rows(store_process, "metric", "series_ends", scripted)
-    )
-    assert set(rows(store_process, "metric, trace_id", "exemplars", scripted)) == {
-        ("scripted_requests_total", TRACE)
-    }
-    assert description(store_process, "scripted_requests_total") == "Requests answered."
+    check_histograms(stack, end, span)
+    check_what_is_no_sample(stack)
+
+
+def check_what_is_no_sample(stack: Stack) -> None:
+    _, scripted, _ = stack.targets
+    ended = rows(stack.store, "metric", "series_ends", scripted)
+    assert ("scripted_room_celsius",) in ended
+    exemplars = rows(stack.store, "metric, trace_id", "exemplars", scripted)
+    assert set(exemplars) == {("scripted_requests_total", TRACE)}
+    assert description(stack.store, "scripted_requests_total") == "Requests answered."
+
+
+def check_histograms(stack: Stack, end: float, span: int) -> None:
+    there = stack.prometheus.histograms("scripted_size_bytes", end, span)
+    columns = "toUnixTimestamp64Milli(ts), count, sum, scale, positive_offset, positive_buckets"
+    found = rows(stack.store, columns, "exponential_histograms", stack.targets[2])
+    here = {(ts, float(count), total) for ts, count, total, *_ in found if ts <= 1000 * end}
+    missing = sorted(ts / 1000 for ts, *_ in set(there) - here)
+    log.info("%d native histograms, of which %d are not here", len(there), len(missing))
+    assert here <= set(there)
+    assert not outside(stack.restarts, missing)
+    for _, count, _, scale, offset, buckets in found:
+        third = count // 3
+        if count:
+            assert (scale, offset, buckets) == (3, -3, [third, 0, 0, 0, 0, third, third])
 
 
 def check_samples(theirs: Samples, ours: Samples, restarts: list[tuple[float, float]]) -> None:
@@ -127,9 +144,13 @@ def check_samples(theirs: Samples, ours: Samples, restarts: list[tuple[float, fl
     at = sorted(ts / 1000 for found in missing.values() for ts, _ in found)
     sent = sum(map(len, theirs.values()))
     log.info("%d series, %d samples, of which %d are not here", len(theirs), sent, len(at))
-    around = [(begin - _EDGE_S, end + _EDGE_S) for begin, end in restarts]
-    assert [ts for ts in at if not any(begin <= ts <= end for begin, end in around)] == []
+    assert not outside(restarts, at)
     assert len(at) <= _AGREE * sent
+
+
+def outside(restarts: list[tuple[float, float]], moments: list[float]) -> list[float]:
+    around = [(begin - _EDGE_S, end + _EDGE_S) for begin, end in restarts]
+    return [ts for ts in moments if not any(begin <= ts <= end for begin, end in around)]
 
 
 def check_increases(prometheus: Prometheus, ours: Samples, end: float, span: int) -> None:
