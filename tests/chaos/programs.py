@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -114,6 +114,9 @@ class System:
         """Whatever still runs is killed: a test that ends leaves no process behind."""
         for program in self.programs:
             program.kill()
+
+
+MakeSystem = Callable[..., System]
 
 
 def system(

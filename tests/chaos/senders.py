@@ -12,7 +12,6 @@ from chaos.accounts import Account
 from chaos.messages import Point, Timeline, body
 from chaos.transports import Transport, Verdict
 
-_GIVES_UP = 0.01  # after a failure: what was not acknowledged may or may not be there
 _KEEPS_BACK = 0.1  # a request overtaken by later ones
 _REPEATS = 0.05  # sent once more although it was acknowledged
 _REPACKS = 0.05  # acknowledged points sent once more, in another request
@@ -20,7 +19,11 @@ _REPACKS = 0.05  # acknowledged points sent once more, in another request
 
 @dataclass
 class Sender:
-    """Sends to its targets in turn: to the next one whenever one fails."""
+    """Sends to its targets in turn: to the next one whenever one fails.
+
+    `gives_up`: how probably a failure is its last word about a request, which may or may not be
+    stored then.
+    """
 
     account: Account
     timeline: Timeline
@@ -28,6 +31,7 @@ class Sender:
     chance: random.Random
     points: int = 20
     pause_s: float = 0.1
+    gives_up: float = 0.01
     now: Callable[[], float] = time.time
     _kept_back: list[list[Point]] = field(default_factory=list)
     _target: int = 0
@@ -73,7 +77,7 @@ class Sender:
                 return False
             self.account.counts["retries"] += 1
             self.account.counts[answer.verdict.value] += 1
-            if self.chance.random() < _GIVES_UP:
+            if self.chance.random() < self.gives_up:
                 self.account.counts["given up"] += 1
                 return False
             self._target = (self._target + 1) % len(self.targets)

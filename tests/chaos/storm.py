@@ -10,21 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chaos.accounts import Account
-from chaos.checker import Checked, check, missing
+from chaos.checker import Checked
 from chaos.killer import Killer
 from chaos.messages import Timeline
 from chaos.programs import System, system
 from chaos.proxy import Kind, Proxy, Weather
+from chaos.reckoning import reckon
 from chaos.senders import Sender
 from chaos.transports import Grpc, Http, Transport
 from novacron_contract.errors import NovaCronError
 from novacron_store.telemetry.rollups import Roller
 
-_DRAINED_S = 180.0
+_ANSWERED_S = 180.0
 _ROLL_EVERY_S = 3.0
 # Seconds behind now, and speed: live; where a window is being rolled up as its points come; long
 # past and catching up, so that many windows and hours close in the run.
@@ -93,7 +93,7 @@ class Storm:
             parts.start()
             killed, struck = asyncio.run(self._rage(parts))
             self.say("the storm is over: waiting until all is in the store")
-            checked = self._reckon(parts)
+            checked = reckon(parts, self._accounts)
         finally:
             parts.end()
         seconds = time.monotonic() - started
@@ -121,7 +121,7 @@ class Storm:
                 for proxy in proxies:
                     proxy.reset_all()
                 stop.set()
-                await asyncio.wait_for(asyncio.gather(*senders), _DRAINED_S)
+                await asyncio.wait_for(asyncio.gather(*senders), _ANSWERED_S)
             finally:
                 rolling.cancel()
                 with suppress(asyncio.CancelledError):
@@ -140,21 +140,6 @@ class Storm:
             own = proxies[kind is Grpc :: 2]
             targets: list[Transport] = [kind(p.address, self.plan.timeout_s) for p in own]
             yield Sender(account, timeline, targets, chance)
-
-    # -- the reckoning --------------------------------------------------------------------------
-
-    def _reckon(self, parts: System) -> Checked:
-        client = parts.client()
-        deadline = time.monotonic() + _DRAINED_S
-        while missing(client, self._accounts) and time.monotonic() < deadline:
-            time.sleep(1)
-        for collector in parts.collectors:
-            code = collector.program.stop()
-            assert code == 0, f"stopped with {code}:\n{collector.program.last_words()}"
-        Roller(client).run(datetime.now(UTC) + timedelta(hours=2))
-        checked = check(client, self._accounts)
-        client.close()
-        return checked
 
 
 async def _roll_now_and_then(parts: System) -> None:
