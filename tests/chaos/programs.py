@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from clickhouse_connect.driver.client import Client
 
-from novacron_collector.settings import Settings
 from novacron_store.telemetry.client import connect
 from store_process import free_port
 
@@ -81,13 +81,27 @@ class Program:
 
 @dataclass(frozen=True)
 class Collector:
-    """`grpc`, `http` and `api` are HOST:PORT; `segments` is the folder of its log."""
+    """`grpc`, `http` and `api` are HOST:PORT; `wal` is the folder of its log."""
 
     program: Program
     grpc: str
     http: str
     api: str
-    segments: Path
+    wal: Path
+
+    def segments(self) -> list[Path]:
+        """The files that are not in the store yet, oldest first."""
+        return sorted(self.wal.glob("*.seg"))
+
+    def status(self) -> dict[str, Any]:
+        """What `novacron status --json` prints."""
+        answer = httpx.get(f"http://{self.api}/v1/status", timeout=30)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def notices(self) -> str:
+        """What an operator is told to see to."""
+        return " ".join(notice["message"] for notice in self.status()["notices"])
 
 
 @dataclass(frozen=True)
@@ -125,12 +139,13 @@ def system(
     environment: Mapping[str, str] | None = None,
     *,
     data: Path | None = None,
-    segments: Path | None = None,
+    wal: Path | None = None,
+    keep_free: str = "1MiB",
 ) -> System:
     """Configured in `folder`, not yet started.
 
-    `environment` is the collectors' own; `data` and `segments` are the folders of the store and of
-    the (only) collector's log, elsewhere than in `folder`.
+    `environment` is the collectors' own; `data` and `wal` are the folders of the store and of the
+    (only) collector's log, where these are not in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").write_text(_SECRET)
@@ -144,14 +159,14 @@ def system(
     url = f"http://{store_address}"
     store = Program("novacron-store", config, f"{url}/ping", folder / "store.log")
     made = (
-        _collector(folder, n, url, environment or {}, segments or folder / f"log-{n}")
+        _collector(folder, n, url, environment or {}, (wal or folder / f"wal-{n}", keep_free))
         for n in range(collectors)
     )
     return System(store, url, tuple(made))
 
 
 def _collector(
-    folder: Path, number: int, store: str, environment: Mapping[str, str], segments: Path
+    folder: Path, number: int, store: str, environment: Mapping[str, str], log: tuple[Path, str]
 ) -> Collector:
     grpc, http, api = (_address() for _ in range(3))
     config = folder / f"collector-{number}.toml"
@@ -160,7 +175,7 @@ def _collector(
         f'reader_password_file = "{folder}/password"\n'
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
-        + (f'[log]\npath = "{segments}"\n' if has_log() else "")
+        f'[wal]\npath = "{log[0]}"\nkeep_free = "{log[1]}"\n'
     )
     program = Program(
         "novacron-collector",
@@ -169,11 +184,7 @@ def _collector(
         folder / f"collector-{number}.log",
         environment,
     )
-    return Collector(program, grpc, http, api, segments)
-
-
-def has_log() -> bool:
-    return "log" in {field.name for field in fields(Settings)}
+    return Collector(program, grpc, http, api, log[0])
 
 
 def _address() -> str:

@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from clickhouse_connect.driver.client import Client
+
 from chaos.accounts import Account
 from chaos.checker import Checked, check, missing
 from chaos.programs import System
 from novacron_store.telemetry.rollups import Roller
 
-_DRAINED_S = 180.0
+_STUCK_S = 30.0  # without one point more: the rest will not come
 
 
 def reckon(parts: System, accounts: Sequence[Account]) -> Checked:
-    """Stops the collectors. What is still missing when the time is over is a violation.
+    """Stops the collectors. What is missing when nothing more comes is a violation.
 
     Raises:
         AssertionError: a collector did not stop as it should.
     """
     client = parts.client()
-    deadline = time.monotonic() + _DRAINED_S
-    while missing(client, accounts) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    _wait_for_what_comes(client, accounts)
     for collector in parts.collectors:
         code = collector.program.stop()
         assert code == 0, f"stopped with {code}:\n{collector.program.last_words()}"
@@ -31,6 +31,16 @@ def reckon(parts: System, accounts: Sequence[Account]) -> Checked:
     checked = check(client, accounts)
     client.close()
     return checked
+
+
+def _wait_for_what_comes(client: Client, accounts: Sequence[Account]) -> None:
+    left = missing(client, accounts)
+    since = time.monotonic()
+    while left and time.monotonic() < since + _STUCK_S:
+        time.sleep(0.5)
+        now = missing(client, accounts)
+        if now < left:
+            left, since = now, time.monotonic()
 
 
 def until(condition: Callable[[], bool], limit_s: float, what: str) -> None:

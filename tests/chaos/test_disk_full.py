@@ -62,7 +62,7 @@ def test_a_full_disk_under_the_log_holds_senders_back_until_there_is_room(
     start: MakeSystem, small_disk: Callable[[str], Path]
 ) -> None:
     disk = small_disk("64m")
-    parts = start(segments=disk / "log")
+    parts = start(wal=disk / "wal")
     (collector,) = parts.collectors
     with traffic("log-full", [collector.http], [collector.grpc]) as sent:
         until(lambda: sent.acknowledged() > 4, 30, "requests are acknowledged")
@@ -79,7 +79,7 @@ def test_a_full_disk_under_the_log_holds_senders_back_until_there_is_room(
 def test_a_log_that_fills_up_while_the_store_is_away_empties_itself_afterwards(
     start: MakeSystem, small_disk: Callable[[str], Path]
 ) -> None:
-    parts = start(segments=small_disk("6m") / "log")
+    parts = start(wal=small_disk("6m") / "wal")
     (collector,) = parts.collectors
     parts.store.kill()
     with traffic("log-fills", [collector.http], [collector.grpc], senders=8, points=1000) as sent:
@@ -101,16 +101,10 @@ def test_a_full_disk_under_the_store_is_told_and_everything_is_there_once_it_has
     with traffic("store-full", [collector.http], [collector.grpc]) as sent:
         until(lambda: sent.acknowledged() > 4, 30, "requests are acknowledged")
         with full(disk):
-            until(lambda: "disk is full" in notices(collector), 60, "the status tells it")
+            until(lambda: "disk is full" in collector.notices(), 60, "the status tells it")
             before = sent.acknowledged()
             until(lambda: sent.acknowledged() > before + 4, 30, "acknowledged from the log")
-        until(lambda: "disk is full" not in notices(collector), 60, "it goes on by itself")
+        until(lambda: "disk is full" not in collector.notices(), 60, "it goes on by itself")
     checked = reckon(parts, sent.accounts)
 
     assert checked.violations == ()
-
-
-def notices(collector: Collector) -> str:
-    """What `novacron status` says that an operator should know."""
-    status = httpx.get(f"http://{collector.api}/v1/status", timeout=30).json()
-    return " ".join(notice["message"] for notice in status["notices"])

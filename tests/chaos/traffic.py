@@ -17,6 +17,7 @@ from chaos.transports import Grpc, Http, Transport
 
 _ANSWERED_S = 180
 _TIMEOUT_S = 5.0
+_LAGS = (0.0, 400.0, 36_000.0)
 
 
 @dataclass
@@ -35,16 +36,27 @@ class Traffic:
 
 @contextmanager
 def traffic(
-    name: str, http: Sequence[str], grpc: Sequence[str], *, senders: int = 4, points: int = 20
+    name: str,
+    http: Sequence[str],
+    grpc: Sequence[str],
+    *,
+    senders: int = 4,
+    points: int = 20,
+    lag_s: float | None = None,
 ) -> Iterator[Traffic]:
     """Until the block ends, and every request has its answer. Every other sender speaks gRPC.
+
+    `lag_s`: how old all points are; else some are new, some late, some of a past that passes
+    quickly.
 
     Raises:
         AssertionError: some requests got no answer in the end.
     """
     made = Traffic()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    work = [_sender(made, f"{name}-{n}", (grpc, http)[n % 2], points) for n in range(senders)]
+    work = [
+        _sender(made, f"{name}-{n}", (grpc, http)[n % 2], points, lag_s) for n in range(senders)
+    ]
 
     async def send() -> None:
         await asyncio.gather(*(sender.run(stop) for sender in work))
@@ -60,12 +72,14 @@ def traffic(
     loop.close()
 
 
-def _sender(made: Traffic, entity: str, addresses: Sequence[str], points: int) -> Sender:
+def _sender(
+    made: Traffic, entity: str, addresses: Sequence[str], points: int, lag_s: float | None
+) -> Sender:
     number = len(made.accounts)
     account = Account(entity)
     made.accounts.append(account)
     kind = Http if number % 2 else Grpc
     targets: list[Transport] = [kind(address, _TIMEOUT_S) for address in addresses]
-    lag = (0.0, 400.0, 36_000.0)[number % 3]
-    timeline = Timeline(time.time(), lag, 25.0 if lag > 1000 else 1.0)
+    lag = _LAGS[number % len(_LAGS)] if lag_s is None else lag_s
+    timeline = Timeline(time.time(), lag, 25.0 if lag == _LAGS[-1] else 1.0)
     return Sender(account, timeline, targets, random.Random(entity), points)
