@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -50,6 +51,17 @@ def test_a_cut_loses_the_frame_it_is_in_alone(
     found = frames.scan(memoryview(before + whole[-1][:cut]))
     assert [one.meta for one in found.frames] == [meta for meta, _ in payloads[:-1]]
     assert (found.damaged, found.torn) == (0, True)
+
+
+@given(PAYLOADS.filter(bool), st.data())
+def test_what_is_known_without_the_data_is_known_of_whole_frames_alone(
+    payloads: list[tuple[bytes, bytes]], data: st.DataObject
+) -> None:
+    """Or a request that was cut off would be taken for stored when it is sent again."""
+    content = b"".join(written(payloads))
+    cut = content[: data.draw(st.integers(0, len(content)))]
+    whole = [one.meta for one in frames.scan(memoryview(cut)).frames]
+    assert frames.metas(io.BytesIO(cut)) == whole
 
 
 @given(PAYLOADS.filter(bool), st.data())
