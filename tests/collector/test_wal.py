@@ -107,8 +107,9 @@ def left_in(log: Log) -> list[str]:
 def test_segments_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
     log = appended(tmp_path, "a", "b", "c", "d", "e", weight=2)
     assert log.state().segments == 3
+    assert log.state().bytes == sum(path.stat().st_size for path in tmp_path.glob("*.seg"))
     assert left_in(log) == ["a", "b", "c", "d", "e"]
-    assert log.state().segments == 0
+    assert (log.state().segments, log.state().bytes) == (0, 0)
     assert not list(tmp_path.glob("*.seg"))
 
 
