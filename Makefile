@@ -8,6 +8,8 @@ PYTHON ?= /usr/bin/python3
 LAB ?= yes
 PACKAGES ?= yes
 UP ?=
+SEED ?=
+KILLS ?= 200
 TEST ?=
 COVERAGE ?= no
 
@@ -54,6 +56,10 @@ lab: system-run $(VENV)/installed-run ## start the lab alone: two KVM hosts, fou
 test: installed ## install what is missing and run every test (TEST='-k fleet', COVERAGE=yes)
 	@rm -f .coverage .coverage.*
 	@$(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest $(TEST)
+
+.PHONY: chaos-ingest
+chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: all that was acknowledged is there once (SEED=, KILLS=)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.ingest --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format

@@ -106,9 +106,16 @@ class WriterThread:
         self._store(segment.name, found)
         self.ledger.save((key for f in found.frames for key in keys_of(f.meta)), segment.since)
         if found.damaged:
+            self._forget_lost(segment, found)
             self._give_up(segment, f"{found.damaged} places in it are damaged")
         else:
             self.log.remove(segment)
+
+    def _forget_lost(self, segment: Segment, found: Scan) -> None:
+        """Of a frame whose data is damaged the keys may be known: its senders may come again."""
+        whole = {key for frame in found.frames for key in keys_of(frame.meta)}
+        named = (key for meta in segment.metas() for key in keys_of(meta))
+        self.ledger.forget(key for key in named if key not in whole)
 
     def _store(self, name: str, found: Scan) -> None:
         started = time.monotonic()

@@ -32,6 +32,16 @@ def test_what_was_added_is_known_and_nothing_else(tmp_path: Path) -> None:
     assert len(known) == len(mine)
 
 
+def test_what_is_lost_is_known_again_once_it_is_stored_again(tmp_path: Path) -> None:
+    lost, kept = keys(3), keys(3)
+    known = ledger(tmp_path)
+    known.add(lost + kept, START)
+    known.forget(lost)
+    assert known.known(lost + kept) == set(kept)
+    known.add(lost[:1], START)
+    assert known.known(lost + kept) == {lost[0], *kept}
+
+
 def test_a_key_may_end_in_zeros(tmp_path: Path) -> None:
     ending = [b"\1" * 12 + bytes(4), b"\1" * 13 + bytes(3)]
     known = ledger(tmp_path)

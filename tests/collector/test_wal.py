@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -53,6 +54,17 @@ def test_a_cut_loses_the_frame_it_is_in_alone(
 
 
 @given(PAYLOADS.filter(bool), st.data())
+def test_what_is_known_without_the_data_is_known_of_whole_frames_alone(
+    payloads: list[tuple[bytes, bytes]], data: st.DataObject
+) -> None:
+    """Or a request that was cut off would be taken for stored when it is sent again."""
+    content = b"".join(written(payloads))
+    cut = content[: data.draw(st.integers(0, len(content)))]
+    whole = [one.meta for one in frames.scan(memoryview(cut)).frames]
+    assert frames.metas(io.BytesIO(cut)) == whole
+
+
+@given(PAYLOADS.filter(bool), st.data())
 def test_a_damaged_place_costs_one_frame_and_is_told(
     payloads: list[tuple[bytes, bytes]], data: st.DataObject
 ) -> None:
@@ -95,8 +107,9 @@ def left_in(log: Log) -> list[str]:
 def test_segments_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
     log = appended(tmp_path, "a", "b", "c", "d", "e", weight=2)
     assert log.state().segments == 3
+    assert log.state().bytes == sum(path.stat().st_size for path in tmp_path.glob("*.seg"))
     assert left_in(log) == ["a", "b", "c", "d", "e"]
-    assert log.state().segments == 0
+    assert (log.state().segments, log.state().bytes) == (0, 0)
     assert not list(tmp_path.glob("*.seg"))
 
 

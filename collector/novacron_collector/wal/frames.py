@@ -69,11 +69,14 @@ def scan(file: memoryview) -> Scan:
 
 
 def metas(file: BinaryIO) -> list[bytes]:
-    """The metas of a file, without its data as long as nothing is damaged."""
+    """The metas of a file's frames, without their data as long as nothing is damaged. A frame that
+    the file ends within is none: nobody was told that it is stored."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
     found: list[bytes] = []
     while head := file.read(HEADER_BYTES):
         meta = _meta(head, file)
-        if meta is None:
+        if meta is None or file.tell() + _HEADER.unpack(head)[2] > end:
             file.seek(0)
             return [whole.meta for whole in scan(memoryview(file.read())).frames]
         found.append(meta)

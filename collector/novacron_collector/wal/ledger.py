@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -62,13 +63,15 @@ class _Period:
 
 class Ledger:
     """Remembers for `seconds`, `capacity` requests at most. `known` and `add` are one thread's,
-    `save` is another's."""
+    `save` and `forget` are another's."""
 
     def __init__(self, folder: Path, seconds: float, capacity: int, now: float) -> None:
         self._folder = folder
         self._seconds = seconds
         self._capacity = capacity
         self._periods: dict[int, _Period] = {}
+        self._forgotten: set[bytes] = set()  # hardly ever any
+        self._guard = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for hour, path in sorted(_files(folder).items()):
             self._period(hour).add(_keys(path))
@@ -78,16 +81,25 @@ class Ledger:
         return sum(period.count for period in self._periods.values())
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        return set().union(*(period.known(keys) for period in self._periods.values()))
+        found: set[bytes] = set().union(*(p.known(keys) for p in self._periods.values()))
+        with self._guard:
+            return found - self._forgotten
 
     def add(self, keys: Iterable[bytes], now: float) -> None:
         """They are in the log."""
-        hour = _hour(now)
+        hour, keys = _hour(now), list(keys)
+        with self._guard:
+            self._forgotten.difference_update(keys)
         if hour not in self._periods:
             self._expire(now)
         self._period(hour).add(keys)
         if len(self) > self._capacity:
             del self._periods[min(self._periods)]
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """They are lost: sent again, they are to be stored."""
+        with self._guard:
+            self._forgotten.update(keys)
 
     def save(self, keys: Iterable[bytes], now: float) -> None:
         """They are about to leave the log."""

@@ -94,15 +94,16 @@ class Log:
         with self._changed:
             self.require_room(size)
             try:
-                self._current().append(meta, data, weight)
+                current = self._current()
+                before = current.size
+                current.append(meta, data, weight)
             except OSError as err:
                 self._seal()
                 self.problem = f"the write-ahead log cannot be written: {err.strerror}"
                 raise (LogFull if err.errno in _NO_SPACE else Unavailable)(self.problem) from err
             self.problem = ""
-            self._bytes += size
-            assert self._open is not None
-            if self._open.weight >= self._limits.weight:
+            self._bytes += current.size - before
+            if current.weight >= self._limits.weight:
                 self._seal()
             self._changed.notify_all()
 

@@ -1,0 +1,110 @@
+"""Full disks: the sender is told to come again, nothing breaks, and it goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from chaos.messages import Point, body
+from chaos.programs import Collector, MakeSystem
+from chaos.reckoning import reckon, until
+from chaos.traffic import traffic
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+_METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+_MIB = 2**20
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """No byte is free on that file system until the block ends."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (_MIB, 4096, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def assert_told_to_come_again(collector: Collector, entity: str) -> None:
+    request = body(entity, [Point(0, 1)])
+    headers = {"Content-Type": "application/x-protobuf"}
+    answer = httpx.post(
+        f"http://{collector.http}/v1/metrics", content=request, headers=headers, timeout=30
+    )
+    assert answer.status_code == 429, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    with grpc.insecure_channel(collector.grpc) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(_METHOD)(request, timeout=30)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        details = dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
+    retry = RetryInfo()
+    assert Status.FromString(details).details[0].Unpack(retry)
+    assert retry.retry_delay.seconds > 0
+
+
+def test_a_full_disk_under_the_log_holds_senders_back_until_there_is_room(
+    start: MakeSystem, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("64m")
+    parts = start(wal=disk / "wal")
+    (collector,) = parts.collectors
+    with traffic("log-full", [collector.http], [collector.grpc]) as sent:
+        until(lambda: sent.acknowledged() > 4, 30, "requests are acknowledged")
+        with full(disk):
+            until(lambda: sent.counted("told to come again") > 4, 60, "told to come again")
+            assert_told_to_come_again(collector, sent.accounts[0].entity)
+        before = sent.acknowledged()
+        until(lambda: sent.acknowledged() > before + 4, 60, "it goes on by itself")
+    checked = reckon(parts, sent.accounts)
+
+    assert checked.violations == ()
+
+
+def test_a_log_that_fills_up_while_the_store_is_away_empties_itself_afterwards(
+    start: MakeSystem, small_disk: Callable[[str], Path]
+) -> None:
+    parts = start(wal=small_disk("6m") / "wal")
+    (collector,) = parts.collectors
+    parts.store.kill()
+    with traffic("log-fills", [collector.http], [collector.grpc], senders=8, points=1000) as sent:
+        until(lambda: sent.counted("told to come again") > 4, 120, "the log is full")
+        parts.store.start()
+        before = sent.acknowledged()
+        until(lambda: sent.acknowledged() > before + 8, 120, "it goes on by itself")
+    checked = reckon(parts, sent.accounts)
+
+    assert checked.violations == ()
+
+
+def test_a_full_disk_under_the_store_is_told_and_everything_is_there_once_it_has_room(
+    start: MakeSystem, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("192m")
+    parts = start(data=disk / "data")
+    (collector,) = parts.collectors
+    with traffic("store-full", [collector.http], [collector.grpc]) as sent:
+        until(lambda: sent.acknowledged() > 4, 30, "requests are acknowledged")
+        with full(disk):
+            until(lambda: "disk is full" in collector.notices(), 60, "the status tells it")
+            before = sent.acknowledged()
+            until(lambda: sent.acknowledged() > before + 4, 30, "acknowledged from the log")
+        until(lambda: "disk is full" not in collector.notices(), 60, "it goes on by itself")
+    checked = reckon(parts, sent.accounts)
+
+    assert checked.violations == ()
