@@ -220,6 +220,7 @@ class Collector:
             "requests_repeated": counts.repeated,
             "requests_failed": counts.failures,
             "requests_undecodable": counts.undecodable,
+            "points_rounded": counts.rounded,
             "requests_in_hand": self._room.requests,
             "live_clients": self._hub.clients,
             **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
