@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -12,6 +13,8 @@ from novacron_collector.admission import Place
 from novacron_contract.errors import BadMessage, NovaCronError, TooLarge
 
 _STEP = 256 * 1024
+_PIECE = 16 * 1024
+_MAX_MEMBERS = 1024
 _GZIP = 31  # zlib's wbits for a gzip header
 
 
@@ -57,33 +60,53 @@ async def read_body(request: Request, place: Place, limits: BodyLimits) -> Body:
             sent = await _read(request, place, limits.wire)
     except TimeoutError as err:
         raise SlowSender(f"the request did not arrive within {limits.seconds:g} s") from err
-    content = inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+    content = await inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
     return Body(content, sent)
 
 
-def inflate(sent: bytes, place: Place, limit: int) -> bytes:
-    """Gzip, of one member or several."""
+async def inflate(sent: bytes, place: Place, limit: int) -> bytes:
+    """Gzip, of one member or several; others have their turn meanwhile.
+
+    Raises:
+        TooLarge: it is more than `limit` bytes when inflated.
+        BadMessage: it is not gzip.
+        Busy: there is no room for it now.
+    """
     parts: list[bytes] = []
     total = 0
-    rest = sent
+    for part in _inflated(sent):
+        total += len(part)
+        if total > limit:
+            raise TooLarge(f"the request is more than {limit} bytes when inflated")
+        place.grow(len(part))
+        parts.append(part)
+        await asyncio.sleep(0)
+    return b"".join(parts)
+
+
+def _inflated(sent: bytes) -> Iterator[bytes]:
+    """In pieces of _STEP bytes at most. zlib copies what it is given and does not use, so that it
+    is given little at a time."""
+    members = 0
+    stream = None
     try:
-        while rest:
-            stream = zlib.decompressobj(_GZIP)
-            while rest and not stream.eof:
-                part = stream.decompress(rest, _STEP)
+        for at in range(0, len(sent), _PIECE):
+            rest = sent[at : at + _PIECE]
+            while rest:
+                if stream is None:
+                    members += 1
+                    stream = zlib.decompressobj(_GZIP)
+                yield stream.decompress(rest, _STEP)
                 rest = stream.unconsumed_tail or stream.unused_data
-                total += len(part)
-                if total > limit:
-                    raise TooLarge(f"the request is more than {limit} bytes when inflated")
-                place.grow(len(part))
-                parts.append(part)
+                stream = None if stream.eof else stream
+            if members > _MAX_MEMBERS:
+                raise BadMessage(f"the request has more than {_MAX_MEMBERS} gzip members")
+        if stream is not None:
+            yield stream.flush()
             if not stream.eof:
-                parts.append(stream.flush())
-                if not stream.eof:
-                    raise BadMessage("the request's gzip stream ends too early")
+                raise BadMessage("the request's gzip stream ends too early")
     except zlib.error as err:
         raise BadMessage(f"the request is not gzip: {err}") from err
-    return b"".join(parts)
 
 
 def _check_announced(length: str, limit: int) -> None:
