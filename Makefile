@@ -9,6 +9,7 @@ LAB ?= yes
 PACKAGES ?= yes
 UP ?=
 TEST ?=
+FUZZ ?=
 COVERAGE ?= no
 
 VENV := .venv
@@ -72,6 +73,10 @@ imports: $(VENV)/installed-dev ## the dependency rule between the packages
 coverage: $(VENV)/installed-dev ## after `make test COVERAGE=yes`: 80 % of each component or it fails
 	@$(BIN)/python .ci/coverage_per_component.py
 
+.PHONY: fuzz
+fuzz: $(VENV)/installed-dev ## 1,000,000 mutated OTLP bodies through the decoder, honest ones among them (FUZZ='--otlp 9999')
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(or $(FUZZ),--otlp 1000000)
+
 .PHONY: light-agent
 light-agent: system-run wheel ## an agent's host gets the agent alone, and its tests pass there
 	@PYTHON=$(PYTHON) .ci/light-agent
@@ -93,6 +98,10 @@ bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs;
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/installed-dev ## how soon Fleet with 2,000 VMs is usable, beside an empty Dash page; bench/out/fleet.json
 	@$(BIN)/python bench/fleet.py
+
+.PHONY: bench-idle
+bench-idle: $(VENV)/installed-dev ## memory of 10,000 idle connections, plain and with mTLS; bench/out/idle.json
+	@$(BIN)/python bench/idle.py
 
 ## ---- house-keeping ----
 
