@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +12,13 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
+from novacron_collector.connections import BoundedConfig, Connections
 from novacron_collector.settings import ListenSettings
 from novacron_contract.listening import listen
 
+log = logging.getLogger(__name__)
+
+_OTHER_FILES = 2048  # that may be open beside connections over HTTP and gRPC
 _STOP_S = 5  # an open connection is closed that long after a stop
 _MAX_LIVE_MESSAGE = 1024 * 1024
 
@@ -41,19 +47,37 @@ def listeners(settings: ListenSettings) -> Iterator[Listeners]:
         yield Listeners(settings.otlp_grpc, http, api)
 
 
-def server(app: Starlette, max_connections: int | None = None) -> uvicorn.Server:
+def open_connections(wanted: int) -> tuple[int, int]:
+    """How many connections this process may have: over HTTP, and over gRPC.
+
+    Its limit of open files is raised as far as it may be.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = hard - _OTHER_FILES
+    over_http = max(16, min(wanted, files * 3 // 4))
+    over_grpc = max(16, min(wanted, files - over_http))
+    if over_grpc < wanted:
+        log.warning(
+            "limits: connections: %d over HTTP and %d over gRPC: this process may open %d files",
+            *(over_http, over_grpc, hard),
+        )
+    return over_http, over_grpc
+
+
+def server(app: Starlette, connections: Connections) -> uvicorn.Server:
     return _QuietServer(
-        uvicorn.Config(
+        BoundedConfig(
             app,
+            connections,
             log_config=None,
-            log_level="warning",
+            log_level="error",  # a warning is what a sender did wrong, as often as it likes
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="websockets-sansio",
             ws_max_size=_MAX_LIVE_MESSAGE,
             ws_per_message_deflate=False,
-            limit_concurrency=max_connections,
             timeout_graceful_shutdown=_STOP_S,
         )
     )

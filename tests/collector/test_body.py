@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
 
@@ -10,12 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from novacron_collector.admission import Place, Room
-from novacron_collector.receivers.body import inflate
+from novacron_collector.receivers import body
 from novacron_contract.errors import BadMessage, TooLarge
 
 MEMBERS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 400_000), st.integers(0, 9)), min_size=1, max_size=3
 )
+
+
+def inflate(sent: bytes, room: Place, limit: int) -> bytes:
+    return asyncio.run(body.inflate(sent, room, limit))
 
 
 def place() -> Place:

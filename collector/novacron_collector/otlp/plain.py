@@ -24,9 +24,12 @@ from novacron_collector.otlp.limits import (
     attributes_reason,
     stream_reason,
 )
+from novacron_collector.otlp.overflow import Overflow, TurnedAway
+from novacron_collector.otlp.quota import SeriesQuota
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.batch import Batch
 
+EXACT = 2**53  # integers up to here are Float64 without loss
 NO_RECORDED_VALUE = 1  # the flag of a point that says: the series ends here
 TEMPORALITIES = {1: "delta", 2: "cumulative"}
 TABLES = {
@@ -49,9 +52,13 @@ class _Source:
 
 
 class PlainDecoder:
-    def __init__(self, limits: PointLimits, catalog: Catalog) -> None:
+    def __init__(
+        self, limits: PointLimits, catalog: Catalog, quota: SeriesQuota, overflow: Overflow
+    ) -> None:
         self._limits = limits
         self._catalog = catalog
+        self._quota = quota
+        self._overflow = overflow
 
     def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
         """Decode OTLP requests; `now` in unix milliseconds.
@@ -60,6 +67,7 @@ class PlainDecoder:
             BadMessage: a body is not OTLP.
         """
         rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._quota.advance(now)
         outcomes = [
             self._decode_one(number, body, window, now, rows) for number, body in enumerate(bodies)
         ]
@@ -76,15 +84,21 @@ class PlainDecoder:
         rows: dict[str, list[tuple[Any, ...]]],
     ) -> Outcome:
         rejected: Counter[Reason] = Counter()
-        stored = 0
+        stored = rounded = 0
         for source, point in self._points(_parse(body)):
-            attributes = read_attributes(point.attributes)
+            attributes = read_attributes(point.attributes, self._limits.max_attributes)
             reason = source.reason or self._point_reason(source, point, attributes, window)
             if reason is not None:
                 rejected[reason] += 1
                 continue
-            stored += 1
             series = series_id(source.entity, source.stream, attributes)
+            full = self._quota.admit(series, source.entity, source.stream.metric)
+            if full is not None:
+                rejected[full] += 1
+                self._overflow.count({TurnedAway(full, source.entity, source.stream.metric): 1})
+                continue
+            stored += 1
+            rounded += _is_rounded(source.stream.kind, point)
             key = (source.stream.metric, source.entity.name, series)
             table = rows.setdefault(TABLES[source.stream.kind], [])
             table.append((*key, *_times(point), *_VALUES[source.stream.kind](point)))
@@ -94,11 +108,11 @@ class PlainDecoder:
             self._catalog.describe_series(series, source.entity, source.stream, attributes, now)
             seen = Sighting(request, source.entity, source.resource, _millis(point))
             self._catalog.see(seen)
-        return Outcome(stored, rejected)
+        return Outcome(stored, rejected, rounded=rounded)
 
     def _points(self, data: Any) -> Iterator[tuple[_Source, Any]]:
         for group in data.resource_metrics:
-            resource = read_attributes(group.resource.attributes)
+            resource = read_attributes(group.resource.attributes, self._limits.max_attributes)
             entity = entity_of(resource)
             resource_reason = attributes_reason(resource, self._limits)
             for scoped in group.scope_metrics:
@@ -106,7 +120,7 @@ class PlainDecoder:
                     kind = metric.WhichOneof("data")
                     if kind is None:
                         continue
-                    stream = _stream(metric, kind, scoped.scope)
+                    stream = _stream(metric, kind, scoped.scope, self._limits.max_attributes)
                     reason = stream_reason(stream, self._limits) or resource_reason
                     source = _Source(entity, resource, stream, reason)
                     yield from ((source, point) for point in getattr(metric, kind).data_points)
@@ -129,7 +143,7 @@ def exemplar_row(exemplar: Any, window: Window, limits: PointLimits) -> tuple[An
     field = exemplar.WhichOneof("value")
     if field is None or window.reason(ts) or not math.isfinite(getattr(exemplar, field)):
         return None
-    attributes = read_attributes(exemplar.filtered_attributes)
+    attributes = read_attributes(exemplar.filtered_attributes, limits.max_attributes)
     if attributes_reason(attributes, limits):
         return None
     ids = (exemplar.trace_id[:16].hex(), exemplar.span_id[:8].hex())
@@ -143,7 +157,7 @@ def _parse(body: bytes) -> Any:
         raise BadMessage(f"not an OTLP metrics request: {err}") from err
 
 
-def _stream(metric: Any, kind: str, scope: Any) -> Stream:
+def _stream(metric: Any, kind: str, scope: Any, most: int) -> Stream:
     data = getattr(metric, kind)
     return Stream(
         metric=metric.name,
@@ -153,7 +167,7 @@ def _stream(metric: Any, kind: str, scope: Any) -> Stream:
         monotonic=getattr(data, "is_monotonic", False),
         description=metric.description,
         scope=scope.name,
-        scope_attributes=read_attributes(scope.attributes),
+        scope_attributes=read_attributes(scope.attributes, most),
     )
 
 
@@ -179,6 +193,10 @@ def _number(point: Any) -> tuple[float]:
     if _ended(point):
         return (math.nan,)
     return (float(getattr(point, point.WhichOneof("value"))),)
+
+
+def _is_rounded(kind: str, point: Any) -> bool:
+    return kind in ("gauge", "sum") and abs(point.as_int) > EXACT and not _ended(point)
 
 
 def _moments(point: Any) -> tuple[Any, ...]:
