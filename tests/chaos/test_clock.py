@@ -113,7 +113,7 @@ def test_points_of_a_window_that_is_done_are_rolled_up_though_the_clock_is_behin
     client = parts.client()
     with traffic("behind", [collector.http], [collector.grpc], senders=2, lag_s=3600) as behind:
         goes_on(behind)
-        Roller(client).run()
+        Roller(client, settle_s=0).run()
         client.close()
         clock.set("-1h")
         goes_on(behind)

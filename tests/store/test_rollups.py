@@ -57,6 +57,26 @@ def test_a_window_is_rolled_up_once_its_stragglers_had_time(store: Client) -> No
     assert roll(store, NOON + 300 + 120) == Rolled()
 
 
+def test_a_window_rolled_up_by_a_clock_that_was_ahead_gets_what_comes_then(store: Client) -> None:
+    put(store, [counter("vm.network.io", "vm-1", [(NOON, 1.0)], **RX)], "a", NOON + 1)
+    assert roll(store, NOON + 3600) == Rolled(windows=1)
+    put(store, [counter("vm.network.io", "vm-1", [(NOON + 60, 5.0)], **RX)], "b", NOON + 61)
+
+    assert roll(store, NOON + 500) == Rolled(again=1)
+    assert total(store) == 4
+
+
+def test_a_window_that_is_done_gets_what_a_writer_whose_clock_is_behind_brings(
+    store: Client,
+) -> None:
+    put(store, [counter("vm.network.io", "vm-1", [(NOON, 1.0)], **RX)], "a", NOON + 1)
+    assert roll(store, NOON + 500) == Rolled(windows=1)
+    put(store, [counter("vm.network.io", "vm-1", [(NOON + 60, 5.0)], **RX)], "b", NOON - 3600)
+
+    assert roll(store, NOON + 600) == Rolled(again=1)
+    assert total(store) == 4
+
+
 def test_a_bucket_of_a_gauge_has_the_statistics_of_its_samples(store: Client) -> None:
     samples = [(NOON + 10 * n, float(n)) for n in range(30)]
     put(store, [Line("vm.cpu.utilization", "vm-1", samples)], "a", NOON + 300)

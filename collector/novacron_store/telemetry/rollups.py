@@ -170,13 +170,20 @@ class Roller:
         hours_end = self._rolled_to(HOUR_S)
         count = 0
         while window and window < due and not stopping():
+            self._record(schema.CLAIMED, window + WINDOW_S)
             self._roll(window)
             self._roll_hours([window], hours_end)
             count += 1
-            silent = not self._row(_ANY, {"window": window})[0]
-            window = min(self._next_window(window) or due, due) if silent else window + WINDOW_S
+            window = self._after(window, due)
             self._record(WINDOW_S, window)
         return count
+
+    def _after(self, window: int, due: int) -> int:
+        """The window to go on with: after silence, the next that has samples."""
+        if self._row(_ANY, {"window": window})[0]:
+            return window + WINDOW_S
+        self._record(schema.CLAIMED, due)
+        return min(self._next_window(window) or due, due)
 
     def _advance_hours(self, at: float, stopping: Callable[[], bool]) -> int:
         due = self._due(HOUR_S, at)
@@ -215,7 +222,8 @@ class Roller:
 
     def _roll(self, window: int, expired: Sequence[str] = ()) -> None:
         """Samples of `expired` classes may be gone in part: their old buckets are better."""
-        parameters = {"window": window, "version": _version(), "expired": list(expired)}
+        version = self._version(schema.ROLLUP_5M, window)
+        parameters = {"window": window, "version": version, "expired": list(expired)}
         self.client.command(_ROLL_SAMPLES, parameters=parameters)
         if self.client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
             self.client.command(_AFTER_GAP, parameters=parameters)
@@ -227,7 +235,16 @@ class Roller:
                 self._roll_hour(hour)
 
     def _roll_hour(self, hour: int) -> None:
-        self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": _version()})
+        version = self._version(schema.ROLLUP_1H, hour)
+        self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": version})
+
+    def _version(self, table: str, bucket: int) -> int:
+        """Larger than that of any bucket there: a clock that was ahead must not make what it rolled
+        up the newest for ever. Room is left for the second write of _AFTER_GAP."""
+        newest = self._row(
+            f"SELECT max(version) FROM {table} WHERE t = {_WINDOW}", {"window": bucket}
+        )
+        return max(int(datetime.now(UTC).timestamp() * 1_000_000), int(newest[0]) + 2)
 
     def _followers(self, window: int) -> set[int]:
         parameters = {"window": window}
@@ -285,7 +302,3 @@ class Roller:
 
     def _row(self, sql: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
         return self.client.query(sql, parameters=parameters).result_rows[0]
-
-
-def _version() -> int:
-    return int(datetime.now(UTC).timestamp() * 1_000_000)

@@ -31,6 +31,8 @@ DIRTY = "data_dirty_windows"
 MIGRATIONS = "data_migrations"
 SETTINGS = "data_settings"
 
+CLAIMED = 0  # a resolution of ROLLED
+
 SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 
 # ClickHouse's default is 5. Larger merges are fewer: over 160 inserts of 96,000 rows, insert and
@@ -207,7 +209,8 @@ TABLES: tuple[Table, ...] = (
     ),
     _rollup(ROLLUP_5M, "toDate(t)"),
     _rollup(ROLLUP_1H, "toStartOfMonth(t)"),
-    # Windows before `upto` were rolled up at least once.
+    # Windows before `upto` were rolled up at least once. Resolution 0 is written before that, and
+    # says up to where samples may have been read: what is stored for such a window gets a mark.
     Table(
         ROLLED,
         columns="    resolution UInt32,\n    upto DateTime('UTC')",

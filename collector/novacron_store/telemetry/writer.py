@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -43,25 +42,29 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
     """Store `batch`; when this returns, it is on disk.
 
     `token` names the batch: the same token again is no second copy. Samples of windows that may
-    have been rolled up already get those windows rolled up again; so do samples that took so long
-    to write that a roll-up may have missed them.
+    have been rolled up already get those windows rolled up again. Which ones these are is asked
+    when the samples are stored, so that neither clocks nor slow writes matter: a roll-up says which
+    window it takes before it reads samples.
 
     Raises:
         Unavailable: nothing, or a part, was stored; write the same batch with the same token again.
     """
-    started = time.monotonic()
     at = now or datetime.now(UTC)
     windows = _windows(batch.tables.get("samples"))
-    late = [w for w in windows if w + WINDOW_S + LATENESS_S <= at.timestamp() + SETTLE_S]
     with contract_errors():
-        _mark(client, late, at)
         for name, table in _ORDER:
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        elapsed = time.monotonic() - started
-        if elapsed > SETTLE_S / 2:
-            _mark(client, windows, datetime.fromtimestamp(at.timestamp() + elapsed, UTC))
+        if windows:
+            claimed = _claimed(client)
+            _mark(client, [window for window in windows if window < claimed], at)
+
+
+def _claimed(client: Client) -> int:
+    """Where the windows begin that no roll-up has looked at, in Unix seconds."""
+    answer = client.query(f"SELECT toUnixTimestamp(max(upto)) FROM {schema.ROLLED}")
+    return int(answer.result_rows[0][0])
 
 
 def _insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
