@@ -13,17 +13,19 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from novacron_collector.otlp.attributes import Attributes
 from novacron_collector.otlp.catalog import Catalog
-from novacron_collector.otlp.decoded import Decoded
+from novacron_collector.otlp.decoded import Decoded, merge
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.identity import Entity
 from novacron_collector.otlp.limits import PointLimits, Window
+from novacron_collector.otlp.overflow import Overflow
 from novacron_collector.otlp.plain import PlainDecoder
+from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.raw import RawDecoder
 from novacron_store.telemetry.batch import POINT_TABLES
 from otlp_messages import NOW_NS, NOW_S, attributes, requests, scrambled
 
 _WEEK = 7 * 86400
-_LIMITS = PointLimits()
+_LIMITS = PointLimits(max_depth=2)
 _NOW = int(NOW_S * 1000)
 _WINDOW = Window(_NOW - _WEEK * 1000, _NOW + 600_000)
 _SETTINGS = settings(
@@ -40,12 +42,21 @@ def rows(decoded: Decoded, *, only: frozenset[str] | None = None) -> dict[str, l
     }
 
 
-def plain(bodies: list[bytes]) -> Decoded:
-    return PlainDecoder(_LIMITS, Catalog(1000)).decode(bodies, _WINDOW, _NOW)
+def plain(bodies: list[bytes], limits: PointLimits = _LIMITS, series: int = 1000) -> Decoded:
+    overflow = Overflow()
+    decoder = PlainDecoder(limits, Catalog(1000), SeriesQuota(limits, series), overflow)
+    return merge_overflow(decoder.decode(bodies, _WINDOW, _NOW), overflow)
 
 
-def raw(bodies: list[bytes]) -> Decoded:
-    return RawDecoder(_LIMITS, Catalog(1000), 1000).decode(bodies, _WINDOW, _NOW)
+def raw(bodies: list[bytes], limits: PointLimits = _LIMITS, series: int = 1000) -> Decoded:
+    quota, overflow = SeriesQuota(limits, series), Overflow()
+    decoder = RawDecoder(limits, Catalog(1000), quota, overflow, capacity=1000)
+    return merge_overflow(decoder.decode(bodies, _WINDOW, _NOW), overflow)
+
+
+def merge_overflow(decoded: Decoded, overflow: Overflow) -> Decoded:
+    turned_away = overflow.take(Catalog(1000), _NOW)
+    return decoded if turned_away is None else merge([decoded, turned_away])
 
 
 def no_extra(_message: Any) -> bytes:
@@ -69,6 +80,26 @@ def test_both_paths_store_the_same_rows(request: Any, seed: int) -> None:
     assert otlp.MetricsData.FromString(body) is not None
 
     fast, slow = raw([body]), plain([body])
+
+    assert rows(fast) == rows(slow)
+    assert fast.outcomes == slow.outcomes
+    assert sorted(map(repr, fast.sightings)) == sorted(map(repr, slow.sightings))
+
+
+@given(
+    st.lists(requests(), min_size=1, max_size=3),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 6),
+)
+@_SETTINGS
+def test_both_paths_turn_away_the_same_series(
+    many: list[Any], of_entity: int, of_metric: int, in_all: int
+) -> None:
+    limits = PointLimits(max_series_per_entity=of_entity, max_series_per_metric=of_metric)
+    bodies = [request.SerializeToString() for request in many]
+
+    fast, slow = raw(bodies, limits, in_all), plain(bodies, limits, in_all)
 
     assert rows(fast) == rows(slow)
     assert fast.outcomes == slow.outcomes
@@ -215,6 +246,6 @@ def test_memory_for_known_series_is_bounded() -> None:
     for n in range(0, 1000, 50):
         points = [[_pair("a", str(k))] for k in range(n, n + 50)]
         decoded = decoder.decode([_gauge(*points)], NOW_S)
-        assert decoded.batch.points == 50
         again = decoder.decode([_gauge(*points)], NOW_S)
-        assert again.batch.tables["samples"] == decoded.batch.tables["samples"]
+        assert again.outcomes == decoded.outcomes
+        assert decoded.outcomes[0].points == (10 if n == 0 else 0)

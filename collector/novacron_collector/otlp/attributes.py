@@ -17,6 +17,8 @@ class Attributes:
     texts: tuple[tuple[str, str], ...] = ()
     types: tuple[tuple[str, str], ...] = ()  # only of those that are not strings
     canonical: bytes = b""  # equal for equal attributes, different for different ones
+    sent: int = 0  # how many there were, those of equal keys too
+    depth: int = 0  # of arrays and maps in one another
 
     def get(self, key: str) -> str:
         """The text of `key`; empty when there is none."""
@@ -25,14 +27,17 @@ class Attributes:
 
 def read_attributes(pairs: Iterable[Any]) -> Attributes:
     """From OTLP `KeyValue` messages."""
-    typed = {pair.key: _typed_text(pair.value) for pair in pairs}
-    if not typed:
+    every = [(pair.key, pair.value) for pair in pairs]
+    if not every:
         return NO_ATTRIBUTES
+    typed = {key: _typed_text(value) for key, value in every}
     keys = sorted(typed)
     return Attributes(
         texts=tuple((key, typed[key][1]) for key in keys),
         types=tuple((key, typed[key][0]) for key in keys if typed[key][0] != "string"),
         canonical=b"".join(length_prefixed(key, *typed[key]) for key in keys),
+        sent=len(every),
+        depth=max(_depth(value) for _, value in every),
     )
 
 
@@ -73,6 +78,17 @@ def _typed_text(value: Any) -> tuple[str, str]:
             text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             return kind, text
     return kind, ""
+
+
+def _depth(value: Any) -> int:
+    """Protobuf itself reads no more than a hundred messages in one another."""
+    match value.WhichOneof("value"):
+        case "array_value":
+            return 1 + max(map(_depth, value.array_value.values), default=0)
+        case "kvlist_value":
+            inner = (pair.value for pair in value.kvlist_value.values)
+            return 1 + max(map(_depth, inner), default=0)
+    return 0
 
 
 def _plain(value: Any) -> Any:

@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from novacron_collector.otlp.attributes import Attributes, read_attributes
-from novacron_collector.otlp.columns import Codes, combine, encode, joined, lengths, parents
+from novacron_collector.otlp.columns import Codes, Ids, combine, encode, joined, lengths, parents
 from novacron_collector.otlp.decoded import OddMessageError
 from novacron_collector.otlp.identity import Entity, Stream, entity_of
 from novacron_collector.otlp.interning import Interned
-from novacron_collector.otlp.limits import PointLimits, attributes_reason, stream_reason
+from novacron_collector.otlp.limits import PointLimits, Reason, attributes_reason, stream_reason
 from novacron_collector.otlp.plain import TABLES, TEMPORALITIES
 from novacron_collector.otlp.values import REASON_CODES
 
 KINDS = tuple(TABLES)
-RESOURCE_BITS, STREAM_BITS, ATTRIBUTES_BITS = 22, 18, 24  # of the key of a series
+_RESOURCE_BITS, _STREAM_BITS, _ATTRIBUTES_BITS = 22, 18, 24  # of the key of a series
 _MAX_BYTES = 256 * 2**20  # of all parts; beyond it they are forgotten, and read again
 
 _StreamKey = tuple[int, str, str, str, int]  # scope, name, unit, description, flags
@@ -49,6 +50,25 @@ class Metrics:
     groups: Groups
     group: Codes
     stream: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Columns over the points of one kind. `of_metric` says which metric each is of."""
+
+    kind: str
+    rows: pa.StructArray
+    of_metric: Codes
+    attributes: Codes
+    attributes_reason: Codes
+    ts: Codes
+
+    def where(self, keep: NDArray[np.bool_]) -> Points:
+        if keep.all():
+            return self
+        columns = (self.of_metric, self.attributes, self.attributes_reason, self.ts)
+        rows = self.rows.filter(pa.array(keep))
+        return Points(self.kind, rows, *(column[keep] for column in columns))
 
 
 class Parts:
@@ -99,17 +119,35 @@ class Parts:
     def is_crowded(self, capacity: int) -> bool:
         every = (self.resources, self._scopes, self.streams, self.attributes)
         return (
-            len(self.resources) >= 1 << (RESOURCE_BITS - 1)
-            or len(self.streams) >= 1 << (STREAM_BITS - 1)
+            len(self.resources) >= 1 << (_RESOURCE_BITS - 1)
+            or len(self.streams) >= 1 << (_STREAM_BITS - 1)
             or len(self.attributes) > capacity
             or sum(part.bytes for part in every) > _MAX_BYTES
         )
 
-    def fit_in_a_key(self) -> bool:
+    def keys(self, points: Points, metrics: Metrics) -> Ids:
+        """For each point the numbers of its parts in one.
+
+        Raises:
+            OddMessageError: a number is too large for that.
+        """
+        if not self._fit_in_a_key():
+            raise OddMessageError("more different parts than a key can tell apart")
+        source = (metrics.groups.resource[metrics.group] << _STREAM_BITS) | metrics.stream
+        packed = (source[points.of_metric] << _ATTRIBUTES_BITS) | points.attributes
+        keys: Ids = packed.astype(np.uint64)
+        return keys
+
+    def source_of(self, metrics: Metrics, row: int) -> tuple[Entity, Stream]:
+        """What the points of one metric are of."""
+        resource = metrics.groups.resource[metrics.group[row]]
+        return self.resources.values[resource].entity, self.streams.values[metrics.stream[row]]
+
+    def _fit_in_a_key(self) -> bool:
         return (
-            len(self.resources) <= 1 << RESOURCE_BITS
-            and len(self.streams) <= 1 << STREAM_BITS
-            and len(self.attributes) <= 1 << ATTRIBUTES_BITS
+            len(self.resources) <= 1 << _RESOURCE_BITS
+            and len(self.streams) <= 1 << _STREAM_BITS
+            and len(self.attributes) <= 1 << _ATTRIBUTES_BITS
         )
 
     def _stream_codes(self, rows: pa.StructArray, scope: Codes) -> Codes:
@@ -144,6 +182,9 @@ class Parts:
 
     def _read_attributes(self, key: _AttributesKey) -> tuple[Attributes, int]:
         body, sizes = key
+        sent = len(sizes) // np.dtype(np.int32).itemsize
+        if sent > self._limits.max_attributes:  # a few bytes each: reading costs a hundred times
+            return Attributes(sent=sent), REASON_CODES[Reason.TOO_MANY_ATTRIBUTES]
         ends = np.cumsum(np.frombuffer(sizes, np.int32)).tolist()
         starts = [0, *ends][:-1]
         pairs = [KeyValue.FromString(body[a:b]) for a, b in zip(starts, ends, strict=True)]

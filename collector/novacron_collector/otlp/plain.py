@@ -24,6 +24,8 @@ from novacron_collector.otlp.limits import (
     attributes_reason,
     stream_reason,
 )
+from novacron_collector.otlp.overflow import Overflow, TurnedAway
+from novacron_collector.otlp.quota import SeriesQuota
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.batch import Batch
 
@@ -49,9 +51,13 @@ class _Source:
 
 
 class PlainDecoder:
-    def __init__(self, limits: PointLimits, catalog: Catalog) -> None:
+    def __init__(
+        self, limits: PointLimits, catalog: Catalog, quota: SeriesQuota, overflow: Overflow
+    ) -> None:
         self._limits = limits
         self._catalog = catalog
+        self._quota = quota
+        self._overflow = overflow
 
     def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
         """Decode OTLP requests; `now` in unix milliseconds.
@@ -60,6 +66,7 @@ class PlainDecoder:
             BadMessage: a body is not OTLP.
         """
         rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._quota.advance(now)
         outcomes = [
             self._decode_one(number, body, window, now, rows) for number, body in enumerate(bodies)
         ]
@@ -83,8 +90,13 @@ class PlainDecoder:
             if reason is not None:
                 rejected[reason] += 1
                 continue
-            stored += 1
             series = series_id(source.entity, source.stream, attributes)
+            full = self._quota.admit(series, source.entity, source.stream.metric)
+            if full is not None:
+                rejected[full] += 1
+                self._overflow.count({TurnedAway(full, source.entity, source.stream.metric): 1})
+                continue
+            stored += 1
             key = (source.stream.metric, source.entity.name, series)
             table = rows.setdefault(TABLES[source.stream.kind], [])
             table.append((*key, *_times(point), *_VALUES[source.stream.kind](point)))
