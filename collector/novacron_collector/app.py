@@ -225,6 +225,7 @@ class Collector:
             "requests_repeated": counts.repeated,
             "requests_failed": counts.failures,
             "requests_undecodable": counts.undecodable,
+            "points_rounded": counts.rounded,
             "requests_in_hand": self._room.requests,
             "dead_letters": self._poison.letters,
             "live_clients": self._hub.clients,

@@ -61,6 +61,7 @@ class Counts:
     commits: int = 0
     failures: int = 0
     undecodable: int = 0
+    rounded: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -68,6 +69,7 @@ class Counts:
         self.requests += len(outcomes)
         for outcome in outcomes:
             self.points += outcome.points
+            self.rounded += outcome.rounded
             self.undecodable += bool(outcome.error)
             for reason, count in outcome.rejected.items():
                 self.rejected[reason.name.lower()] += count

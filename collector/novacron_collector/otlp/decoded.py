@@ -21,11 +21,15 @@ class OddMessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: `error` says why none of it could be read."""
+    """What became of one request: `error` says why none of it could be read.
+
+    `rounded`: of the stored points, integers beyond 2^53, whose last digits Float64 cannot hold.
+    """
 
     points: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     error: str = ""
+    rounded: int = 0
 
     @property
     def is_whole(self) -> bool:

@@ -29,6 +29,7 @@ from novacron_collector.otlp.quota import SeriesQuota
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.batch import Batch
 
+EXACT = 2**53  # integers up to here are Float64 without loss
 NO_RECORDED_VALUE = 1  # the flag of a point that says: the series ends here
 TEMPORALITIES = {1: "delta", 2: "cumulative"}
 TABLES = {
@@ -83,7 +84,7 @@ class PlainDecoder:
         rows: dict[str, list[tuple[Any, ...]]],
     ) -> Outcome:
         rejected: Counter[Reason] = Counter()
-        stored = 0
+        stored = rounded = 0
         for source, point in self._points(_parse(body)):
             attributes = read_attributes(point.attributes)
             reason = source.reason or self._point_reason(source, point, attributes, window)
@@ -97,6 +98,7 @@ class PlainDecoder:
                 self._overflow.count({TurnedAway(full, source.entity, source.stream.metric): 1})
                 continue
             stored += 1
+            rounded += _is_rounded(source.stream.kind, point)
             key = (source.stream.metric, source.entity.name, series)
             table = rows.setdefault(TABLES[source.stream.kind], [])
             table.append((*key, *_times(point), *_VALUES[source.stream.kind](point)))
@@ -106,7 +108,7 @@ class PlainDecoder:
             self._catalog.describe_series(series, source.entity, source.stream, attributes, now)
             seen = Sighting(request, source.entity, source.resource, _millis(point))
             self._catalog.see(seen)
-        return Outcome(stored, rejected)
+        return Outcome(stored, rejected, rounded=rounded)
 
     def _points(self, data: Any) -> Iterator[tuple[_Source, Any]]:
         for group in data.resource_metrics:
@@ -191,6 +193,10 @@ def _number(point: Any) -> tuple[float]:
     if _ended(point):
         return (math.nan,)
     return (float(getattr(point, point.WhichOneof("value"))),)
+
+
+def _is_rounded(kind: str, point: Any) -> bool:
+    return kind in ("gauge", "sum") and abs(point.as_int) > EXACT and not _ended(point)
 
 
 def _moments(point: Any) -> tuple[Any, ...]:

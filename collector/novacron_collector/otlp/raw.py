@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,13 @@ class _Write:
             if reason:
                 outcome.rejected[_REASONS[reason]] += count
             else:
-                self.outcomes[request] = Outcome(outcome.points + count, outcome.rejected)
+                self.outcomes[request] = replace(outcome, points=outcome.points + count)
+
+    def count_rounded(self, of_metric: Codes) -> None:
+        requests = self.metrics.groups.request[self.metrics.group[of_metric]]
+        for request, count in zip(*np.unique(requests, return_counts=True), strict=True):
+            outcome = self.outcomes[request]
+            self.outcomes[request] = replace(outcome, rounded=outcome.rounded + int(count))
 
     def turn_away(self, of_metric: Codes, reasons: Codes) -> None:
         """Remember whose points had no place."""
@@ -168,6 +175,9 @@ class RawDecoder:
         group = write.metrics.group[points.of_metric]
         np.maximum.at(write.newest, group, points.ts)
         key = [write.names.at(points.of_metric), write.entities.at(group), pa.array(series)]
+        lossy = values.rounded(points.kind, points.rows)
+        if lossy is not None:
+            write.count_rounded(points.of_metric[lossy])
         name = TABLES[points.kind]
         start = values.millis(points.rows, "start_time_unix_nano")
         times = [timestamps(points.ts), timestamps(np.where(start <= points.ts, start, 0))]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from novacron_collector.otlp.columns import Codes, list_sizes, parents, per_list
 from novacron_collector.otlp.decoded import OddMessageError
 from novacron_collector.otlp.limits import Reason, Window
-from novacron_collector.otlp.plain import NO_RECORDED_VALUE
+from novacron_collector.otlp.plain import EXACT, NO_RECORDED_VALUE
 
 # 0: the point is stored; the lower the code, the more telling the reason.
 REASON_CODES: dict[Reason | None, int] = {None: 0} | {r: n for n, r in enumerate(Reason, 1)}
@@ -41,6 +41,18 @@ def time_reasons(ts: Codes, window: Window) -> Codes:
 def value_reasons(kind: str, rows: pa.StructArray, max_buckets: int) -> Codes:
     """A point that only says that its series ends has no value to be wrong."""
     return np.where(_ended(rows), 0, _REASONS_OF[kind](rows, max_buckets))
+
+
+def rounded(kind: str, rows: pa.StructArray) -> _Flags | None:
+    """Which integers lose digits, samples being Float64; None: none of them."""
+    if kind not in ("gauge", "sum"):
+        return None
+    integer = rows.field("as_int")
+    span = pc.min_max(integer).as_py()
+    if span["min"] is None or -EXACT <= span["min"] <= span["max"] <= EXACT:
+        return None
+    number = _numpy(pc.fill_null(integer, 0))
+    return ((number > EXACT) | (number < -EXACT)) & ~_ended(rows)
 
 
 def columns(kind: str, rows: pa.StructArray) -> list[pa.Array]:
@@ -114,7 +126,7 @@ def _summary_reasons(rows: pa.StructArray, max_buckets: int) -> Codes:
 
 
 def _number(rows: pa.StructArray) -> pa.Array:
-    """Integers beyond 2^53 lose their last digits: samples are Float64."""
+    """Integers become Float64: see `rounded`."""
     return pc.coalesce(rows.field("as_double"), rows.field("as_int").cast(pa.float64(), safe=False))
 
 
