@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,22 @@ class CollectorProcess:
     grpc: str
     http: str
     api: str
+    pid: int = 0
 
 
 @pytest.fixture(scope="session")
 def collector_process(
     store_process: StoreProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CollectorProcess]:
-    folder = tmp_path_factory.mktemp("collector")
+    with collector(store_process, tmp_path_factory.mktemp("collector")) as process:
+        yield process
+
+
+@contextmanager
+def collector(
+    store_process: StoreProcess, folder: Path, settings: str = ""
+) -> Iterator[CollectorProcess]:
+    """One of its own; `settings` are further tables."""
     grpc, http, api = (f"127.0.0.1:{free_port()}" for _ in range(3))
     config = folder / "collector.toml"
     config.write_text(
@@ -40,12 +50,13 @@ def collector_process(
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
         f'[wal]\npath = "{folder}/wal"\nwrite_every = "50ms"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
+        f"{settings}"
     )
     command = [str(Path(sys.executable).with_name("novacron-collector")), "--config", str(config)]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             _wait(f"http://{api}/readyz", process, folder / "log")
-            yield CollectorProcess(grpc, f"http://{http}", f"http://{api}")
+            yield CollectorProcess(grpc, f"http://{http}", f"http://{api}", process.pid)
         finally:
             process.terminate()
     assert process.returncode == 0, "a stop that was asked for is no failure"

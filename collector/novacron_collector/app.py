@@ -21,8 +21,9 @@ from starlette.routing import Mount, WebSocketRoute
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import LOOPBACK, Services
+from novacron_collector.connections import Connections
 from novacron_collector.inventory import InventoryKeeper
-from novacron_collector.listening import Listeners, server
+from novacron_collector.listening import Listeners, allow_files, server
 from novacron_collector.live.endpoint import endpoint
 from novacron_collector.live.hub import Hub
 from novacron_collector.otlp.decoder import Decoder
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 READER = "reader"
 _API_THREADS = 8
+_API_CONNECTIONS = 1024
+_OTHER_FILES = 2048  # that may be open beside the senders' connections over HTTP and over gRPC
 _RETRY_S = 2.0  # between attempts to open what is not ready
 _GRPC_STOP_S = 3
 
@@ -67,6 +70,8 @@ class Collector:
         self._store = Store(self._connect, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
         self._hub = Hub(limits.live_series, limits.live_clients)
         self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
+        over_http, self._grpc_connections = _open_connections(limits.connections)
+        self._connections = Connections(over_http, limits.idle)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._wal, self._ledger = _opened(settings.wal)
         self._poison = Poison(settings.wal.path / "dead-letters", int(settings.wal.dead_letters))
@@ -95,17 +100,15 @@ class Collector:
         limits = self._settings.limits
         intake = Intake(self._pipeline, self._room)
         bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
-        otlp = server(
-            http.create_app(intake, bodies, int(limits.json), limits.points),
-            2 * limits.in_flight_requests,
-        )
+        app = http.create_app(intake, bodies, int(limits.json), limits.points)
+        otlp = server(app, self._connections)
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
             await running.enter_async_context(self._writer_running())
-            for app, sock in ((otlp, listening.otlp_http), (server(self._api()), listening.api)):
+            for app, sock in ((otlp, listening.otlp_http), (self._api(), listening.api)):
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
-                _grpc(intake, listening.otlp_grpc, int(limits.inflated), limits.in_flight_requests)
+                _grpc(intake, listening.otlp_grpc, self._grpc_limits())
             )
             await running.enter_async_context(self._pipeline_running())
             await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
@@ -194,7 +197,7 @@ class Collector:
             await task
             self._pipeline.close()
 
-    def _api(self) -> Starlette:
+    def _api(self) -> uvicorn.Server:
         rest = create_app(
             Services(
                 inventory=self._inventory.inventory,
@@ -208,12 +211,22 @@ class Collector:
                 problem=self._problem,
             )
         )
-        return Starlette(
+        app = Starlette(
             routes=[
                 WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK)),
                 # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
                 Mount("/", WSGIMiddleware(rest, workers=_API_THREADS)),  # type: ignore[arg-type]
             ]
+        )
+        return server(app, Connections(_API_CONNECTIONS, self._settings.limits.idle))
+
+    def _grpc_limits(self) -> grpc.Limits:
+        limits = self._settings.limits
+        return grpc.Limits(
+            message=int(limits.inflated),
+            requests=limits.in_flight_requests,
+            connections=self._grpc_connections,
+            idle_s=limits.idle,
         )
 
     def _counters(self) -> Mapping[str, float]:
@@ -228,6 +241,9 @@ class Collector:
             "points_rounded": counts.rounded,
             "requests_in_hand": self._room.requests,
             "dead_letters": self._poison.letters,
+            "connections": self._connections.open,
+            "connections_expired": self._connections.expired,
+            "connections_evicted": self._connections.evicted,
             "live_clients": self._hub.clients,
             **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
             **{f"written_{name}": value for name, value in asdict(self._writer.writes).items()},
@@ -254,6 +270,19 @@ def _opened(wal: WalSettings) -> tuple[Log, Ledger]:
     return opened, ledger
 
 
+def _open_connections(wanted: int) -> tuple[int, int]:
+    """As many as this process may have: over HTTP, and over gRPC."""
+    files = allow_files() - _OTHER_FILES
+    over_http = max(16, min(wanted, files * 3 // 4))
+    over_grpc = max(16, min(wanted, files - over_http))
+    if over_grpc < wanted:
+        log.warning(
+            "limits: connections: %d over HTTP and %d over gRPC: this process may open %d files",
+            *(over_http, over_grpc, files + _OTHER_FILES),
+        )
+    return over_http, over_grpc
+
+
 @asynccontextmanager
 async def _serving(app: uvicorn.Server, sock: socket.socket) -> AsyncIterator[None]:
     task = asyncio.create_task(app.serve(sockets=[sock]))
@@ -265,10 +294,8 @@ async def _serving(app: uvicorn.Server, sock: socket.socket) -> AsyncIterator[No
 
 
 @asynccontextmanager
-async def _grpc(
-    intake: Intake, address: str, max_message: int, max_requests: int
-) -> AsyncIterator[None]:
-    receiver = await grpc.start(intake, address, max_message, max_requests)
+async def _grpc(intake: Intake, address: str, limits: grpc.Limits) -> AsyncIterator[None]:
+    receiver = await grpc.start(intake, address, limits)
     try:
         yield
     finally:

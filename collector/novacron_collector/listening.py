@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
+from novacron_collector.connections import BoundedConfig, Connections
 from novacron_collector.settings import ListenSettings
 from novacron_contract.listening import listen
 
@@ -41,19 +43,26 @@ def listeners(settings: ListenSettings) -> Iterator[Listeners]:
         yield Listeners(settings.otlp_grpc, http, api)
 
 
-def server(app: Starlette, max_connections: int | None = None) -> uvicorn.Server:
+def allow_files() -> int:
+    """Let this process open as many files as its hard limit allows; how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def server(app: Starlette, connections: Connections) -> uvicorn.Server:
     return _QuietServer(
-        uvicorn.Config(
+        BoundedConfig(
             app,
+            connections,
             log_config=None,
-            log_level="warning",
+            log_level="error",  # a warning is what a sender did wrong, as often as it likes
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="websockets-sansio",
             ws_max_size=_MAX_LIVE_MESSAGE,
             ws_per_message_deflate=False,
-            limit_concurrency=max_connections,
             timeout_graceful_shutdown=_STOP_S,
         )
     )

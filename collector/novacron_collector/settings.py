@@ -38,6 +38,8 @@ class LimitSettings:
     json: float = setting("16MiB", unit="By", minimum=1024, maximum=2**28)
     in_flight: float = setting("256MiB", unit="By", minimum=2**20)
     in_flight_requests: int = setting(1024, minimum=1, maximum=100_000)
+    connections: int = setting(20_000, minimum=16, maximum=1_000_000)
+    idle: float = setting("2m", unit="s", minimum=1, maximum=86400)
     receive_time: float = setting("30s", unit="s", minimum=1, maximum=600)
     commit_every: float = setting("20ms", unit="s", minimum=0, maximum=10)
     series: int = setting(2_000_000, minimum=1000)

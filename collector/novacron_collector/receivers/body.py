@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from isal import isal_zlib
 from starlette.requests import Request
@@ -12,6 +14,8 @@ from novacron_collector.admission import Place
 from novacron_contract.errors import BadMessage, NovaCronError, TooLarge
 
 _STEP = 256 * 1024
+_PIECE = 16 * 1024
+_MAX_MEMBERS = 1024
 _GZIP = 31  # zlib's wbits for a gzip header
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -53,7 +57,7 @@ async def read_body(request: Request, place: Place, limits: BodyLimits) -> Body:
     if encoding not in ("gzip", "identity", ""):
         raise UnknownEncoding(f"Content-Encoding {encoding!r}: expected gzip or identity")
     sent = await receive(request, place, limits)
-    content = inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
+    content = await inflate(sent, place, limits.inflated) if encoding == "gzip" else sent
     return Body(content, sent)
 
 
@@ -73,29 +77,57 @@ async def receive(request: Request, place: Place, limits: BodyLimits) -> bytes:
         raise SlowSender(f"the request did not arrive within {limits.seconds:g} s") from err
 
 
-def inflate(sent: bytes, place: Place, limit: int) -> bytes:
-    """Gzip, of one member or several."""
+async def inflate(sent: bytes, place: Place, limit: int) -> bytes:
+    """Gzip, of one member or several; others have their turn meanwhile.
+
+    Raises:
+        TooLarge: it is more than `limit` bytes when inflated.
+        BadMessage: it is not gzip.
+        Busy: there is no room for it now.
+    """
     parts: list[bytes] = []
-    total = 0
-    rest = sent
+    total = paused = 0
+    for part in _inflated(sent):
+        total += len(part)
+        if total > limit:
+            raise TooLarge(f"the request is more than {limit} bytes when inflated")
+        place.grow(len(part))
+        parts.append(part)
+        if total - paused > _STEP:
+            paused = total
+            await asyncio.sleep(0)
+    return b"".join(parts)
+
+
+def _inflated(sent: bytes) -> Iterator[bytes]:
+    """In pieces of about _STEP bytes. What a decompressor is given and does not use it copies, so
+    that it is given little at a time."""
+    members = 0
+    stream: Any = None
     try:
-        while rest:
-            if not rest.startswith(_GZIP_MAGIC):  # of so few bytes isal itself would want more
-                raise BadMessage("the request is not gzip")
-            stream = isal_zlib.decompressobj(_GZIP)
-            while not stream.eof:
-                part = stream.decompress(rest, _STEP) if rest else stream.flush()
-                if not rest and not stream.eof:
-                    raise BadMessage("the request's gzip stream ends too early")
+        for at in range(0, len(sent), _PIECE):
+            rest = sent[at : at + _PIECE]
+            while rest:
+                if stream is None:
+                    members += 1
+                    stream = _opened(rest)
+                yield stream.decompress(rest, _STEP)
                 rest = stream.unconsumed_tail or stream.unused_data
-                total += len(part)
-                if total > limit:
-                    raise TooLarge(f"the request is more than {limit} bytes when inflated")
-                place.grow(len(part))
-                parts.append(part)
+                stream = None if stream.eof else stream
+            if members > _MAX_MEMBERS:
+                raise BadMessage(f"the request has more than {_MAX_MEMBERS} gzip members")
+        if stream is not None:
+            yield stream.flush()
+            if not stream.eof:
+                raise BadMessage("the request's gzip stream ends too early")
     except isal_zlib.error as err:  # type: ignore[misc]  # its stub takes the class for an object
         raise BadMessage(f"the request is not gzip: {err}") from err
-    return b"".join(parts)
+
+
+def _opened(beginning: bytes) -> Any:
+    if not _GZIP_MAGIC.startswith(beginning[:2]):  # of so few bytes isal itself would want more
+        raise BadMessage("the request is not gzip")
+    return isal_zlib.decompressobj(_GZIP)
 
 
 def _check_announced(length: str, limit: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,24 +18,30 @@ from novacron_contract.metrics import SENT_AT_HEADER
 log = logging.getLogger(__name__)
 
 SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
+_HANDSHAKE_MS = 20_000
 _DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-async def start(intake: Intake, address: str, max_message: int, max_requests: int) -> Any:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes of a message and of a request's metadata, requests and connections at a time, seconds
+    a connection may be without a request."""
+
+    message: int
+    requests: int
+    connections: int
+    idle_s: float
+    metadata: int = 64 * 1024
+
+
+async def start(intake: Intake, address: str, limits: Limits) -> Any:
     """A server that listens on `address`; the caller stops it.
 
     Raises:
         ConfigError: it cannot listen there.
     """
-    server = grpc.aio.server(
-        maximum_concurrent_rpcs=max_requests,
-        options=[
-            ("grpc.max_receive_message_length", max_message),
-            ("grpc.so_reuseport", 0),  # a port in use is an error, and not shared in silence
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ],
-    )
+    server = grpc.aio.server(maximum_concurrent_rpcs=limits.requests, options=_options(limits))
     server.add_generic_rpc_handlers((_handlers(intake),))
     try:
         server.add_insecure_port(address)
@@ -42,6 +49,22 @@ async def start(intake: Intake, address: str, max_message: int, max_requests: in
         raise ConfigError(f"cannot listen on {address}: {err}") from err
     await server.start()
     return server
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    idle_ms = int(limits.idle_s * 1000)
+    return [
+        ("grpc.max_receive_message_length", limits.message),
+        ("grpc.so_reuseport", 0),  # a port in use is an error, and not shared in silence
+        ("grpc.max_metadata_size", limits.metadata),
+        ("grpc.absolute_max_metadata_size", limits.metadata),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", min(idle_ms, _HANDSHAKE_MS)),
+        ("grpc.max_connection_idle_ms", idle_ms),
+        ("grpc.keepalive_time_ms", idle_ms),  # a peer that is gone is found out
+        ("grpc.keepalive_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]
 
 
 def _handlers(intake: Intake) -> Any:

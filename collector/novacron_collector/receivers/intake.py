@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from novacron_collector.admission import Room
 from novacron_collector.otlp.decoded import Outcome
@@ -17,6 +17,7 @@ from novacron_contract.errors import BadMessage
 class Intake:
     pipeline: Pipeline
     room: Room
+    _json_turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def protobuf(
         self, body: bytes, sent_at: str | None, sent: bytes | None = None
@@ -33,8 +34,10 @@ class Intake:
         return outcome
 
     async def json(self, body: bytes, sent_at: str | None, sent: bytes | None = None) -> Outcome:
-        """As `protobuf`, which it becomes."""
-        return await self.protobuf(await asyncio.to_thread(to_protobuf, body), sent_at, sent)
+        """As `protobuf`, which it becomes: one at a time, as JSON takes many times its length."""
+        async with self._json_turn:
+            message = await asyncio.to_thread(to_protobuf, body)
+        return await self.protobuf(message, sent_at, sent)
 
 
 def _clock_offset(sent_at: str | None) -> float | None:
