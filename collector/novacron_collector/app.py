@@ -23,7 +23,7 @@ from novacron_collector.api.app import create_app
 from novacron_collector.api.services import LOOPBACK, Services
 from novacron_collector.connections import Connections
 from novacron_collector.inventory import InventoryKeeper
-from novacron_collector.listening import Listeners, allow_files, server
+from novacron_collector.listening import Listeners, open_connections, server
 from novacron_collector.live.endpoint import endpoint
 from novacron_collector.live.hub import Hub
 from novacron_collector.otlp.decoder import Decoder
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 READER = "reader"
 _API_THREADS = 8
 _API_CONNECTIONS = 1024
-_OTHER_FILES = 2048  # that may be open beside the senders' connections over HTTP and over gRPC
 _RETRY_S = 2.0  # between attempts to open what is not ready
 _GRPC_STOP_S = 3
 
@@ -70,7 +69,7 @@ class Collector:
         self._store = Store(self._connect, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
         self._hub = Hub(limits.live_series, limits.live_clients)
         self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
-        over_http, self._grpc_connections = _open_connections(limits.connections)
+        over_http, self._grpc_connections = open_connections(limits.connections)
         self._connections = Connections(over_http, limits.idle)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._wal, self._ledger = _opened(settings.wal)
@@ -268,19 +267,6 @@ def _opened(wal: WalSettings) -> tuple[Log, Ledger]:
     except ConfigError as err:
         raise ConfigError(f"wal: path: {err}") from err
     return opened, ledger
-
-
-def _open_connections(wanted: int) -> tuple[int, int]:
-    """As many as this process may have: over HTTP, and over gRPC."""
-    files = allow_files() - _OTHER_FILES
-    over_http = max(16, min(wanted, files * 3 // 4))
-    over_grpc = max(16, min(wanted, files - over_http))
-    if over_grpc < wanted:
-        log.warning(
-            "limits: connections: %d over HTTP and %d over gRPC: this process may open %d files",
-            *(over_http, over_grpc, files + _OTHER_FILES),
-        )
-    return over_http, over_grpc
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from novacron_collector.connections import BoundedConfig, Connections
 from novacron_collector.settings import ListenSettings
 from novacron_contract.listening import listen
 
+log = logging.getLogger(__name__)
+
+_OTHER_FILES = 2048  # that may be open beside connections over HTTP and gRPC
 _STOP_S = 5  # an open connection is closed that long after a stop
 _MAX_LIVE_MESSAGE = 1024 * 1024
 
@@ -43,11 +47,22 @@ def listeners(settings: ListenSettings) -> Iterator[Listeners]:
         yield Listeners(settings.otlp_grpc, http, api)
 
 
-def allow_files() -> int:
-    """Let this process open as many files as its hard limit allows; how many that is."""
+def open_connections(wanted: int) -> tuple[int, int]:
+    """How many connections this process may have: over HTTP, and over gRPC.
+
+    Its limit of open files is raised as far as it may be.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    files = hard - _OTHER_FILES
+    over_http = max(16, min(wanted, files * 3 // 4))
+    over_grpc = max(16, min(wanted, files - over_http))
+    if over_grpc < wanted:
+        log.warning(
+            "limits: connections: %d over HTTP and %d over gRPC: this process may open %d files",
+            *(over_http, over_grpc, hard),
+        )
+    return over_http, over_grpc
 
 
 def server(app: Starlette, connections: Connections) -> uvicorn.Server:

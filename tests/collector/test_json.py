@@ -14,6 +14,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from novacron_collector.otlp.json import to_protobuf
 from novacron_contract.errors import BadMessage
 
+NESTED = b'{"key": "k", "value": {"kvlistValue": {"values": [' * 60 + b"{}" + b"]}}}" * 60
+
 
 def metric(fields: dict[str, Any], names: str = "camel") -> Any:
     keys = ("resourceMetrics", "scopeMetrics")
@@ -69,6 +71,8 @@ def test_ids_are_hexadecimal_and_other_bytes_are_not() -> None:
         (b'{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": 7}]}]}]}', "name"),
         (b'{"traceId": "xyz"}', "traceId is not hexadecimal"),
         (b"[" * 100_000, "not JSON"),
+        (b'{"resourceMetrics": [{"resource": {"attributes": [%s]}}]}' % NESTED, "too deep"),
+        (b'{"resourceMetrics": [{"schemaUrl": %s}]}' % (b"9" * 5000), "not JSON"),
     ],
 )
 def test_what_is_not_otlp_is_said_in_one_short_sentence(body: bytes, says: str) -> None:
