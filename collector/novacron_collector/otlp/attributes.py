@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,13 @@ class Attributes:
         return next((text for name, text in self.texts if name == key), "")
 
 
-def read_attributes(pairs: Iterable[Any]) -> Attributes:
-    """From OTLP `KeyValue` messages."""
-    every = [(pair.key, pair.value) for pair in pairs]
-    if not every:
+def read_attributes(pairs: Sequence[Any], most: int) -> Attributes:
+    """From OTLP `KeyValue` messages; of more than `most` only their number is told."""
+    if not pairs:
         return NO_ATTRIBUTES
+    if len(pairs) > most:  # a few bytes each: reading them costs hundreds of times that
+        return Attributes(sent=len(pairs))
+    every = [(pair.key, pair.value) for pair in pairs]
     typed = {key: _typed_text(value) for key, value in every}
     keys = sorted(typed)
     return Attributes(

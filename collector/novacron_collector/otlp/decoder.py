@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from novacron_collector.otlp.catalog import Catalog
+from novacron_collector.otlp.counting import has_more_parts
 from novacron_collector.otlp.decoded import Decoded, OddMessageError, Outcome, merge
 from novacron_collector.otlp.limits import PointLimits, Window
 from novacron_collector.otlp.overflow import Overflow
@@ -16,6 +17,12 @@ from novacron_store.telemetry.batch import Batch
 
 # What is remembered beside a series: its metric, other spellings of it, series turned away.
 _KEYS_OF_A_SERIES = 2
+# What is read takes up to a hundred times its bytes on the wire: at most about 400 MB at a time.
+_PORTION = 4 * 2**20
+_LARGE = _PORTION // 2  # larger ones are counted before they are read
+_PARTS = 1_000_000
+_ODD_PARTS = 100_000  # of one that is read point by point, in Python
+_ADVICE = "send fewer at a time"
 
 
 class Decoder:
@@ -36,22 +43,46 @@ class Decoder:
         now = int(now_s * 1000)
         oldest, newest = now_s - self._max_age_s, now_s + self._limits.max_ahead
         window = Window(int(oldest * 1000), int(newest * 1000))
-        try:
-            decoded = self._raw.decode(bodies, window, now)
-        except (BadMessage, OddMessageError):
-            decoded = merge([self._decode_alone(body, window, now) for body in bodies])
+        parts = [self._decode_some(some, window, now) for some in _portions(bodies)]
         overflow = self._overflow.take(self._catalog, now)
-        return decoded if overflow is None else merge([decoded, overflow])
+        if overflow is not None:
+            parts.append(overflow)
+        return parts[0] if len(parts) == 1 else merge(parts)
 
     def forget(self) -> None:
         """Describe every series again: what was decoded last never reached the store."""
         self._raw.forget()
         self._catalog.forget()
 
+    def _decode_some(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
+        if len(bodies) == 1:
+            return self._decode_alone(bodies[0], window, now)
+        try:
+            return self._raw.decode(bodies, window, now)
+        except (BadMessage, OddMessageError):
+            return merge([self._decode_alone(body, window, now) for body in bodies])
+
     def _decode_alone(self, body: bytes, window: Window, now: int) -> Decoded:
         try:
-            return self._raw.decode([body], window, now)
-        except OddMessageError:
-            return self._plain.decode([body], window, now)
+            if len(body) > _LARGE and has_more_parts(body, _PARTS):
+                raise BadMessage(f"more than {_PARTS} metrics and points in one request: {_ADVICE}")
+            try:
+                return self._raw.decode([body], window, now)
+            except OddMessageError:
+                if len(body) > _LARGE or has_more_parts(body, _ODD_PARTS):
+                    raise BadMessage(f"too much in one request of this form: {_ADVICE}") from None
+                return self._plain.decode([body], window, now)
         except BadMessage as err:
             return Decoded(Batch({}), [Outcome(error=str(err))], [])
+
+
+def _portions(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Bodies that are decoded together; a large one is alone."""
+    first = size = 0
+    for at, body in enumerate(bodies):
+        weight = len(body) if len(body) <= _LARGE else _PORTION + 1
+        if at > first and size + weight > _PORTION:
+            yield bodies[first:at]
+            first, size = at, 0
+        size += weight
+    yield bodies[first:]

@@ -161,7 +161,9 @@ class Parts:
         return self.streams.codes(keys)[codes]
 
     def _read_resource(self, body: bytes) -> tuple[Source, int]:
-        attributes = read_attributes(Resource.FromString(body).attributes)
+        attributes = read_attributes(
+            Resource.FromString(body).attributes, self._limits.max_attributes
+        )
         reason = attributes_reason(attributes, self._limits)
         return Source(entity_of(attributes), attributes), REASON_CODES[reason]
 
@@ -176,7 +178,7 @@ class Parts:
             monotonic=bool(flags % 2),
             description=description,
             scope=scope.name,
-            scope_attributes=read_attributes(scope.attributes),
+            scope_attributes=read_attributes(scope.attributes, self._limits.max_attributes),
         )
         return stream, REASON_CODES[stream_reason(stream, self._limits)]
 
@@ -188,7 +190,7 @@ class Parts:
         ends = np.cumsum(np.frombuffer(sizes, np.int32)).tolist()
         starts = [0, *ends][:-1]
         pairs = [KeyValue.FromString(body[a:b]) for a, b in zip(starts, ends, strict=True)]
-        attributes = read_attributes(pairs)
+        attributes = read_attributes(pairs, sent)
         return attributes, REASON_CODES[attributes_reason(attributes, self._limits)]
 
 

@@ -86,7 +86,7 @@ class PlainDecoder:
         rejected: Counter[Reason] = Counter()
         stored = rounded = 0
         for source, point in self._points(_parse(body)):
-            attributes = read_attributes(point.attributes)
+            attributes = read_attributes(point.attributes, self._limits.max_attributes)
             reason = source.reason or self._point_reason(source, point, attributes, window)
             if reason is not None:
                 rejected[reason] += 1
@@ -112,7 +112,7 @@ class PlainDecoder:
 
     def _points(self, data: Any) -> Iterator[tuple[_Source, Any]]:
         for group in data.resource_metrics:
-            resource = read_attributes(group.resource.attributes)
+            resource = read_attributes(group.resource.attributes, self._limits.max_attributes)
             entity = entity_of(resource)
             resource_reason = attributes_reason(resource, self._limits)
             for scoped in group.scope_metrics:
@@ -120,7 +120,7 @@ class PlainDecoder:
                     kind = metric.WhichOneof("data")
                     if kind is None:
                         continue
-                    stream = _stream(metric, kind, scoped.scope)
+                    stream = _stream(metric, kind, scoped.scope, self._limits.max_attributes)
                     reason = stream_reason(stream, self._limits) or resource_reason
                     source = _Source(entity, resource, stream, reason)
                     yield from ((source, point) for point in getattr(metric, kind).data_points)
@@ -143,7 +143,7 @@ def exemplar_row(exemplar: Any, window: Window, limits: PointLimits) -> tuple[An
     field = exemplar.WhichOneof("value")
     if field is None or window.reason(ts) or not math.isfinite(getattr(exemplar, field)):
         return None
-    attributes = read_attributes(exemplar.filtered_attributes)
+    attributes = read_attributes(exemplar.filtered_attributes, limits.max_attributes)
     if attributes_reason(attributes, limits):
         return None
     ids = (exemplar.trace_id[:16].hex(), exemplar.span_id[:8].hex())
@@ -157,7 +157,7 @@ def _parse(body: bytes) -> Any:
         raise BadMessage(f"not an OTLP metrics request: {err}") from err
 
 
-def _stream(metric: Any, kind: str, scope: Any) -> Stream:
+def _stream(metric: Any, kind: str, scope: Any, most: int) -> Stream:
     data = getattr(metric, kind)
     return Stream(
         metric=metric.name,
@@ -167,7 +167,7 @@ def _stream(metric: Any, kind: str, scope: Any) -> Stream:
         monotonic=getattr(data, "is_monotonic", False),
         description=metric.description,
         scope=scope.name,
-        scope_attributes=read_attributes(scope.attributes),
+        scope_attributes=read_attributes(scope.attributes, most),
     )
 
 

@@ -37,6 +37,7 @@ from novacron_store.telemetry.batch import SCHEMAS, Batch
 
 _REASONS = {code: reason for reason, code in REASON_CODES.items() if isinstance(reason, Reason)}
 _REASON_SPAN = 32  # more than there are reasons
+_MAX_EXEMPLARS = 100_000  # decoded at a time: they are read one by one
 _EXEMPLAR_BYTES = 18  # of the shortest that can be stored: a time and a value
 
 
@@ -146,6 +147,8 @@ class RawDecoder:
         rows = lists.flatten()
         if not len(rows):
             return None
+        if kind != "summary" and len(rows.field("exemplars").flatten()) > _MAX_EXEMPLARS:
+            raise BadMessage(f"more than {_MAX_EXEMPLARS} exemplars in one request")
         codes, reasons = self._parts.attribute_codes(rows.field("attributes"))
         ts = values.millis(rows, "time_unix_nano")
         return Points(kind, rows, parents(lists), codes, reasons, ts)
