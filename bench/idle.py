@@ -38,6 +38,7 @@ _THREADS = 16
 _REQUESTS = 200
 _POST = "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
 _EMPTY = f"{_POST}Content-Length: 0\r\n\r\n".encode()
+_SIGNED = ("-days", "2", "-copy_extensions", "copyall")
 _OTHERS = ("hypercorn", "granian")
 
 
@@ -59,9 +60,10 @@ class Certificates:
     def _sign(self, name: str) -> None:
         key, request, pem = (f"{self.folder}/{name}.{kind}" for kind in ("key", "csr", "pem"))
         new = f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}"
-        _run(["openssl", *new.split(), "-keyout", key, "-out", request])
-        authority = f"-CA {self.folder}/ca.pem -CAkey {self.folder}/ca.key -CAcreateserial -days 2"
-        _run(["openssl", "x509", "-req", "-in", request, *authority.split(), "-out", pem])
+        named = ["-addext", "subjectAltName=IP:127.0.0.1"]
+        _run(["openssl", *new.split(), *named, "-keyout", key, "-out", request])
+        authority = f"-CA {self.folder}/ca.pem -CAkey {self.folder}/ca.key -CAcreateserial"
+        _run(["openssl", "x509", "-req", "-in", request, *authority.split(), *_SIGNED, "-out", pem])
 
     def client(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=f"{self.folder}/ca.pem")

@@ -18,7 +18,7 @@ def labels(**texts: str) -> Attributes:
         KeyValue(key=key.replace("_", "."), value=AnyValue(string_value=text))
         for key, text in texts.items()
     ]
-    return read_attributes(pairs)
+    return read_attributes(pairs, 10)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_values_are_text_with_their_types() -> None:
         "none": AnyValue(),
     }
 
-    read = read_attributes(KeyValue(key=key, value=value) for key, value in values.items())
+    read = read_attributes([KeyValue(key=key, value=value) for key, value in values.items()], 10)
 
     assert dict(read.texts) == {
         "text": "1",
@@ -132,6 +132,6 @@ def test_values_are_text_with_their_types() -> None:
 
 
 def test_the_same_text_of_another_type_is_another_value() -> None:
-    one = read_attributes([KeyValue(key="a", value=AnyValue(string_value="1"))])
-    other = read_attributes([KeyValue(key="a", value=AnyValue(int_value=1))])
+    one = read_attributes([KeyValue(key="a", value=AnyValue(string_value="1"))], 10)
+    other = read_attributes([KeyValue(key="a", value=AnyValue(int_value=1))], 10)
     assert one.canonical != other.canonical
