@@ -80,8 +80,8 @@ coverage: $(VENV)/installed-dev ## after `make test COVERAGE=yes`: 80 % of each 
 	@$(BIN)/python .ci/coverage_per_component.py
 
 .PHONY: fuzz
-fuzz: $(VENV)/installed-dev ## 1,000,000 mutated OTLP bodies through the decoder, honest ones among them (FUZZ='--otlp 9999')
-	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(or $(FUZZ),--otlp 1000000)
+fuzz: $(VENV)/installed-dev ## mutated OTLP and remote-write bodies by the million, honest ones among them (FUZZ='--otlp 9999')
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(or $(FUZZ),--otlp 1000000 --remote-write 200000)
 
 .PHONY: light-agent
 light-agent: system-run wheel ## an agent's host gets the agent alone, and its tests pass there
@@ -108,6 +108,7 @@ bench-fleet: $(VENV)/installed-dev ## how soon Fleet with 2,000 VMs is usable, b
 .PHONY: soak-prometheus
 soak-prometheus: installed ## ten minutes of Debian's Prometheus writing here, both restarted again and again
 	@SOAK_PROMETHEUS_S=600 $(BIN)/pytest tests/collector/test_prometheus.py --log-cli-level=INFO
+
 .PHONY: bench-idle
 bench-idle: $(VENV)/installed-dev ## memory of 10,000 idle connections, plain and with mTLS; bench/out/idle.json
 	@$(BIN)/python bench/idle.py

@@ -217,8 +217,8 @@ def servers(venv: Path) -> dict[str, list[str]]:
         " CERT_REQUIRED --keyfile {tls}/server.key --ca-certs {tls}/ca.pem --keep-alive 3600"
         " idle_app:app",
         "granian": "--interface asgi --host 127.0.0.1 --port {port} --no-access-log"
-        " --backlog 16384 --backpressure 16384 --ssl-certificate {tls}/server.pem --ssl-keyfile {tls}/server.key --ssl-ca {tls}/ca.pem"
-        " --ssl-client-verify idle_app:app",
+        " --backlog 16384 --backpressure 16384 --ssl-certificate {tls}/server.pem"
+        " --ssl-keyfile {tls}/server.key --ssl-ca {tls}/ca.pem --ssl-client-verify idle_app:app",
     }
     for name in _installed(venv):
         found[name] = [str(venv / "bin" / name), *commands[name].split()]

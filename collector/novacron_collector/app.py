@@ -99,8 +99,8 @@ class Collector:
         limits = self._settings.limits
         intake = Intake(self._pipeline, self._room)
         bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
-        app = http.create_app(intake, bodies, int(limits.json), limits.points)
-        otlp = server(app, self._connections)
+        receivers = http.create_app(intake, bodies, int(limits.json), limits.points)
+        otlp = server(receivers, self._connections)
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
             await running.enter_async_context(self._writer_running())

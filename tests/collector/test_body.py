@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
 
@@ -10,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from novacron_collector.admission import Place, Room
-from novacron_collector.receivers.body import inflate
+from novacron_collector.receivers import body
 from novacron_contract.errors import BadMessage, TooLarge
 
 MEMBERS = st.lists(
@@ -20,6 +21,10 @@ MEMBERS = st.lists(
 
 def place() -> Place:
     return Place(Room(max_bytes=10**9, max_requests=1))
+
+
+def inflate(sent: bytes, into: Place, limit: int) -> bytes:
+    return asyncio.run(body.inflate(sent, into, limit))
 
 
 def content(kind: int, size: int) -> bytes:

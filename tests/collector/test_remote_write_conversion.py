@@ -13,7 +13,9 @@ from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits, Reason
+from novacron_collector.otlp.overflow import Overflow
 from novacron_collector.otlp.plain import PlainDecoder
+from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.raw import RawDecoder
 from novacron_collector.prometheus.convert import Converter
 from novacron_collector.prometheus.histograms import exponential_point
@@ -41,8 +43,13 @@ def converter(max_bytes: int = 2**26) -> Converter:
     return Converter(_LIMITS, max_bytes)
 
 
+def memory() -> tuple[Catalog, SeriesQuota, Overflow]:
+    """Of a decoder that has met nothing yet."""
+    return Catalog(1000), SeriesQuota(_LIMITS, 1000), Overflow()
+
+
 def decoded(body: bytes) -> Decoded:
-    return PlainDecoder(_LIMITS, Catalog(1000)).decode([body], WINDOW, NOW_MS)
+    return PlainDecoder(_LIMITS, *memory()).decode([body], WINDOW, NOW_MS)
 
 
 def rows(found: Decoded, table: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -106,7 +113,8 @@ def test_every_shape_is_converted_whole_and_is_read_by_the_fast_path_too(number:
     sent = message("WriteRequest").FromString(body)
 
     converted = converter().convert(body)
-    fast = RawDecoder(_LIMITS, Catalog(1000), 1000).decode([converted.body], WINDOW, NOW_MS)
+    decoder = RawDecoder(_LIMITS, *memory(), capacity=1000)
+    fast = decoder.decode([converted.body], WINDOW, NOW_MS)
 
     assert not converted.rejected
     assert fast.outcomes == decoded(converted.body).outcomes
