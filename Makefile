@@ -80,8 +80,8 @@ coverage: $(VENV)/installed-dev ## after `make test COVERAGE=yes`: 80 % of each 
 	@$(BIN)/python .ci/coverage_per_component.py
 
 .PHONY: fuzz
-fuzz: $(VENV)/installed-dev ## 1,000,000 mutated OTLP bodies through the decoder, honest ones among them (FUZZ='--otlp 9999')
-	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(or $(FUZZ),--otlp 1000000)
+fuzz: $(VENV)/installed-dev ## mutated OTLP and remote-write bodies by the million, honest ones among them (FUZZ='--otlp 9999')
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(or $(FUZZ),--otlp 1000000 --remote-write 200000)
 
 .PHONY: light-agent
 light-agent: system-run wheel ## an agent's host gets the agent alone, and its tests pass there

@@ -27,6 +27,10 @@ def place() -> Place:
     return Place(Room(max_bytes=10**9, max_requests=1))
 
 
+def inflate(sent: bytes, into: Place, limit: int) -> bytes:
+    return asyncio.run(body.inflate(sent, into, limit))
+
+
 def content(kind: int, size: int) -> bytes:
     """Of one letter, of text, of noise, and of noise that repeats far away."""
     noise = random.Random(size).randbytes

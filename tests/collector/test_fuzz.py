@@ -15,9 +15,9 @@ from fuzz.slices import read_group
 def test_mutated_bodies_crash_nothing_and_their_neighbours_are_stored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--otlp", "20000", "--slice", "5000", "--findings", str(tmp_path / "found")]
+    bodies = ["--otlp", "20000", "--remote-write", "5000", "--slice", "5000"]
 
-    code = run.main(arguments)
+    code = run.main([*bodies, "--findings", str(tmp_path / "found")])
 
     said = capsys.readouterr().out
     assert code == 0, said

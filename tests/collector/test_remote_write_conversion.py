@@ -43,12 +43,13 @@ def converter(max_bytes: int = 2**26) -> Converter:
     return Converter(_LIMITS, max_bytes)
 
 
-def decoder_parts() -> tuple[PointLimits, Catalog, SeriesQuota, Overflow]:
-    return _LIMITS, Catalog(1000), SeriesQuota(_LIMITS, 1000), Overflow()
+def memory() -> tuple[Catalog, SeriesQuota, Overflow]:
+    """Of a decoder that has met nothing yet."""
+    return Catalog(1000), SeriesQuota(_LIMITS, 1000), Overflow()
 
 
 def decoded(body: bytes) -> Decoded:
-    return PlainDecoder(*decoder_parts()).decode([body], WINDOW, NOW_MS)
+    return PlainDecoder(_LIMITS, *memory()).decode([body], WINDOW, NOW_MS)
 
 
 def rows(found: Decoded, table: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -112,7 +113,8 @@ def test_every_shape_is_converted_whole_and_is_read_by_the_fast_path_too(number:
     sent = message("WriteRequest").FromString(body)
 
     converted = converter().convert(body)
-    fast = RawDecoder(*decoder_parts(), capacity=1000).decode([converted.body], WINDOW, NOW_MS)
+    decoder = RawDecoder(_LIMITS, *memory(), capacity=1000)
+    fast = decoder.decode([converted.body], WINDOW, NOW_MS)
 
     assert not converted.rejected
     assert fast.outcomes == decoded(converted.body).outcomes

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fuzz.slices import Tally, read_group, write_group
 
-TARGETS = {"otlp": "fuzz.otlp:TARGET"}
+TARGETS = {"otlp": "fuzz.otlp:TARGET", "remote-write": "fuzz.remote_write:TARGET"}
 _SLICE = 20_000
 _HANGS_S = 120  # a group that takes longer: a thousand times what one takes on a slow machine
 _KEPT = 4000  # characters of what a dying process said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from isal import isal_zlib
 from starlette.requests import Request
@@ -85,32 +86,31 @@ async def inflate(sent: bytes, place: Place, limit: int) -> bytes:
         Busy: there is no room for it now.
     """
     parts: list[bytes] = []
-    total = 0
+    total = paused = 0
     for part in _inflated(sent):
         total += len(part)
         if total > limit:
             raise TooLarge(f"the request is more than {limit} bytes when inflated")
         place.grow(len(part))
         parts.append(part)
-        await asyncio.sleep(0)
+        if total - paused > _STEP:
+            paused = total
+            await asyncio.sleep(0)
     return b"".join(parts)
 
 
 def _inflated(sent: bytes) -> Iterator[bytes]:
-    """In pieces of _STEP bytes at most. The library copies what it is given and does not use,
-    so that it is given little at a time."""
+    """In pieces of about _STEP bytes. What a decompressor is given and does not use it copies, so
+    that it is given little at a time."""
     members = 0
-    stream = None
+    stream: Any = None
     try:
         for at in range(0, len(sent), _PIECE):
             rest = sent[at : at + _PIECE]
             while rest:
                 if stream is None:
-                    # Of so few bytes isal itself would want more.
-                    if not _GZIP_MAGIC.startswith(rest[:2]):
-                        raise BadMessage("the request is not gzip")
                     members += 1
-                    stream = isal_zlib.decompressobj(_GZIP)
+                    stream = _opened(rest)
                 yield stream.decompress(rest, _STEP)
                 rest = stream.unconsumed_tail or stream.unused_data
                 stream = None if stream.eof else stream
@@ -122,6 +122,12 @@ def _inflated(sent: bytes) -> Iterator[bytes]:
                 raise BadMessage("the request's gzip stream ends too early")
     except isal_zlib.error as err:  # type: ignore[misc]  # its stub takes the class for an object
         raise BadMessage(f"the request is not gzip: {err}") from err
+
+
+def _opened(beginning: bytes) -> Any:
+    if not _GZIP_MAGIC.startswith(beginning[:2]):  # of so few bytes isal itself would want more
+        raise BadMessage("the request is not gzip")
+    return isal_zlib.decompressobj(_GZIP)
 
 
 def _check_announced(length: str, limit: int) -> None:
