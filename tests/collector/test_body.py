@@ -19,10 +19,6 @@ MEMBERS = st.lists(
 )
 
 
-def inflate(sent: bytes, room: Place, limit: int) -> bytes:
-    return asyncio.run(body.inflate(sent, room, limit))
-
-
 def place() -> Place:
     return Place(Room(max_bytes=10**9, max_requests=1))
 
