@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,8 @@ class Received:
     @property
     def message(self) -> ExportMetricsServiceRequest:
         message = ExportMetricsServiceRequest()
-        message.ParseFromString(gzip.decompress(self.body))
+        zipped = self.headers.get("Content-Encoding") == "gzip"
+        message.ParseFromString(gzip.decompress(self.body) if zipped else self.body)
         return message
 
     @property
@@ -45,16 +47,21 @@ class Received:
 
 
 class Receiver:
-    """Gives the scripted answers in turn, then 200 to everything."""
+    """Gives the scripted answers in turn, then what `otherwise` makes of the body."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, otherwise: Callable[[bytes], Response]) -> None:
         self.url = url
+        self._otherwise = otherwise
         self.received: list[Received] = []
         self._answers: list[Response] = []
         self._news = threading.Condition()
 
     def will_answer(self, *answers: Response) -> None:
         self._answers += answers
+
+    @property
+    def accepted(self) -> list[Received]:
+        return [one for one in self.received if one.status == 200]
 
     def wait_for(self, count: int, timeout: float = 10) -> list[Received]:
         """The requests so far, once there are `count`."""
@@ -65,14 +72,18 @@ class Receiver:
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         with self._news:
-            answer = self._answers.pop(0) if self._answers else Response()
+            answer = self._answers.pop(0) if self._answers else self._otherwise(body)
             self.received.append(Received(path, headers, body, answer.status))
             self._news.notify_all()
             return answer
 
 
 @contextmanager
-def otlp_receiver(port: int = 0) -> Iterator[Receiver]:
+def otlp_receiver(
+    port: int = 0,
+    otherwise: Callable[[bytes], Response] = lambda _: Response(),
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -89,7 +100,12 @@ def otlp_receiver(port: int = 0) -> Iterator[Receiver]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
+        if tls is not None:
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "http" if tls is None else "https"
+        receiver = Receiver(f"{scheme}://127.0.0.1:{server.server_address[1]}", otherwise)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

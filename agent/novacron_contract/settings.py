@@ -73,20 +73,24 @@ def load(path: Path, schema: type[T]) -> T:
 
 
 def parse(document: Mapping[str, Any], schema: type[T], *, where: str) -> T:
-    """Turn a mapping into `schema`, a dataclass whose dataclass fields are tables."""
+    """Turn a mapping into `schema`, a dataclass whose dataclass fields are tables, and whose tuples
+    of dataclasses are lists of tables. Its `__post_init__` may raise ConfigError, too."""
     hints = typing.get_type_hints(schema)
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, schema)) if f.init}
     for key in document:
         if key not in fields:
-            shown = key if re.fullmatch(r"[\w.-]+", key) else repr(key)
-            raise ConfigError(f"{where}: {shown}: unknown; allowed: {', '.join(sorted(fields))}")
+            allowed = ", ".join(sorted(fields))
+            raise ConfigError(f"{where}: {_shown(key)}: unknown; allowed: {allowed}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in document:
             values[name] = _value(document[name], hints[name], field.metadata, f"{where}: {name}")
         elif _required(field):
             raise ConfigError(f"{where}: {name}: missing")
-    return schema(**values)
+    try:
+        return schema(**values)
+    except ConfigError as err:
+        raise ConfigError(f"{where}: {err}") from err
 
 
 def read_secret(path: Path) -> str:
@@ -140,10 +144,6 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def _value(raw: Any, hint: Any, meta: Mapping[str, Any], where: str) -> Any:
     kind = _without_none(hint)
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{where}: expected a table, got {raw!r}")
-        return parse(raw, typing.cast(Any, kind), where=where)
     if meta.get("unit") is not None:
         raw = _quantity(raw, meta["unit"], where)
     value = _typed(raw, kind, where)
@@ -162,16 +162,37 @@ def _typed(raw: Any, kind: Any, where: str) -> Any:
     if kind is Any:
         return raw
     if origin is tuple:
-        if not isinstance(raw, list):
-            raise ConfigError(f"{where}: expected a list, got {raw!r}")
-        return tuple(_typed(item, args[0], where) for item in raw)
+        return _tuple(raw, args[0], where)
+    if dataclasses.is_dataclass(kind):
+        return parse(_table(raw, where), typing.cast(Any, kind), where=where)
     if origin in (dict, Mapping) or kind is dict:
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{where}: expected a table, got {raw!r}")
-        return raw
+        of = args[1] if args else Any
+        items = _table(raw, where).items()
+        return {key: _typed(value, of, f"{where}: {_shown(key)}") for key, value in items}
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _choice(raw, kind, where)
     return _scalar(raw, kind, where)
+
+
+def _tuple(raw: Any, of: Any, where: str) -> tuple[Any, ...]:
+    """Tables are named by their place in the list, counted from 1."""
+    if not isinstance(raw, list):
+        raise ConfigError(f"{where}: expected a list, got {raw!r}")
+    tables = dataclasses.is_dataclass(of)
+    return tuple(
+        _typed(item, of, f"{where}: {number}" if tables else where)
+        for number, item in enumerate(raw, 1)
+    )
+
+
+def _shown(key: str) -> str:
+    return key if re.fullmatch(r"[\w.-]+", key) else repr(key)
+
+
+def _table(raw: Any, where: str) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: expected a table, got {raw!r}")
+    return raw
 
 
 def _scalar(raw: Any, kind: Any, where: str) -> Any:

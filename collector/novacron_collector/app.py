@@ -22,6 +22,7 @@ from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import LOOPBACK, Services
 from novacron_collector.connections import Connections
+from novacron_collector.forward.forwarder import Forwarder, least_free
 from novacron_collector.inventory import InventoryKeeper
 from novacron_collector.listening import Listeners, open_connections, server
 from novacron_collector.live.endpoint import endpoint
@@ -52,6 +53,7 @@ _API_THREADS = 8
 _API_CONNECTIONS = 1024
 _RETRY_S = 2.0  # between attempts to open what is not ready
 _GRPC_STOP_S = 3
+_FORWARD_STOP_S = 8.0  # what is not sent by then waits for the next start
 
 
 class Collector:
@@ -74,6 +76,13 @@ class Collector:
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._wal, self._ledger = _opened(settings.wal)
         self._poison = Poison(settings.wal.path / "dead-letters", int(settings.wal.dead_letters))
+        self._forwarder = Forwarder(
+            settings.forward,
+            settings.wal.path / "forward",
+            reserve=least_free(settings.wal.keep_free),
+            send_every=settings.wal.write_every,
+            agent=f"novacron-collector/{version('novacron')}",
+        )
         self._pipeline = Pipeline(
             Decoder(limits.points, kept.raw, limits.series),
             self._wal,
@@ -84,6 +93,7 @@ class Collector:
                 lambda committed: self._hub.publish(committed.decoded.batch),
                 reporting_to(self._inventory.observe),
             ),
+            before=self._forwarder.offer_committed,
         )
         self._writer = WriterThread(
             self._wal, self._ledger, self._store, lost=self._pipeline.describe_again
@@ -103,7 +113,7 @@ class Collector:
         otlp = server(receivers, self._connections)
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
-            await running.enter_async_context(self._writer_running())
+            await running.enter_async_context(self._writer_and_forwarder())
             for app, sock in ((otlp, listening.otlp_http), (self._api(), listening.api)):
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
@@ -177,12 +187,16 @@ class Collector:
             self._state.dispose()
 
     @asynccontextmanager
-    async def _writer_running(self) -> AsyncIterator[None]:
+    async def _writer_and_forwarder(self) -> AsyncIterator[None]:
         self._writer.start()
+        self._forwarder.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(self._writer.stop)
+            await asyncio.gather(
+                asyncio.to_thread(self._writer.stop),
+                asyncio.to_thread(self._forwarder.stop, _FORWARD_STOP_S),
+            )
             self._poison.close()
             self._wal.close()
 
@@ -206,6 +220,7 @@ class Collector:
                 version=version("novacron"),
                 started=self._started,
                 counters=self._counters,
+                forwarding=self._forwarder.state,
                 not_ready=self._not_ready,
                 problem=self._problem,
             )
@@ -246,6 +261,7 @@ class Collector:
             "live_clients": self._hub.clients,
             **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
             **{f"written_{name}": value for name, value in asdict(self._writer.writes).items()},
+            **self._forwarder.counters(),
             **{f"points_rejected.{reason}": n for reason, n in counts.rejected.items()},
         }
 

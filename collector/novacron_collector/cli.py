@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for client in ("clickhouse_connect", "urllib3"):  # their errors reach us, and are told once
         logging.getLogger(client).setLevel(logging.CRITICAL)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every request
     try:
         settings = load(args.config, Settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

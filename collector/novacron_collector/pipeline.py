@@ -80,8 +80,8 @@ _Keyed = tuple[bytes, _Waiting]
 
 
 class Pipeline:
-    """`run()` for as long as the process lives; `observers` are called after each append, in the
-    worker's thread."""
+    """`run()` for as long as the process lives; `observers` are called after each append, and
+    `before`, which must not fail, before it; both in the worker's thread."""
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class Pipeline:
         poison: Poison,
         commit_every_s: float,
         observers: Sequence[Callable[[Committed], None]] = (),
+        before: Callable[[Committed], None] = lambda _: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._decoder = decoder
@@ -99,6 +100,7 @@ class Pipeline:
         self._poison = poison
         self._commit_every_s = commit_every_s
         self._observers = observers
+        self._before = before
         self._now = now
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
@@ -190,6 +192,7 @@ class Pipeline:
         try:
             with self._poison.in_hand(keys):
                 decoded = self._decoder.decode([r.body for r in requests], self._now())
+                self._before(Committed(requests, decoded))
                 self._log(keys, decoded)
         except NovaCronError as err:
             self._fail(group, err)

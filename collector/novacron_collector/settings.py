@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from novacron_collector.forward.settings import ForwardSettings, check_names
 from novacron_collector.otlp.limits import PointLimits
 from novacron_contract.listening import loopback_address
 from novacron_contract.settings import read_secret, setting
@@ -70,3 +71,7 @@ class Settings:
     listen: ListenSettings = field(default_factory=ListenSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     retention: store.RetentionSettings = field(default_factory=store.RetentionSettings)
+    forward: tuple[ForwardSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self.forward)

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import httpx
 import pytest
 
+from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import load
@@ -58,9 +60,24 @@ def test_the_sample_file_says_the_defaults(tmp_path: Path) -> None:
     assert sample.retention == plain.retention
     assert sample.listen == plain.listen
     assert sample.wal == plain.wal
+    assert sample.forward == plain.forward == ()
     assert sample.telemetry.url == plain.telemetry.url
     every = set(re.findall(r"^(\w+) = ", uncommented, flags=re.MULTILINE))
     assert every >= set(names_of(plain)) - {"points"}, "the sample names every setting"
+
+
+def test_the_sample_file_shows_a_destination_with_the_defaults(tmp_path: Path) -> None:
+    """They are commented without a space, as they are not as it would be anyway."""
+    shown = re.sub(r"^#(?=\[\[|\w+ = )", "", SAMPLE.read_text(), flags=re.MULTILINE)
+
+    (sample,) = load(written(tmp_path, shown), Settings).forward
+
+    plain = ForwardSettings(name="x", url="http://x")
+    for name in ("compression", "timeout", "queue_size", "queue_age"):
+        assert getattr(sample, name) == getattr(plain, name)
+    table = shown.partition("[[forward]]")[2]
+    every = re.findall(r"^(\w+) = ", table, flags=re.MULTILINE)
+    assert every == [field.name for field in fields(ForwardSettings)]
 
 
 def names_of(settings: Settings) -> list[str]:

@@ -235,3 +235,11 @@ def test_what_a_killed_process_appended_is_there(tmp_path: Path) -> None:
         assert len(found) <= len(told) + 2, "at most the one that was being told"
         assert log.state().set_aside == 0
         log.close()
+
+
+def test_what_was_removed_leaves_exactly_no_bytes(tmp_path: Path) -> None:
+    """Or the log would grow beyond its size, a little with each frame that passes."""
+    log = appended(tmp_path, *"abcdefgh", weight=3)
+    assert log.state().bytes == sum(path.stat().st_size for path in tmp_path.glob("*.seg"))
+    left_in(log)
+    assert log.state().bytes == 0

@@ -31,6 +31,18 @@ class Inner:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Item:
+    """One of a list of tables; its two keys exclude each other."""
+
+    size: int = setting(1, minimum=1)
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.label and self.size > 1:
+            raise ConfigError("label and size: only one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schema:
     name: str
     interval: float = setting("10s", unit="s", minimum=1, maximum=3600)
@@ -44,6 +56,8 @@ class Schema:
     inner: Inner = field(default_factory=Inner)
     maybe: str | None = None
     extra: Mapping[str, Any] | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
 
 
 def refusal(**document: Any) -> str:
@@ -75,9 +89,14 @@ def test_every_kind_of_value_is_taken(tmp_path: Path) -> None:
         hosts = ["a", "b"]
         maybe = "yes"
         extra = { any = 1, thing = [2] }
+        texts = { "a.b" = "c" }
         [inner]
         size = "1GiB"
         listen = "[::1]:4318"
+        [[items]]
+        size = 2
+        [[items]]
+        label = "second"
         """
     )
 
@@ -93,7 +112,9 @@ def test_every_kind_of_value_is_taken(tmp_path: Path) -> None:
         hosts=("a", "b"),
         maybe="yes",
         extra={"any": 1, "thing": [2]},
+        texts={"a.b": "c"},
         inner=Inner(size=2**30, listen="[::1]:4318"),
+        items=(Item(size=2), Item(label="second")),
     )
 
 
@@ -125,6 +146,15 @@ def test_every_kind_of_value_is_taken(tmp_path: Path) -> None:
         ({"hosts": "a"}, "f.toml: hosts: expected a list, got 'a'"),
         ({"hosts": ["a", 2]}, "f.toml: hosts: expected text, got 2"),
         ({"extra": 1}, "f.toml: extra: expected a table, got 1"),
+        ({"texts": {"a": 1}}, "f.toml: texts: a: expected text, got 1"),
+        ({"items": {}}, "f.toml: items: expected a list, got {}"),
+        ({"items": [{}, 2]}, "f.toml: items: 2: expected a table, got 2"),
+        ({"items": [{}, {"size": 0}]}, "f.toml: items: 2: size: must be at least 1, got 0"),
+        ({"items": [{"siez": 1}]}, "f.toml: items: 1: siez: unknown; allowed: label, size"),
+        (
+            {"items": [{"size": 2, "label": "x"}]},
+            "f.toml: items: 1: label and size: only one of them",
+        ),
         ({"name": 5}, "f.toml: name: expected text, got 5"),
     ],
 )
@@ -170,7 +200,9 @@ toml_values = st.recursive(
     lambda values: st.lists(values) | st.dictionaries(st.text(), values),
     max_leaves=5,
 )
-keys = st.sampled_from(["name", "interval", "count", "inner", "colour", "hosts", "place", "extra"])
+keys = st.sampled_from(
+    ["name", "interval", "count", "inner", "colour", "hosts", "place", "extra", "texts", "items"]
+)
 
 
 @given(st.dictionaries(keys | st.text(string.printable), toml_values))

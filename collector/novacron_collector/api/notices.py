@@ -40,13 +40,16 @@ def notices(
     problem: str,
     failing: Sequence[FailingSource] = (),
     counters: Mapping[str, float] = MappingProxyType({}),
+    more: Sequence[Notice] = (),
 ) -> list[Notice]:
-    """`problem` says why `stored` is not known, or why nothing can be written."""
+    """`problem` says why `stored` is not known, or why nothing can be written;
+    `more` is what others noticed."""
     every = [
         *_store(stored, problem + _waiting(counters) if problem else ""),
         *_set_aside(counters),
         *_dead_letters(counters),
         *_clocks(agents),
+        *more,
         *_failing(agents, failing),
         *_silent(hosts),
         *_nobody(hosts, agents),

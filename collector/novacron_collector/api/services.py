@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_collector.forward.state import ForwardingState
 from novacron_store.state import Agents, Inventory
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -28,6 +29,7 @@ class Services:
     version: str
     started: datetime
     counters: Callable[[], Mapping[str, float]] = dict
+    forwarding: Callable[[], ForwardingState] = ForwardingState
     not_ready: Callable[[], str | None] = lambda: None  # the reason not to be sent to
     problem: Callable[[], str | None] = lambda: None  # what an operator is to see to
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))

@@ -10,6 +10,7 @@ from flask import Blueprint
 
 from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet, by_freshness
+from novacron_collector.api.forwarding import forwarding_notices
 from novacron_collector.api.notices import notices
 from novacron_collector.api.services import Services
 from novacron_contract.errors import NotFound, Unavailable
@@ -37,7 +38,13 @@ def blueprint(services: Services) -> Blueprint:
             "telemetry": asdict(stored) if stored else None,
             "counters": counters,
             "notices": notices(
-                hosts, agents, stored, problem, _failing(services, fleet.now), counters
+                hosts,
+                agents,
+                stored,
+                problem,
+                _failing(services, fleet.now),
+                counters,
+                forwarding_notices(services.forwarding()),
             ),
         }
 

@@ -191,6 +191,12 @@ class Log:
             count = len(self._sealed) + (self._open is not None)
             return LogState(count, self._bytes, round(age, 3), self._count_set_aside)
 
+    def seal_older(self, seconds: float) -> None:
+        """End the segment that is appended to, if it was begun so long ago."""
+        with self._changed:
+            if self._open is not None and self._now() - self._open.opened >= seconds:
+                self._seal()
+
     def seal_now(self) -> None:
         """From now on whatever is there is the oldest, however little and young it is."""
         with self._changed:

@@ -1,0 +1,95 @@
+"""What a destination said to a request, and what follows from it: the answer table of OTLP."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+
+_MAX_REASON = 200  # characters of a destination's text that are told
+_LONGEST_WAIT_S = 600.0  # a destination may ask for
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Done with. `rejected` points were refused, for `reason`; the others were taken."""
+
+    rejected: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Send the same again, not before `after_s` where the destination said so."""
+
+    reason: str
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """It should not be sent again, but may have failed by accident: a few attempts more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """In parts it may be taken."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It would be refused again. Where it is several requests, one of them may be the reason."""
+
+    reason: str
+
+
+Answer = Accepted | Later | Doubtful | TooLarge | Refused
+
+
+class Transport(Protocol):
+    """A connection to one destination; serves one thread."""
+
+    def send(self, body: bytes, timeout: float) -> Answer: ...
+
+    def close(self) -> None: ...
+
+
+def accepted(response: bytes) -> Accepted:
+    """From the body of a success, which may say that some points were not wanted."""
+    try:
+        partial = ExportMetricsServiceResponse.FromString(response).partial_success
+    except DecodeError:
+        return Accepted()  # not protobuf; the status alone says that it was taken
+    return Accepted(max(0, partial.rejected_data_points), one_line(partial.error_message))
+
+
+def one_line(text: str) -> str:
+    """A destination's words as they may be logged."""
+    printable = "".join(c if c.isprintable() else " " for c in text[: 4 * _MAX_REASON])
+    return " ".join(printable.split())[:_MAX_REASON]
+
+
+def wait_of(retry_after: str) -> float:
+    """Seconds of a Retry-After header, which is seconds or a date; 0 for none."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return bounded_wait(seconds)
+
+
+def bounded_wait(seconds: float) -> float:
+    return min(seconds, _LONGEST_WAIT_S) if seconds > 0 else 0.0
