@@ -51,8 +51,8 @@ def points(body: bytes) -> Iterator[Point]:
                             without(getattr(metric, kind), "data_points"),
                         ),
                         metric.name,
-                        dict(read_attributes(group.resource.attributes).texts),
-                        dict(read_attributes(point.attributes).texts),
+                        dict(read_attributes(group.resource.attributes, 1000).texts),
+                        dict(read_attributes(point.attributes, 1000).texts),
                         point.SerializeToString(deterministic=True),
                     )
 

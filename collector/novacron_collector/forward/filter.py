@@ -92,7 +92,7 @@ class Filter:
     def _texts(self, attributes: Any) -> dict[str, str]:
         """Of those that matter here."""
         asked = [pair for pair in attributes if pair.key in self._names]
-        return dict(read_attributes(asked).texts) if asked else {}
+        return dict(read_attributes(asked, len(asked)).texts) if asked else {}
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], bool]:
