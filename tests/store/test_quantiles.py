@@ -134,8 +134,8 @@ def test_a_process_that_began_in_the_range_counts_from_its_first_sample_on(store
 
 
 def test_several_series_and_several_samples_of_a_step_are_one_distribution(store: Client) -> None:
-    fast = [Reported(n, [0.15] * 90 * n, series=1) for n in range(20)]
-    slow = [Reported(n, [4.0] * 10 * n, series=2) for n in range(20)]
+    fast = [Reported(60 + n, [0.15] * 90 * n, series=1) for n in range(20)]
+    slow = [Reported(60 + n, [4.0] * 10 * n, series=2) for n in range(20)]
     metric = stored(store, [*fast, *slow])
 
     chart = drawn(store, metric, 0.5, 0.95, points=60)
