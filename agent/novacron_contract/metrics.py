@@ -25,6 +25,7 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"  # OTLP sum, cumulative, monotonic
     UPDOWN = "updowncounter"  # OTLP sum, cumulative, not monotonic
+    HISTOGRAM = "histogram"  # OTLP histogram, cumulative, explicit bounds
 
 
 class VmState(StrEnum):

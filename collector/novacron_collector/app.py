@@ -28,6 +28,11 @@ from novacron_collector.listening import Listeners, open_connections, server
 from novacron_collector.live.endpoint import endpoint
 from novacron_collector.live.hub import Hub
 from novacron_collector.otlp.decoder import Decoder
+from novacron_collector.own_metrics.instance import resource
+from novacron_collector.own_metrics.process import Uptime
+from novacron_collector.own_metrics.readings import Parts
+from novacron_collector.own_metrics.reporter import Reporter
+from novacron_collector.own_metrics.store_figures import StoreFigures
 from novacron_collector.pipeline import Pipeline
 from novacron_collector.receivers import grpc, http
 from novacron_collector.receivers.body import BodyLimits
@@ -83,8 +88,9 @@ class Collector:
             send_every=settings.wal.write_every,
             agent=f"novacron-collector/{version('novacron')}",
         )
+        self._decoder = Decoder(limits.points, kept.raw, limits.series)
         self._pipeline = Pipeline(
-            Decoder(limits.points, kept.raw, limits.series),
+            self._decoder,
             self._wal,
             self._ledger,
             self._poison,
@@ -98,6 +104,8 @@ class Collector:
         self._writer = WriterThread(
             self._wal, self._ledger, self._store, lost=self._pipeline.describe_again
         )
+        self._intake = Intake(self._pipeline, self._room)
+        self._uptime = Uptime()
 
     async def run(self, listening: Listeners, stop: asyncio.Event) -> None:
         """Serve until `stop`; what was received by then is committed and answered.
@@ -107,9 +115,8 @@ class Collector:
         """
         await self._open_first()
         limits = self._settings.limits
-        intake = Intake(self._pipeline, self._room)
         bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
-        receivers = http.create_app(intake, bodies, int(limits.json), limits.points)
+        receivers = http.create_app(self._intake, bodies, int(limits.json), limits.points)
         otlp = server(receivers, self._connections)
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
@@ -117,10 +124,11 @@ class Collector:
             for app, sock in ((otlp, listening.otlp_http), (self._api(), listening.api)):
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
-                _grpc(intake, listening.otlp_grpc, self._grpc_limits())
+                _grpc(self._intake, listening.otlp_grpc, self._grpc_limits())
             )
             await running.enter_async_context(self._pipeline_running())
             await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
+            await running.enter_async_context(self._reporting())
             log.info("receiving OTLP; API and live feed on http://%s", self._settings.listen.api)
             await stop.wait()
             log.info("stopping: writing what was received")
@@ -209,6 +217,30 @@ class Collector:
             self._pipeline.drain()
             await task
             self._pipeline.close()
+
+    @asynccontextmanager
+    async def _reporting(self) -> AsyncIterator[None]:
+        every_s = self._settings.own_metrics.every
+        figures = StoreFigures(self._connect, lambda: not self._store.problem, 6 * every_s)
+        parts = Parts(
+            counts=self._pipeline.counts,
+            refusals=self._intake.refusals,
+            room=self._room,
+            decoder=self._decoder,
+            hub=self._hub,
+            log=self._wal,
+            ledger=self._ledger,
+            writer=self._writer,
+            store=figures,
+            uptime=self._uptime,
+        )
+        about = resource(self._wal.folder, version("novacron"))
+        reporter = Reporter(self._pipeline, parts, about, every_s)
+        reporter.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(reporter.stop)
 
     def _api(self) -> uvicorn.Server:
         rest = create_app(

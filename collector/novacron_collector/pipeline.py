@@ -33,11 +33,13 @@ _POISON = "the collector failed on this request again and again, and takes it no
 @dataclass(frozen=True, slots=True)
 class Request:
     """An OTLP/protobuf body. `sent`: what came over the wire, where that is something else.
-    `clock_offset_s`: the sender's clock minus ours, where it told."""
+    `clock_offset_s`: the sender's clock minus ours, where it told. `own`: the collector
+    reports of itself, which is not counted."""
 
     body: bytes
     clock_offset_s: float | None = None
     sent: bytes | None = None
+    own: bool = False
 
     def key(self) -> bytes:
         return key_of(self.body if self.sent is None else self.sent)
@@ -230,12 +232,13 @@ class Pipeline:
         self._refuse(group, err)
 
     def _refuse(self, group: Sequence[_Keyed], err: NovaCronError) -> None:
-        self.counts.failures += len(group)
+        self.counts.failures += sum(not request.own for _, (request, _) in group)
         for _, (_, answer) in group:
             answer.get_loop().call_soon_threadsafe(_set_exception, answer, err)
 
     def _answer(self, group: Sequence[_Keyed], outcomes: Sequence[Outcome]) -> None:
-        self.counts.add(outcomes)
+        pairs = zip(group, outcomes, strict=True)
+        self.counts.add([outcome for (_, (request, _)), outcome in pairs if not request.own])
         for (_, (_, answer)), outcome in zip(group, outcomes, strict=True):
             answer.get_loop().call_soon_threadsafe(_set_result, answer, outcome)
 

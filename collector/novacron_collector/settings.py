@@ -64,12 +64,20 @@ class WalSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnMetricsSettings:
+    """The table [own_metrics]: what the collector reports of itself."""
+
+    every: float = setting("10s", unit="s", minimum=0.1, maximum=3600)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     state: store.StateSettings
     wal: WalSettings
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    own_metrics: OwnMetricsSettings = field(default_factory=OwnMetricsSettings)
     retention: store.RetentionSettings = field(default_factory=store.RetentionSettings)
     forward: tuple[ForwardSettings, ...] = ()
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from novacron_collector.own_metrics.histogram import POINTS, SECONDS, Histogram
 from novacron_collector.store import Store
 from novacron_collector.wal.batches import keys_of, unpack
 from novacron_collector.wal.frames import Scan
@@ -40,7 +41,8 @@ class Writes:
 @dataclass
 class WriterThread:
     """`lost` is called when something that was acknowledged cannot be read back: what the decoder
-    described in it must be described again."""
+    described in it must be described again. `durations` in seconds and `sizes` in points are of the
+    segments that were written."""
 
     log: Log
     ledger: Ledger
@@ -48,6 +50,8 @@ class WriterThread:
     lost: Callable[[], None]
     drain_s: float = 8.0
     writes: Writes = field(default_factory=Writes, init=False)
+    durations: Histogram = field(default_factory=lambda: Histogram(SECONDS), init=False)
+    sizes: Histogram = field(default_factory=lambda: Histogram(POINTS), init=False)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _deadline: float = field(default=float("inf"), init=False)
     _tries: int = field(default=0, init=False)
@@ -118,7 +122,7 @@ class WriterThread:
         self.ledger.forget(key for key in named if key not in whole)
 
     def _store(self, name: str, found: Scan) -> None:
-        started = time.monotonic()
+        started, points = time.monotonic(), 0
         if self._tries < _TRIES - 1:
             batches = {name: found.frames}
         else:  # one of the frames may be the reason: its neighbours are not to suffer
@@ -134,10 +138,14 @@ class WriterThread:
                 problem = err
             else:
                 self.writes.points += batch.points
+                points += batch.points
         if problem is not None:
             raise problem
+        elapsed = time.monotonic() - started
         self.writes.segments += 1
-        self.writes.seconds += time.monotonic() - started
+        self.writes.seconds += elapsed
+        self.durations.observe(elapsed)
+        self.sizes.observe(points)
 
     def _give_up(self, segment: Segment, why: str) -> None:
         self._tries = 0

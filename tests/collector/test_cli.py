@@ -61,6 +61,7 @@ def test_the_sample_file_says_the_defaults(tmp_path: Path) -> None:
     assert sample.listen == plain.listen
     assert sample.wal == plain.wal
     assert sample.forward == plain.forward == ()
+    assert sample.own_metrics == plain.own_metrics
     assert sample.telemetry.url == plain.telemetry.url
     every = set(re.findall(r"^(\w+) = ", uncommented, flags=re.MULTILINE))
     assert every >= set(names_of(plain)) - {"points"}, "the sample names every setting"
@@ -82,7 +83,7 @@ def test_the_sample_file_shows_a_destination_with_the_defaults(tmp_path: Path) -
 
 def names_of(settings: Settings) -> list[str]:
     tables = (settings.telemetry, settings.listen, settings.retention, settings.state, settings.wal)
-    every = (*tables, settings.limits, settings.limits.points)
+    every = (*tables, settings.own_metrics, settings.limits, settings.limits.points)
     return [name for table in every for name in table.__dataclass_fields__]
 
 

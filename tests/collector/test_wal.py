@@ -187,6 +187,14 @@ def test_a_full_disk_loses_nothing_and_recovers_by_itself(tmp_path: Path) -> Non
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+def test_what_left_takes_no_room_and_gives_none(tmp_path: Path) -> None:
+    log = appended(tmp_path, *"abcdefgh", weight=3)
+    on_disk = sum(path.stat().st_size for path in tmp_path.glob("*.seg"))
+    assert log.state().bytes == on_disk
+    left_in(log)
+    assert log.state().bytes == 0
+
+
 def test_the_disk_is_not_filled_to_the_brim(tmp_path: Path) -> None:
     room = os.statvfs(tmp_path)
     free = room.f_bavail * room.f_frsize

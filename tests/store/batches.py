@@ -44,7 +44,7 @@ def at(seconds: float) -> datetime:
 
 
 def batch(lines: Sequence[Line], resources: Mapping[str, Mapping[str, str]] | None = None) -> Batch:
-    """`resources` describes entities; each entity is a VM unless its resource has only a host."""
+    """`resources` describes entities: VMs and services by what their resources have, else hosts."""
     tables = {
         "samples": _table("samples", [_sample(ln, *s) for ln in lines for s in ln.samples]),
         "series": _table("series", [_series(ln) for ln in lines]),
@@ -99,10 +99,16 @@ def _metric(line: Line) -> dict[str, object]:
     }
 
 
+def _entity_type(resource: Mapping[str, str]) -> str:
+    if "vm.id" in resource:
+        return "vm"
+    return "service" if "service.name" in resource else "host"
+
+
 def _entity(name: str, resource: Mapping[str, str], seen: float) -> dict[str, object]:
     return {
         "entity": name,
-        "entity_type": "vm" if "vm.id" in resource else "host",
+        "entity_type": _entity_type(resource),
         "resource": list(resource.items()),
         "resource_types": [],
         "seen": at(seen),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -29,6 +30,17 @@ def world(store_process: StoreProcess, tmp_path_factory: pytest.TempPathFactory)
     client.command(f"DROP DATABASE {database}", use_database=False)
     client.close()
     state.dispose()
+
+
+@pytest.fixture
+def empty_world(world: World) -> Iterator[World]:
+    """As `world`, with a telemetry database of its own in which nothing is."""
+    made = replace(world, database=f"ui_{uuid4().hex}")
+    client = made.client()
+    migrations.migrate(client)
+    yield made
+    client.command(f"DROP DATABASE {made.database}", use_database=False)
+    client.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from fleet_samples import SampleFleet
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_contract.metrics import BY_NAME, Kind
 from novacron_store.telemetry.client import per_thread
-from novacron_ui.query.machine import Machines, Range, parse_range
+from novacron_ui.query.drawing import Range, parse_range
+from novacron_ui.query.machine import Machines
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel
 from ui_world import World
 

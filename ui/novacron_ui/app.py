@@ -18,8 +18,9 @@ from flask import request
 from novacron_contract.errors import BadMessage, NotFound, NovaCronError
 from novacron_ui import shell
 from novacron_ui.browser import draw
-from novacron_ui.pages import View, machine
+from novacron_ui.pages import View, collector, machine, panels
 from novacron_ui.pages.fleet import FleetPage
+from novacron_ui.query.collector import Collectors
 from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machines
 from novacron_ui.query.notices import Notices
@@ -36,6 +37,7 @@ class Services:
 
     fleet: Fleet
     machines: Machines
+    collectors: Collectors
     notices: Notices
 
 
@@ -47,6 +49,7 @@ STYLES = (
     "shell.css",
     "fleet.css",
     "machine.css",
+    "collector.css",
     "vendor/uplot/uPlot.min.css",
 )
 
@@ -111,7 +114,17 @@ class Pages:
 
         draw(app, "shell", shell.SHOWN, at_first=True)
         self.fleet.register(app)
-        machine.register(app, self.services.machines, self.services.fleet)
+        machine.register(app, self.services.fleet)
+        collector.register(app, self.services.collectors)
+        panels.register(app, self._drawings())
+
+    def _drawings(self) -> dict[str, panels.Drawing]:
+        def of(kind: str) -> panels.Drawing:
+            return lambda entity, panel, over: machines.draw(entity, kind, panel, over)
+
+        machines = self.services.machines
+        own = {collector.KIND: self.services.collectors.draw}
+        return own | {kind: of(kind) for kind in ("host", "vm")}
 
     def first_layout(self) -> Component:
         """The shell with the page that was asked for, which saves the browser a round trip."""
@@ -126,8 +139,13 @@ class Pages:
                     return self.fleet.view()
                 case ["machine", machine_id]:
                     return machine.view(self.services.machines.find(unquote(machine_id)))
+                case ["collector"]:
+                    return collector.view(self.services.collectors)
+                case ["collector", instance]:
+                    return collector.view(self.services.collectors, unquote(instance))
         except (NotFound, BadMessage):
-            return _message("There is no such machine", "It may never have reported here.")
+            what = "collector" if path.startswith(collector.PATH) else "machine"
+            return _message(f"There is no such {what}", "It may never have reported here.")
         except NovaCronError as err:
             log.warning("%s cannot be shown: %s", path, err)
             return _message("This page cannot be shown now", str(err))

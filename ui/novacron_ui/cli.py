@@ -23,6 +23,7 @@ from novacron_store.telemetry.client import connect, per_thread
 from novacron_ui.app import Pages, Services
 from novacron_ui.live.relay import Relay
 from novacron_ui.live.topics import MAX_MESSAGE_BYTES
+from novacron_ui.query.collector import Collectors
 from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machines
 from novacron_ui.query.notices import Notices
@@ -83,6 +84,7 @@ def build(settings: Settings) -> Starlette:
         Services(
             Fleet(inventory, Agents(state), store),
             Machines(inventory, store),
+            Collectors(store),
             Notices(settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S)),
         )
     )

@@ -56,8 +56,12 @@ def _header() -> Component:
 
 
 def _navigation() -> Component:
-    fleet = html.A([icon("layout-grid"), html.Span("Fleet")], href="/", className="nav-link")
-    return html.Nav([fleet, html.Div(id="nav-hosts")], className="nav", **aria(label="Main"))
+    pages = [("Fleet", "/", "layout-grid"), ("Collector", "/collector", "radio-tower")]
+    links = [
+        html.A([icon(mark), html.Span(name)], href=path, className="nav-link")
+        for name, path, mark in pages
+    ]
+    return html.Nav([*links, html.Div(id="nav-hosts")], className="nav", **aria(label="Main"))
 
 
 def _button(action: str, label: str, *icons: str) -> Component:

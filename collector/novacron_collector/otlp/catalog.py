@@ -24,6 +24,7 @@ class Catalog:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._known: set[Any] = set()
+        self.series = 0  # of what is known
         self._current: dict[str, bytes] = {}  # entity -> its newest resource
         self._rows: dict[str, list[tuple[Any, ...]]] = {"series": [], "metrics": []}
         self._sightings: dict[tuple[str, bytes], Sighting] = {}
@@ -35,6 +36,7 @@ class Catalog:
         if series in self._known:
             return
         self._known.add(series)
+        self.series += 1
         head = (stream.metric, entity.name, series)
         kind = (stream.kind, stream.temporality, stream.monotonic, stream.unit)
         labels = (list(attributes.texts), list(attributes.types))
@@ -66,6 +68,7 @@ class Catalog:
 
     def forget(self) -> None:
         self._known.clear()
+        self.series = 0
         self._current.clear()
 
     def _changed(self, sightings: list[Sighting]) -> list[tuple[Any, ...]]:

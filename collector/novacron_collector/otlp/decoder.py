@@ -49,6 +49,11 @@ class Decoder:
             parts.append(overflow)
         return parts[0] if len(parts) == 1 else merge(parts)
 
+    @property
+    def series(self) -> int:
+        """How many were described since the last `forget`. Any thread."""
+        return self._catalog.series
+
     def forget(self) -> None:
         """Describe every series again: what was decoded last never reached the store."""
         self._raw.forget()

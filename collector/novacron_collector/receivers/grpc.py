@@ -75,12 +75,15 @@ def _handlers(intake: Intake) -> Any:
                 place.grow(len(body))
                 outcome = await intake.protobuf(body, sent_at)
         except NovaCronError as err:
+            intake.refusals.add(err)
             await _abort(context, err)
         except asyncio.CancelledError:
             raise
         except Exception:  # the outermost edge of one request
             log.exception("an OTLP request failed")
-            await _abort(context, Unavailable("the collector failed; its log has the details"))
+            failure = Unavailable("the collector failed; its log has the details")
+            intake.refusals.add(failure)
+            await _abort(context, failure)
         return bytes(response(outcome).SerializeToString())
 
     # Without serializers gRPC hands over bytes and takes bytes.

@@ -18,6 +18,7 @@ from novacron_collector.receivers import remote_write
 from novacron_collector.receivers.answers import NotPost, headers, response, status
 from novacron_collector.receivers.body import BodyLimits, UnknownEncoding, read_body
 from novacron_collector.receivers.intake import Intake
+from novacron_collector.receivers.refusals import Refusal, Refusals
 from novacron_contract.errors import NotFound, NovaCronError, Unavailable
 from novacron_contract.metrics import SENT_AT_HEADER
 
@@ -58,16 +59,19 @@ def create_app(
 
     prometheus = remote_write.RemoteWrite(intake, limits, json_limit, points)
 
+    refusals = intake.refusals
     every = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
     return Starlette(
         routes=[
-            Route("/v1/metrics", _answering(metrics), methods=every),
-            Route("/v1/traces", _answering(other_signal), methods=every),
-            Route("/v1/logs", _answering(other_signal), methods=every),
+            Route("/v1/metrics", _answering(metrics, refusals), methods=every),
+            Route("/v1/traces", _answering(other_signal, refusals), methods=every),
+            Route("/v1/logs", _answering(other_signal, refusals), methods=every),
             Route(
-                remote_write.PATH, _answering(prometheus.write, remote_write.error), methods=every
+                remote_write.PATH,
+                _answering(prometheus.write, refusals, remote_write.error),
+                methods=every,
             ),
-            Route("/{path:path}", _answering(elsewhere), methods=every),
+            Route("/{path:path}", _answering(elsewhere, refusals), methods=every),
         ]
     )
 
@@ -81,7 +85,7 @@ def _content_type(request: Request) -> str:
     raise UnknownEncoding(f"Content-Type {kind!r}: expected {PROTOBUF} or {JSON}")
 
 
-def _answering(handler: _Handler, error: _Error | None = None) -> _Handler:
+def _answering(handler: _Handler, refusals: Refusals, error: _Error | None = None) -> _Handler:
     """Turn any error into what `error` makes of it, the Status that OTLP asks for unless told
     otherwise: a bug of ours is never a 500."""
     told = error or _error
@@ -90,12 +94,16 @@ def _answering(handler: _Handler, error: _Error | None = None) -> _Handler:
         try:
             return await handler(request)
         except NovaCronError as err:
+            refusals.add(err)
             return told(request, err)
         except ClientDisconnect:
+            refusals.add(Refusal.GONE)
             return Response(status_code=400)  # nobody reads it
         except Exception:  # the outermost edge of one request
             log.exception("a request failed")
-            return told(request, Unavailable("the collector failed; its log has the details"))
+            failure = Unavailable("the collector failed; its log has the details")
+            refusals.add(failure)
+            return told(request, failure)
 
     return answer
 

@@ -10,6 +10,7 @@ from novacron_collector.admission import Room
 from novacron_collector.otlp.decoded import Outcome
 from novacron_collector.otlp.json import to_protobuf
 from novacron_collector.pipeline import Pipeline, Request
+from novacron_collector.receivers.refusals import Refusals
 from novacron_contract.errors import BadMessage
 
 
@@ -17,6 +18,7 @@ from novacron_contract.errors import BadMessage
 class Intake:
     pipeline: Pipeline
     room: Room
+    refusals: Refusals = field(default_factory=Refusals)
     _json_turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def protobuf(

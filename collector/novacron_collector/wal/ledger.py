@@ -78,7 +78,7 @@ class Ledger:
         self._expire(now)
 
     def __len__(self) -> int:
-        return sum(period.count for period in self._periods.values())
+        return sum(period.count for period in list(self._periods.values()))  # from any thread
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
         found: set[bytes] = set().union(*(p.known(keys) for p in self._periods.values()))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from novacron_collector.admission import Busy
+from novacron_collector.own_metrics.histogram import SECONDS, Histogram
 from novacron_collector.wal.segment import (
     OpenSegment,
     Segment,
@@ -72,6 +73,7 @@ class Log:
         self._open: OpenSegment | None = None
         self._closing = False
         self.problem = ""  # why the last append failed
+        self.appends = Histogram(SECONDS)  # how long they took
         try:
             self._handle = _claimed(folder)
             self._sealed = deque(sealed(folder))
@@ -91,6 +93,7 @@ class Log:
             Unavailable: the disk failed.
         """
         size = len(meta) + sum(len(piece) for piece in data)
+        started = time.monotonic()
         with self._changed:
             self.require_room(size)
             try:
@@ -106,6 +109,12 @@ class Log:
             if current.weight >= self._limits.weight:
                 self._seal()
             self._changed.notify_all()
+        self.appends.observe(time.monotonic() - started)
+
+    @property
+    def limit(self) -> int:
+        """Bytes that may wait."""
+        return int(self._limits.size)
 
     def require_room(self, size: int) -> None:
         """

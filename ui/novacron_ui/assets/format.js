@@ -62,7 +62,7 @@ export function seconds(value) {
   if (value === null || value === undefined) return NONE;
   if (value >= 86400) return `${digits(value / 86400)} d`;
   if (value >= 3600) return `${digits(value / 3600)} h`;
-  if (value >= 1) return `${digits(value)} s`;
+  if (value >= 1 || value === 0) return `${digits(value)} s`;
   return value >= 0.001 ? `${digits(value * 1e3)} ms` : `${digits(value * 1e6)} µs`;
 }
 
@@ -84,5 +84,5 @@ export function formatter(unit, isRate = false) {
   if (unit === "By") return bytes;
   if (unit === "1") return percent;
   if (unit === "s") return seconds;
-  return (value) => count(value);
+  return (value) => (Number.isInteger(value) && value < 1000 ? String(value) : count(value));
 }

@@ -5,7 +5,7 @@ import { age, bytes, percent, rate, size } from "./format.js";
 import { arrange, buildRow, meter, setMeter, updateRow, updateState } from "./fleet_table.js";
 import { live } from "./live.js";
 import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
-import { Panel } from "./panel.js";
+import { Panels } from "./panels.js";
 import { Ranges } from "./ranges.js";
 import { Rows } from "./rows.js";
 import { Asking, retryButton } from "./states.js";
@@ -17,19 +17,6 @@ const MAX_WATCHED = 200; // VMs of a host that move live
 export function showSnapshot(data) {
   const view = currentView();
   if (view && data) view.take(data);
-}
-
-export function showPanels(all) {
-  const view = currentView();
-  if (!view) return;
-  for (const data of all) {
-    const panel = data && view.panels.get(data.panel);
-    if (panel && panel.shown !== data) {
-      panel.shown = data;
-      panel.show(data);
-    }
-  }
-  view.showEmptyPanels();
 }
 
 function currentView() {
@@ -46,10 +33,9 @@ class MachineView {
     this.machines = new Machines();
     this.tiles = new Tiles(root.querySelector("#machine-tiles"));
     const toolbar = root.querySelector("#machine-toolbar");
-    this.ranges = new Ranges(toolbar, () => this.askPanels());
+    this.ranges = new Ranges(toolbar, () => this.panels.ask());
     const context = { entity: this.entity, kind: root.dataset.kind, ranges: this.ranges };
-    const sections = [...root.querySelectorAll(".panel")];
-    this.panels = new Map(sections.map((s) => [s.dataset.panel, new Panel(s, context)]));
+    this.panels = new Panels(root.querySelector(".panels"), root.querySelector("#machine-empty"), context);
     const onSilence = () => this.take({ error: { title: "The web UI's server does not answer" } });
     this.snapshot = new Asking("machine-ask", {
       every: SNAPSHOT_EVERY,
@@ -58,21 +44,8 @@ class MachineView {
     });
     this.stopListening = live.listen((points) => this.onPoints(points));
     this.clock = setInterval(() => this.onClock(), 1000);
-    this.askPanels();
+    this.panels.ask();
     this.watch();
-  }
-
-  askPanels() {
-    for (const panel of this.panels.values()) panel.ask();
-  }
-
-  // A panel without values takes no room; one line names them all.
-  showEmptyPanels() {
-    const empty = [...this.panels.values()].filter((panel) => panel.isEmpty);
-    const titles = empty.map((panel) => panel.section.getAttribute("aria-label"));
-    const span = this.ranges.isNow ? `in the last ${this.ranges.name}` : "in this range";
-    const text = titles.length ? `No values ${span}: ${titles.join(", ")}` : "";
-    setText(this.root.querySelector("#machine-empty"), text);
   }
 
   take(data) {
@@ -96,9 +69,8 @@ class MachineView {
   }
 
   watch() {
-    const drawn = [...this.panels.values()].flatMap((panel) => panel.metrics);
     const vms = this.vms().map((machine) => machine.id).slice(0, MAX_WATCHED);
-    const metrics = [...new Set([...EVERYWHERE, ...ON_SCREEN, ...drawn])];
+    const metrics = [...new Set([...EVERYWHERE, ...ON_SCREEN, ...this.panels.metrics()])];
     const topics = [{ metrics, entities: [this.entity] }];
     if (vms.length) topics.push({ metrics: [...EVERYWHERE, ...ON_SCREEN], entities: vms });
     live.watch(topics);
@@ -116,8 +88,7 @@ class MachineView {
       if (machine.id === this.entity) this.showNow();
       else this.rows?.touch(machine);
     }
-    const now = live.now();
-    for (const panel of this.panels.values()) panel.extend(own, now);
+    this.panels.extend(own, live.now());
   }
 
   onClock() {
@@ -172,7 +143,7 @@ class MachineView {
     clearInterval(this.clock);
     this.snapshot.stop();
     this.rows?.destroy();
-    for (const panel of this.panels.values()) panel.destroy();
+    this.panels.destroy();
     return false;
   }
 }

@@ -1,4 +1,4 @@
-// One panel of a Machine page: asks for its lines, draws them, and extends them live.
+// One panel: asks for its lines, draws them, and extends them live.
 
 import { h, icon } from "./elements.js";
 import { Chart } from "./chart.js";
@@ -7,15 +7,15 @@ import { retryButton } from "./states.js";
 
 const FIRST_RETRY = 2000;
 const LONGEST_RETRY = 30000;
-const REDRAWN_EVERY = 60000; // live points are finer than the server's: join them at times
 
 let questions = 0;
 
 export class Panel {
   constructor(section, { entity, kind, ranges }) {
-    const { panel, unit, rate, share, metrics } = section.dataset;
+    const { panel, unit, rate, share, metrics, redrawn } = section.dataset;
     Object.assign(this, { section, entity, kind, ranges, id: panel });
     this.metrics = metrics.split(" ");
+    this.redrawnEvery = redrawn * 1000; // live points are finer than the server's: join them at times
     this.isRate = rate === "true";
     this.body = section.querySelector(".panel-body");
     this.badges = section.querySelector(".panel-badges");
@@ -83,24 +83,39 @@ export class Panel {
   showLines(data) {
     this.failures = 0;
     if (this.ranges.isNow) {
-      const pause = Math.max(REDRAWN_EVERY, data.step * 1000);
+      const pause = Math.max(this.redrawnEvery, data.step * 1000);
       this.timer = setTimeout(() => (document.hidden ? (this.isDue = true) : this.ask()), pause);
     }
-    this.chart?.destroy();
-    this.chart = null;
     this.data = data;
-    this.isEmpty = !data.x.length;
+    this.isEmpty = !data.x.length && !data.quiet;
     this.section.hidden = this.isEmpty;
-    if (this.isEmpty) return;
+    if (!data.x.length) {
+      this.endChart();
+      if (data.quiet) this.showQuiet(data.quiet);
+      return;
+    }
     for (const line of data.lines) line.values = aligned(line);
     const title = `One point per ${stepText(data.step)}`;
     this.badges.replaceChildren(h("span", { class: "badge", title }, data.resolution));
-    this.chart = new Chart(this.body, this.chartOptions);
+    this.chart ??= new Chart(this.body, this.chartOptions);
     this.chart.draw(data);
-    this.rates = new Rates();
+    this.rates ??= new Rates();
     this.byKey = new Map(
       data.lines.map((line, index) => [seriesKey([line.metric, this.entity, line.attributes]), index]),
     );
+  }
+
+  endChart() {
+    this.chart?.destroy();
+    this.chart = null;
+  }
+
+  // Nothing happened, which is news as good as a line.
+  showQuiet(text) {
+    this.badges.replaceChildren();
+    const span = this.ranges.isNow ? `in the last ${this.ranges.name}` : "in this range";
+    const state = h("div", { class: "panel-state" }, icon("circle-check"), `${text} ${span}`);
+    this.body.replaceChildren(state);
   }
 
   // Live points continue a chart of raw samples that ends now.

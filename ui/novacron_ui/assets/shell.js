@@ -96,7 +96,9 @@ export function showPage({ title, hosts }) {
 
 function markCurrent() {
   for (const link of document.querySelectorAll(".nav-link")) {
-    if (link.getAttribute("href") === location.pathname) link.setAttribute("aria-current", "page");
+    const href = link.getAttribute("href");
+    const isWithin = href !== "/" && location.pathname.startsWith(`${href}/`);
+    if (href === location.pathname || isWithin) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from dash import ALL, MATCH, Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from novacron_contract.errors import BadMessage
-from novacron_ui.browser import aria, data, draw
+from novacron_ui.browser import data, draw
 from novacron_ui.pages import View, answer
+from novacron_ui.pages.panels import section
 from novacron_ui.query.fleet import Fleet
-from novacron_ui.query.machine import Machine, Machines, parse_range
-from novacron_ui.query.panels import Panel
+from novacron_ui.query.machine import Machine
 from novacron_ui.shell import icon
 
 _TILES = ("CPU", "Memory", "Network", "Disk")
@@ -23,22 +23,12 @@ def view(machine: Machine) -> View:
     return View(f"{machine.name} · NovaCron", _layout(machine))
 
 
-def register(app: Dash, machines: Machines, fleet: Fleet) -> None:
+def register(app: Dash, fleet: Fleet) -> None:
     @app.callback(Output("machine-snapshot", "data"), Input("machine-ask", "data"))
     def snapshot(asked: Any) -> dict[str, Any]:
         return answer(lambda: fleet.around(_entity(asked), datetime.now(UTC)))
 
-    @app.callback(
-        Output({"type": "panel-data", "panel": MATCH}, "data"),
-        Input({"type": "panel-ask", "panel": MATCH}, "data"),
-        prevent_initial_call=True,
-    )
-    def panel(asked: Any) -> dict[str, Any]:
-        """`number` comes back, so that the browser can tell the newest answer."""
-        return {**answer(lambda: _draw(machines, asked)), **_echo(asked)}
-
     draw(app, "machine", "machine-snapshot")
-    draw(app, "panels", {"type": "panel-data", "panel": ALL})
 
 
 def _entity(asked: Any) -> str:
@@ -48,19 +38,8 @@ def _entity(asked: Any) -> str:
     raise BadMessage("expected an entity")
 
 
-def _draw(machines: Machines, asked: Any) -> dict[str, Any]:
-    match asked:
-        case {"entity": str(entity), "kind": str(kind), "panel": str(panel), "range": over}:
-            return machines.draw(entity, kind, panel, parse_range(over, datetime.now(UTC)))
-    raise BadMessage("expected an entity, its kind, a panel and a range")
-
-
-def _echo(asked: Any) -> dict[str, Any]:
-    return {key: asked.get(key) for key in ("panel", "number")} if isinstance(asked, dict) else {}
-
-
 def _layout(machine: Machine) -> Component:
-    panels = [_panel(panel) for panel in machine.panels]
+    panels = [section(panel) for panel in machine.panels]
     return html.Div(
         [
             dcc.Store(id="machine-ask", data={"entity": machine.id}),
@@ -108,26 +87,3 @@ def _head(machine: Machine) -> Component:
 def _tile(title: str) -> Component:
     bar = html.Div(className="skeleton", style={"width": "72px", "height": "24px"})
     return html.Div([html.Div(title, className="tile-title"), bar], className="tile card")
-
-
-def _panel(panel: Panel) -> Component:
-    ask, lines = ({"type": f"panel-{part}", "panel": panel.id} for part in ("ask", "data"))
-    head = [html.H2(panel.title), html.Span(className="panel-badges")]
-    drawing = data(
-        panel=panel.id,
-        unit=panel.unit,
-        rate=str(panel.is_rate).lower(),
-        share=str(panel.is_share).lower(),
-        metrics=" ".join(panel.metrics),
-    )
-    return html.Section(
-        [
-            dcc.Store(id=ask),
-            dcc.Store(id=lines),
-            html.Div(head, className="panel-head"),
-            html.Div(html.Div(className="skeleton"), className="panel-body"),
-        ],
-        className="panel card",
-        **aria(label=panel.title),
-        **drawing,
-    )

@@ -1,4 +1,4 @@
-"""The panels of a Machine page: which metrics share a chart, and how its lines are called."""
+"""Panels: which metrics share a chart, and how its lines are called; those of a Machine page."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from novacron_contract.collector_metrics import OUTCOME, REASON
+from novacron_store.telemetry.queries import QUANTILE
+
 _DEVICE, _DISK_DIRECTION = "system.device", "disk.io.direction"
 _NIC, _MAC, _DIRECTION = "network.interface.name", "network.interface.mac", "network.io.direction"
-_RATE_WORDS = {"receive": "in", "transmit": "out"}
+_WORDS = {"receive": "in", "transmit": "out"}
+_OFTEN_S, _SELDOM_S = 15, 60
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
     """`unit` is the contract's; a counter is drawn as its rate. `labels`: the attributes that
     name a line; with several metrics each has its own word in `names`. `hidden`: attribute values
-    that are not drawn (the idle share of a CPU says nothing that the others do not)."""
+    that are not drawn (the idle share of a CPU says nothing that the others do not).
+    `quantiles`: of histograms, which are drawn by them. `quiet`: what to say instead of lines that
+    are all 0, where a line is drawn only if it ever is not."""
 
     id: str
     title: str
@@ -26,15 +32,30 @@ class Panel:
     names: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
     is_share: bool = False  # the axis always reaches 100 %
+    quantiles: tuple[float, ...] = ()
+    quiet: str = ""
+
+    @property
+    def redrawn_every_s(self) -> int:
+        """Lines that live points cannot continue are asked for more often."""
+        return _OFTEN_S if self.quantiles or self.quiet else _SELDOM_S
 
     def line_name(self, metric: str, attributes: Mapping[str, str]) -> str:
-        words = [attributes.get(label, "") for label in self.labels]
+        words = [_word(label, attributes.get(label, "")) for label in self.labels]
         if self.names:
             words.append(self.names[self.metrics.index(metric)])
-        return " ".join(_RATE_WORDS.get(word, word) for word in words if word) or self.title
+        return " ".join(word for word in words if word) or self.title
 
     def draws(self, attributes: Mapping[str, str]) -> bool:
         return self.hidden.isdisjoint(attributes.values())
+
+
+def _word(label: str, value: str) -> str:
+    if label == QUANTILE:
+        return f"p{100 * float(value):g}"
+    if label in (OUTCOME, REASON):
+        return value.replace("_", " ")
+    return _WORDS.get(value, value)
 
 
 def _io(id_: str, title: str, metric: str, unit: str, *labels: str, **more: Any) -> Panel:

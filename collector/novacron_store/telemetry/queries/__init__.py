@@ -10,22 +10,30 @@ from novacron_store.telemetry.queries.catalog import (
 from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
 from novacron_store.telemetry.queries.failing import FailingSource, failing_sources
 from novacron_store.telemetry.queries.fleet import FleetRow, fleet_now
+from novacron_store.telemetry.queries.quantiles import QUANTILE, quantiles
+from novacron_store.telemetry.queries.services import Figure, Service, figures, services
 from novacron_store.telemetry.queries.sparklines import sparklines
 
 __all__ = [
+    "QUANTILE",
     "Aggregate",
     "Chart",
     "ChartQuery",
     "FailingSource",
+    "Figure",
     "FleetRow",
     "LatestValue",
     "Line",
     "MetricInfo",
     "Resolution",
+    "Service",
     "catalog",
     "chart",
     "failing_sources",
+    "figures",
     "fleet_now",
     "latest",
+    "quantiles",
+    "services",
     "sparklines",
 ]

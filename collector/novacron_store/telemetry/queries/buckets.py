@@ -18,7 +18,7 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.queries.catalog import MetricInfo
 
-_LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
+LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
 
 
 class Resolution(StrEnum):
@@ -203,7 +203,7 @@ def growth(selection: Selection, where: Grid, start: int) -> str:
         SELECT entity, series, ts, value, toUnixTimestamp64Milli(ts) AS now,
             lagInFrame(now, 1, 0) OVER steps AS before,
             lagInFrame(value, 1, 0) OVER steps AS previous
-        FROM ({samples(selection, start - _LOOK_BACK_S, where.end)})
+        FROM ({samples(selection, start - LOOK_BACK_S, where.end)})
         WINDOW steps AS (
             PARTITION BY series ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
     )

@@ -98,7 +98,7 @@ def chart(client: Client, query: ChartQuery) -> Chart:
         rows = _rows(client, selection, where, known, query.aggregate)
     if len(rows) > MAX_LINES:
         raise TooLarge(f"more than {MAX_LINES} series: ask for some of them by their attributes")
-    lines = [Line(labels, *_with_gaps(times, values, where)) for labels, times, values in rows]
+    lines = [Line(labels, *with_gaps(times, values, where)) for labels, times, values in rows]
     kind = "counter" if info.is_counter else "gauge"
     return Chart(info.metric, info.unit, kind, where.resolution, where.step, lines)
 
@@ -155,7 +155,7 @@ def _raw(selection: Selection, where: Grid, start: int) -> str:
     FROM ({samples(selection, start, where.end)}) GROUP BY series, slot"""
 
 
-def _with_gaps(
+def with_gaps(
     times: Sequence[int], values: Sequence[float], where: Grid
 ) -> tuple[list[int], list[float | None]]:
     """Put a None where points are further apart than they usually are."""
