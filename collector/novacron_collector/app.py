@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -22,30 +20,23 @@ from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import LOOPBACK, Services
 from novacron_collector.connections import Connections
-from novacron_collector.forward.forwarder import Forwarder, least_free
+from novacron_collector.ingest import make_ingest
 from novacron_collector.inventory import InventoryKeeper
 from novacron_collector.listening import Listeners, open_connections, server
 from novacron_collector.live.endpoint import endpoint
 from novacron_collector.live.hub import Hub
-from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.own_metrics.instance import resource
 from novacron_collector.own_metrics.process import Uptime
 from novacron_collector.own_metrics.readings import Parts
 from novacron_collector.own_metrics.reporter import Reporter
 from novacron_collector.own_metrics.store_figures import StoreFigures
-from novacron_collector.pipeline import Pipeline
 from novacron_collector.receivers import grpc, http
 from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.rollups import RollupThread
-from novacron_collector.settings import Settings, WalSettings
+from novacron_collector.settings import Settings
 from novacron_collector.sightings import reporting_to
 from novacron_collector.store import Store
-from novacron_collector.wal.batches import keys_of
-from novacron_collector.wal.ledger import Ledger
-from novacron_collector.wal.log import Log, LogLimits
-from novacron_collector.wal.poison import Poison
-from novacron_collector.writing import WriterThread
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
 from novacron_store.telemetry.client import connect, per_thread
@@ -58,7 +49,6 @@ _API_THREADS = 8
 _API_CONNECTIONS = 1024
 _RETRY_S = 2.0  # between attempts to open what is not ready
 _GRPC_STOP_S = 3
-_FORWARD_STOP_S = 8.0  # what is not sent by then waits for the next start
 
 
 class Collector:
@@ -79,32 +69,15 @@ class Collector:
         over_http, self._grpc_connections = open_connections(limits.connections)
         self._connections = Connections(over_http, limits.idle)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
-        self._wal, self._ledger = _opened(settings.wal)
-        self._poison = Poison(settings.wal.path / "dead-letters", int(settings.wal.dead_letters))
-        self._forwarder = Forwarder(
-            settings.forward,
-            settings.wal.path / "forward",
-            reserve=least_free(settings.wal.keep_free),
-            send_every=settings.wal.write_every,
-            agent=f"novacron-collector/{version('novacron')}",
-        )
-        self._decoder = Decoder(limits.points, kept.raw, limits.series)
-        self._pipeline = Pipeline(
-            self._decoder,
-            self._wal,
-            self._ledger,
-            self._poison,
-            limits.commit_every,
+        self._ingest = make_ingest(
+            settings,
+            self._store,
             observers=(
                 lambda committed: self._hub.publish(committed.decoded.batch),
                 reporting_to(self._inventory.observe),
             ),
-            before=self._forwarder.offer_committed,
         )
-        self._writer = WriterThread(
-            self._wal, self._ledger, self._store, lost=self._pipeline.describe_again
-        )
-        self._intake = Intake(self._pipeline, self._room)
+        self._intake = Intake(self._ingest.pipeline, self._room)
         self._uptime = Uptime()
 
     async def run(self, listening: Listeners, stop: asyncio.Event) -> None:
@@ -120,13 +93,13 @@ class Collector:
         otlp = server(receivers, self._connections)
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
-            await running.enter_async_context(self._writer_and_forwarder())
+            await running.enter_async_context(self._ingest.writing())
             for app, sock in ((otlp, listening.otlp_http), (self._api(), listening.api)):
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
                 _grpc(self._intake, listening.otlp_grpc, self._grpc_limits())
             )
-            await running.enter_async_context(self._pipeline_running())
+            await running.enter_async_context(self._ingest.taking())
             await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
             await running.enter_async_context(self._reporting())
             log.info("receiving OTLP; API and live feed on http://%s", self._settings.listen.api)
@@ -174,7 +147,7 @@ class Collector:
         """Why this collector is not to be sent to: a store that goes away later is no reason, as
         the log takes what comes meanwhile."""
         store = "" if self._store.was_open else self._store.problem
-        return self._state_problem or store or self._wal.problem or None
+        return self._state_problem or store or self._ingest.log.problem or None
 
     def _problem(self) -> str | None:
         """What an operator is to see to, whether or not senders notice."""
@@ -195,47 +168,23 @@ class Collector:
             self._state.dispose()
 
     @asynccontextmanager
-    async def _writer_and_forwarder(self) -> AsyncIterator[None]:
-        self._writer.start()
-        self._forwarder.start()
-        try:
-            yield
-        finally:
-            await asyncio.gather(
-                asyncio.to_thread(self._writer.stop),
-                asyncio.to_thread(self._forwarder.stop, _FORWARD_STOP_S),
-            )
-            self._poison.close()
-            self._wal.close()
-
-    @asynccontextmanager
-    async def _pipeline_running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._pipeline.run())
-        try:
-            yield
-        finally:
-            self._pipeline.drain()
-            await task
-            self._pipeline.close()
-
-    @asynccontextmanager
     async def _reporting(self) -> AsyncIterator[None]:
         every_s = self._settings.own_metrics.every
         figures = StoreFigures(self._connect, lambda: not self._store.problem, 6 * every_s)
         parts = Parts(
-            counts=self._pipeline.counts,
+            counts=self._ingest.pipeline.counts,
             refusals=self._intake.refusals,
             room=self._room,
-            decoder=self._decoder,
+            decoder=self._ingest.decoder,
             hub=self._hub,
-            log=self._wal,
-            ledger=self._ledger,
-            writer=self._writer,
+            log=self._ingest.log,
+            ledger=self._ingest.ledger,
+            writer=self._ingest.writer,
             store=figures,
             uptime=self._uptime,
         )
-        about = resource(self._wal.folder, version("novacron"))
-        reporter = Reporter(self._pipeline, parts, about, every_s)
+        about = resource(self._ingest.log.folder, version("novacron"))
+        reporter = Reporter(self._ingest.pipeline, parts, about, every_s)
         reporter.start(asyncio.get_running_loop())
         try:
             yield
@@ -252,7 +201,7 @@ class Collector:
                 version=version("novacron"),
                 started=self._started,
                 counters=self._counters,
-                forwarding=self._forwarder.state,
+                forwarding=self._ingest.forwarder.state,
                 not_ready=self._not_ready,
                 problem=self._problem,
             )
@@ -276,45 +225,14 @@ class Collector:
         )
 
     def _counters(self) -> Mapping[str, float]:
-        counts = self._pipeline.counts
         return {
-            "requests": counts.requests,
-            "points": counts.points,
-            "commits": counts.commits,
-            "requests_repeated": counts.repeated,
-            "requests_failed": counts.failures,
-            "requests_undecodable": counts.undecodable,
-            "points_rounded": counts.rounded,
+            **self._ingest.counters(),
             "requests_in_hand": self._room.requests,
-            "dead_letters": self._poison.letters,
             "connections": self._connections.open,
             "connections_expired": self._connections.expired,
             "connections_evicted": self._connections.evicted,
             "live_clients": self._hub.clients,
-            **{f"wal_{name}": value for name, value in asdict(self._wal.state()).items()},
-            **{f"written_{name}": value for name, value in asdict(self._writer.writes).items()},
-            **self._forwarder.counters(),
-            **{f"points_rejected.{reason}": n for reason, n in counts.rejected.items()},
         }
-
-
-def _opened(wal: WalSettings) -> tuple[Log, Ledger]:
-    """
-    Raises:
-        ConfigError: the folder cannot be used.
-    """
-    limits = LogLimits(
-        size=wal.size, keep_free=wal.keep_free, weight=wal.segment_points, age=wal.write_every
-    )
-    now = time.time()
-    try:
-        opened = Log(wal.path, limits)
-        ledger = Ledger(wal.path / "ledger", wal.remember, wal.remember_requests, now)
-        for segment in opened.waiting():
-            ledger.add((key for meta in segment.metas() for key in keys_of(meta)), now)
-    except ConfigError as err:
-        raise ConfigError(f"wal: path: {err}") from err
-    return opened, ledger
 
 
 @asynccontextmanager
