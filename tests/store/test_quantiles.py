@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from novacron_contract.errors import NotFound
@@ -165,6 +165,7 @@ def test_a_histogram_that_nobody_sent_is_not_found(store: Client) -> None:
         drawn(store, "nobody.sent.this")
 
 
+@example([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], 0.5)
 @given(
     st.lists(st.floats(0, 12), min_size=1, max_size=60), st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0])
 )

@@ -57,7 +57,8 @@ def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> fl
     for at, count in enumerate(counts[: len(bounds)]):
         if count and below + count >= rank:
             low = bounds[at - 1] if at else min(0.0, bounds[0])
-            return low + (bounds[at] - low) * (rank - below) / count
+            spread = (bounds[at] - low) * (rank - below) / count
+            return min(low + spread, bounds[at])  # rounding may lead over it
         below += count
     return bounds[-1]
 
