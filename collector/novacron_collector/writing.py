@@ -7,6 +7,7 @@ stored once.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -124,9 +125,9 @@ class WriterThread:
     def _store(self, name: str, found: Scan) -> None:
         started, points = time.monotonic(), 0
         if self._tries < _TRIES - 1:
-            batches = {name: found.frames}
+            batches = {_token(name): found.frames}
         else:  # one of the frames may be the reason: its neighbours are not to suffer
-            batches = {f"{name}/{n}": [one] for n, one in enumerate(found.frames)}
+            batches = {_token(name): [one] for one in found.frames}
         problem: Exception | None = None
         for token, frames in batches.items():
             try:
@@ -151,3 +152,9 @@ class WriterThread:
         self._tries = 0
         self.log.set_aside(segment, why)
         self.lost()
+
+
+def _token(name: str) -> str:
+    """Another one for each attempt: a store whose disk was full may know the last one without
+    having its rows. What was there after all collapses, as (series, time) is a sample's key."""
+    return f"{name}/{secrets.token_hex(8)}"

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from chaos.accounts import Account
 from chaos.messages import Point, Timeline, body
@@ -19,7 +20,7 @@ _REPACKS = 0.05  # acknowledged points sent once more, in another request
 
 @dataclass
 class Sender:
-    """Sends to its targets in turn: to the next one whenever one fails.
+    """Sends each request to its targets in turn: to the next one whenever one fails.
 
     `gives_up`: how probably a failure is its last word about a request, which may or may not be
     stored then.
@@ -34,7 +35,6 @@ class Sender:
     gives_up: float = 0.01
     now: Callable[[], float] = time.time
     _kept_back: list[list[Point]] = field(default_factory=list)
-    _target: int = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send new points until `stop`, then what was kept back."""
@@ -68,8 +68,8 @@ class Sender:
 
     async def _deliver(self, request: bytes) -> bool:
         """Send the same bytes until they are acknowledged: whether they were, in the end."""
-        while True:
-            answer = await self.targets[self._target].send(request)
+        for target in cycle(self.targets):
+            answer = await target.send(request)
             if answer.verdict is Verdict.STORED:
                 return True
             if answer.verdict is Verdict.WRONG:
@@ -80,5 +80,5 @@ class Sender:
             if self.chance.random() < self.gives_up:
                 self.account.counts["given up"] += 1
                 return False
-            self._target = (self._target + 1) % len(self.targets)
             await asyncio.sleep(self.chance.uniform(0.02, 0.4))
+        raise ValueError("no targets")

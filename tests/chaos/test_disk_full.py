@@ -95,7 +95,7 @@ def test_a_log_that_fills_up_while_the_store_is_away_empties_itself_afterwards(
 def test_a_full_disk_under_the_store_is_told_and_everything_is_there_once_it_has_room(
     start: MakeSystem, small_disk: Callable[[str], Path]
 ) -> None:
-    disk = small_disk("192m")
+    disk = small_disk("512m")
     parts = start(data=disk / "data")
     (collector,) = parts.collectors
     with traffic("store-full", [collector.http], [collector.grpc]) as sent:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
+from novacron_contract.errors import Unavailable
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
@@ -28,14 +29,27 @@ _ORDER = (
     ("summaries", schema.SUMMARIES),
     ("exemplars", schema.EXEMPLARS),
 )
+# chDB 4.4 does not notice that a disk gets full while it writes a part: it says that all is well,
+# and the rows are lost. An insert begins with so much room, and is believed with so much after it.
+_ROOM = 128 * 2**20
 _INSERT = {
     "async_insert": "0",  # the answer means that the rows are committed; tables fsync by themselves
     "throw_on_max_partitions_per_insert_block": "0",
     # Equal rows of one insert are left to FINAL and to merges, as those of two inserts are anyway:
     # looking for them here costs 40 % of the insert.
     "optimize_on_insert": "0",
+    "min_free_disk_bytes_to_perform_insert": str(_ROOM),
     "input_format_null_as_default": "0",  # no column has NULLs it may not have: 10 % of the insert
 }
+
+
+# Where the windows begin that no roll-up has looked at, in Unix seconds; free bytes.
+_AFTERWARDS = f"""
+SELECT toUnixTimestamp(max(upto)), (
+    SELECT free_space FROM system.disks WHERE name = 'default'
+)
+FROM {schema.ROLLED}
+"""
 
 
 def write(client: Client, batch: Batch, token: str, now: datetime | None = None) -> None:
@@ -47,7 +61,8 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
     window it takes before it reads samples.
 
     Raises:
-        Unavailable: nothing, or a part, was stored; write the same batch with the same token again.
+        Unavailable: nothing, or a part, was stored; write the same batch again, with another token
+            (the store may know this one, though it lost the rows).
     """
     at = now or datetime.now(UTC)
     windows = _windows(batch.tables.get("samples"))
@@ -56,15 +71,10 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        if windows:
-            claimed = _claimed(client)
-            _mark(client, [window for window in windows if window < claimed], at)
-
-
-def _claimed(client: Client) -> int:
-    """Where the windows begin that no roll-up has looked at, in Unix seconds."""
-    answer = client.query(f"SELECT toUnixTimestamp(max(upto)) FROM {schema.ROLLED}")
-    return int(answer.result_rows[0][0])
+        claimed, free = client.query(_AFTERWARDS).result_rows[0]
+        if free < _ROOM:
+            raise Unavailable("the telemetry store's disk got full: No space left on device")
+        _mark(client, [window for window in windows if window < claimed], at)
 
 
 def _insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
