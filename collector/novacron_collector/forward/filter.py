@@ -90,9 +90,9 @@ class Filter:
         return all(name in texts and matches(texts[name]) for name, matches in self._where)
 
     def _texts(self, attributes: Any) -> dict[str, str]:
-        """Of those that matter here."""
-        asked = [pair for pair in attributes if pair.key in self._names]
-        return dict(read_attributes(asked, len(asked)).texts) if asked else {}
+        """Of those that matter here; of equal names the last one counts."""
+        asked = {pair.key: pair for pair in attributes if pair.key in self._names}
+        return dict(read_attributes([*asked.values()], len(asked)).texts) if asked else {}
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], bool]:
