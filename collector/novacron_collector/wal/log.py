@@ -1,7 +1,7 @@
 """A folder of segments: one thread appends, another takes the oldest sealed one and removes it.
 
-What was appended is on disk, whatever happens to this process. A sealed segment never changes, so
-that its name can stand for its content: written to the store twice, it is stored once.
+What was appended is on disk, whatever happens to this process. A sealed segment never changes, and
+may be written to the store more than once: a sample is (series, time), and twice is once.
 """
 
 from __future__ import annotations
