@@ -198,6 +198,9 @@ class Pipeline:
                 self._log(keys, decoded)
         except NovaCronError as err:
             self._fail(group, err)
+        except (OSError, MemoryError) as err:  # of this machine, and no fault of the request
+            log.exception("a group of %d requests cannot be handled now", len(group))
+            self._fail(group, Unavailable(f"the collector cannot handle this now: {err}"))
         except Exception:  # the outermost edge of one group: the process goes on
             log.exception("a group of %d requests cannot be handled", len(group))
             self._fail_alone(group)

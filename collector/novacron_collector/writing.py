@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
 _RETRY_S = 1.0
-_TRIES = 5  # of a segment that the store takes no offence at being asked for, and does not take
+_TRIES = 5  # of a segment that the store answers, and does not take; then each frame is tried alone
+_PATIENCE_S = 600.0  # with a store that takes none of its frames: that may be the store's fault
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Writes:
     points: int = 0
     seconds: float = 0.0
     failures: int = 0
+    torn: int = 0  # segments that ended within a frame, as after a crash within an append
 
 
 @dataclass
@@ -56,6 +58,8 @@ class WriterThread:
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _deadline: float = field(default=float("inf"), init=False)
     _tries: int = field(default=0, init=False)
+    _refused_since: float = field(default=0.0, init=False)  # monotonic seconds, while _tries > 0
+    _neighbours_stored: bool = field(default=False, init=False)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -93,14 +97,23 @@ class WriterThread:
             self.writes.failures += 1
             return False
         except Exception as err:  # the outermost edge of one segment: the thread goes on
-            self.writes.failures += 1
-            self._tries += 1
-            log.exception("segment %s is not written (attempt %d)", segment.name, self._tries)
-            if self._tries >= _TRIES:
-                self._give_up(segment, f"it cannot be stored: {err}")
+            if self._tries < _TRIES:
+                log.exception("segment %s is not written", segment.name)
+            self._refused(segment, err)
             return False
         self._tries = 0
         return True
+
+    def _refused(self, segment: Segment, err: Exception) -> None:
+        """The store answered, with an error that nobody knows to pass."""
+        self.writes.failures += 1
+        self._tries += 1
+        if self._tries == 1:
+            self._refused_since = time.monotonic()
+        long = time.monotonic() - self._refused_since > _PATIENCE_S
+        if self._tries >= _TRIES and (self._neighbours_stored or long):
+            self.ledger.forget(key for meta in segment.metas() for key in keys_of(meta))
+            self._give_up(segment, f"it cannot be stored: {err}")
 
     def _write(self, segment: Segment) -> None:
         try:
@@ -109,6 +122,7 @@ class WriterThread:
             self._give_up(segment, f"the disk does not give it back: {err.strerror}")
             return
         self._store(segment.name, found)
+        self.writes.torn += found.torn
         self.ledger.save((key for f in found.frames for key in keys_of(f.meta)), segment.since)
         if found.damaged:
             self._forget_lost(segment, found)
@@ -129,6 +143,7 @@ class WriterThread:
         else:  # one of the frames may be the reason: its neighbours are not to suffer
             batches = {_token(name): [one] for one in found.frames}
         problem: Exception | None = None
+        self._neighbours_stored = False
         for token, frames in batches.items():
             try:
                 batch = unpack(frames)
@@ -138,6 +153,7 @@ class WriterThread:
             except Exception as err:  # noqa: BLE001  told when the others are written
                 problem = err
             else:
+                self._neighbours_stored = True
                 self.writes.points += batch.points
                 points += batch.points
         if problem is not None:

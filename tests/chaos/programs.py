@@ -153,6 +153,7 @@ def system(
     config = folder / "store.toml"
     config.write_text(
         f'[store]\npath = "{data or folder / "data"}"\nlisten = "{store_address}"\n'
+        'keep_free = "64MiB"\n'
         f'service_password_file = "{folder}/password"\n'
         f'reader_password_file = "{folder}/password"\n'
     )

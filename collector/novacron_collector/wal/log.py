@@ -30,6 +30,7 @@ from novacron_contract.errors import ConfigError, Unavailable
 log = logging.getLogger(__name__)
 
 _LOCK, _SET_ASIDE = "lock", "set-aside"
+_REMEMBERED_S = 10.0  # a problem, if nobody meets it again
 
 
 class LogFull(Busy):
@@ -72,7 +73,7 @@ class Log:
         self._changed = threading.Condition()
         self._open: OpenSegment | None = None
         self._closing = False
-        self.problem = ""  # why the last append failed
+        self._problem, self._problem_at = "", 0.0
         self.appends = Histogram(SECONDS)  # how long they took
         try:
             self._handle = _claimed(folder)
@@ -82,6 +83,16 @@ class Log:
             raise ConfigError(f"{folder}: cannot hold the write-ahead log: {err.strerror}") from err
         self._number = number_of(self._sealed[-1]) if self._sealed else 0
         self._bytes = sum(segment.size for segment in self._sealed)
+
+    @property
+    def problem(self) -> str:
+        """Why the last append failed; forgotten after a while, as whoever asks before sending would
+        otherwise never find out that there is room again."""
+        return self._problem if time.monotonic() - self._problem_at < _REMEMBERED_S else ""
+
+    @problem.setter
+    def problem(self, text: str) -> None:
+        self._problem, self._problem_at = text, time.monotonic()
 
     # -- by the thread that appends --------------------------------------------------------------
 

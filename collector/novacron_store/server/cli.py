@@ -48,7 +48,7 @@ def _run(settings: Settings, config: Path) -> int:
         reader=read_secret(store.reader_password_file),
     )
     with listen(store.listen, f"{config}: store: listen") as sock:
-        engine = Engine(store.path, int(store.memory))
+        engine = Engine(store.path, int(store.memory), int(store.keep_free))
         front = Front(engine, passwords, settings)
         log.info("serving %s on %s", store.path, store.listen)
         try:

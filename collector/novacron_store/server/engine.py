@@ -15,6 +15,11 @@ import chdb
 from novacron_contract.errors import ConfigError
 from novacron_store.server.failures import UNKNOWN_FORMAT, UNKNOWN_SETTING, EngineError
 
+_CONFIG = "novacron-store.xml"  # in the data folder, written at each start
+_CONFIGURED = """<clickhouse><storage_configuration><disks><default>
+<keep_free_space_bytes>{keep_free}</keep_free_space_bytes>
+</default></disks></storage_configuration></clickhouse>
+"""
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -124,13 +129,19 @@ class Handle:
 
 
 class Engine:
-    """chDB over `folder`; it lives until closed and takes part in no other process."""
+    """chDB over `folder`; it lives until closed and takes part in no other process.
 
-    def __init__(self, folder: Path, memory: int) -> None:
-        self._address = f"{folder}?max_server_memory_usage={memory}"
+    Inserts and merges begin only while there is room besides `keep_free` bytes of the disk: chDB
+    4.4 damages parts when the disk gets full while it writes them.
+    """
+
+    def __init__(self, folder: Path, memory: int, keep_free: int = 0) -> None:
+        config = folder / _CONFIG
+        self._address = f"{folder}?config-file={config}&max_server_memory_usage={memory}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_unused(folder)
+            config.write_text(_CONFIGURED.format(keep_free=keep_free), encoding="utf-8")
             self._root = self._connect()
         except OSError as err:
             raise ConfigError(f"{folder}: the data folder cannot be made: {err.strerror}") from err

@@ -20,6 +20,9 @@ class StoreSettings:
     service_password_file: Path = setting(doc="the password of our own components")
     reader_password_file: Path = setting(doc="the password people query with")
     memory: float = setting("4GiB", unit="By", minimum=512 * 1024**2, doc="of the whole engine")
+    keep_free: float = setting(
+        "512MiB", unit="By", minimum=0, doc="of the disk: below it nothing is written or merged"
+    )
     max_body: float = setting("256MiB", unit="By", minimum=1024**2, doc="of one request, inflated")
     max_queries: int = setting(16, minimum=1, maximum=256, doc="of our components, at one time")
 
