@@ -63,7 +63,9 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
     """One write out of several."""
     names = dict.fromkeys(name for part in parts for name in part.batch.tables)
     tables = {
-        name: pa.concat_tables([p.batch.tables[name] for p in parts if name in p.batch.tables])
+        name: pa.concat_tables(
+            [part.batch.tables[name] for part in parts if name in part.batch.tables]
+        ).unify_dictionaries()
         for name in names
     }
     outcomes: list[Outcome] = []
