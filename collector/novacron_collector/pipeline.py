@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from novacron_collector.otlp.decoded import Decoded, Outcome
 from novacron_collector.otlp.decoder import Decoder
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _GROUP_BYTES = 32 * 2**20  # decoded together at most: bounds the memory of one append
 _LOGGED = 3  # an OTLP body is at least so many times as large as its rows in the log
+_EARLIEST = 1_767_225_600  # 2026-01-01: a clock that says less is not set yet
+_NO_CLOCK = "the clock of the collector's machine is wrong (%s): set it"
 _OUR_BUG = "the collector failed to handle this request; its log has the details"
 _POISON = "the collector failed on this request again and again, and takes it no more"
 
@@ -183,6 +186,7 @@ class Pipeline:
     def _commit(self, group: Sequence[_Keyed]) -> None:
         requests = [request for _, (request, _) in group]
         try:
+            self._require_a_clock()
             self._wal.require_room(sum(len(request.body) for request in requests) // _LOGGED)
         except NovaCronError as err:  # before anything was decoded: nothing is to be forgotten
             self._refuse(group, err)
@@ -208,6 +212,12 @@ class Pipeline:
             self._poison.cleared(keys)
             self._answer(group, decoded.outcomes)
             self._tell(Committed(requests, decoded))
+
+    def _require_a_clock(self) -> None:
+        """By a wrong clock good points would be rejected, and their senders would drop them."""
+        now = self._now()
+        if now < _EARLIEST:
+            raise Unavailable(_NO_CLOCK % datetime.fromtimestamp(now, UTC).date())
 
     def _log(self, keys: Sequence[bytes], decoded: Decoded) -> None:
         """Requests of which everything is stored are known from now on; others are looked at again

@@ -255,3 +255,20 @@ def test_a_request_that_the_collector_fails_on_is_put_aside_and_its_neighbours_a
     letters = list((tmp_path / "wal" / "dead-letters").glob("*.otlp"))
     assert [letter.read_bytes() for letter in letters] == [poison.body]
     wal.log.close()
+
+
+def test_while_the_clock_is_not_set_senders_are_told_to_come_again(tmp_path: Path) -> None:
+    wal = opened(tmp_path)
+
+    async def scenario() -> None:
+        decoder = Decoder(PointLimits(), 7 * 86400, 1000)
+        pipeline = Pipeline(decoder, wal.log, wal.ledger, wal.poison, 0.0, now=lambda: 86400.0)
+        task = asyncio.create_task(pipeline.run())
+        with pytest.raises(Unavailable, match=r"clock .* is wrong \(1970-01-02\): set it"):
+            await pipeline.store(request("early", 1))
+        pipeline.drain()
+        await task
+
+    asyncio.run(scenario())
+    assert wal.log.state().bytes == 0
+    wal.log.close()
