@@ -25,7 +25,6 @@ from novacron_contract.errors import NovaCronError
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
-_RETRY_S = 1.0
 _TRIES = 5  # of a segment that the store answers, and does not take; then each frame is tried alone
 _PATIENCE_S = 600.0  # with a store that takes none of its frames: that may be the store's fault
 
@@ -52,6 +51,7 @@ class WriterThread:
     store: Store
     lost: Callable[[], None]
     drain_s: float = 8.0
+    retry_s: float = 1.0
     writes: Writes = field(default_factory=Writes, init=False)
     durations: Histogram = field(default_factory=lambda: Histogram(SECONDS), init=False)
     sizes: Histogram = field(default_factory=lambda: Histogram(POINTS), init=False)
@@ -81,7 +81,7 @@ class WriterThread:
             if not (self._open() and (segment is None or self._written(segment))):
                 if self._stopping.is_set():
                     return
-                self._stopping.wait(_RETRY_S)
+                self._stopping.wait(self.retry_s)
 
     def _open(self) -> bool:
         try:

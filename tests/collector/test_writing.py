@@ -83,7 +83,7 @@ def append(wal: Wal, *batches: Batch, keys: Sequence[bytes] = ()) -> None:
 
 
 def writer(wal: Wal, store: Told, lost: Callable[[], None] = lambda: None) -> WriterThread:
-    made = WriterThread(wal.log, wal.ledger, store, lost, drain_s=5)  # type: ignore[arg-type]
+    made = WriterThread(wal.log, wal.ledger, store, lost, drain_s=5, retry_s=0.05)  # type: ignore[arg-type]
     made.start()
     return made
 
@@ -147,6 +147,20 @@ def test_a_frame_that_the_store_never_takes_is_set_aside_and_its_neighbours_are_
     wait_until(lambda: store.stored == ["a", "b", "c", "d", "e"], 10)
     running.stop()
     assert lost, "what was described in it is to be described again"
+
+
+def test_a_store_that_takes_nothing_costs_nothing(wal: Wal) -> None:
+    """An error that nobody knows to pass may be the store's fault: all that can be told is that no
+    part of the segment is taken."""
+    broken = True
+    store = Told(fail=lambda _batch: ValueError("broken") if broken else None)
+    append(wal, batch("a"), batch("b"), batch("c"))
+    running = writer(wal, store)
+    wait_until(lambda: running.writes.failures > 10, 20)
+    assert wal.log.state().set_aside == 0
+    broken = False
+    wait_until(lambda: store.stored == ["a", "b", "c"], 10)
+    running.stop()
 
 
 def test_what_is_damaged_is_set_aside_and_the_rest_is_stored(wal: Wal) -> None:
