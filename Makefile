@@ -54,9 +54,13 @@ lab: system-run $(VENV)/installed-run ## start the lab alone: two KVM hosts, fou
 ## ---- check ----
 
 .PHONY: test
-test: installed ## install what is missing and run every test (TEST='-k fleet', COVERAGE=yes)
+test: installed ## install what is missing and run the tests (TEST='-k fleet', COVERAGE=yes)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest $(TEST)
+	@$(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest $(or $(TEST),-m "not chaos and not fuzz")
+
+.PHONY: test-slow
+test-slow: installed ## the tests that take minutes: kills, full disks, wrong clocks, mutated bodies
+	@$(BIN)/pytest -m "chaos or fuzz"
 
 .PHONY: chaos-ingest
 chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: all that was acknowledged is there once (SEED=, KILLS=)

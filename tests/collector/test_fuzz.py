@@ -11,6 +11,7 @@ from fuzz.run import Found, Piece, run_piece
 from fuzz.slices import read_group
 
 
+@pytest.mark.fuzz
 @pytest.mark.timeout(900)
 def test_mutated_bodies_crash_nothing_and_their_neighbours_are_stored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
