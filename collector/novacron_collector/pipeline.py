@@ -198,8 +198,8 @@ class Pipeline:
         try:
             with self._poison.in_hand(keys):
                 decoded = self._decoder.decode([r.body for r in requests], self._now())
-                self._before(Committed(requests, decoded))
-                self._log(keys, decoded)
+            self._before(Committed(requests, decoded))
+            self._log(keys, decoded)
         except NovaCronError as err:
             self._fail(group, err)
         except (OSError, MemoryError) as err:  # of this machine, and no fault of the request

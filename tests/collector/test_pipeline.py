@@ -241,7 +241,7 @@ def test_a_request_that_the_collector_fails_on_is_put_aside_and_its_neighbours_a
         decoder = Failing(PointLimits(), 7 * 86400, 1000)
         pipeline = Pipeline(decoder, wal.log, wal.ledger, wal.poison, 0.02)
         task = asyncio.create_task(pipeline.run())
-        for time_ in range(3):
+        for time_ in range(5):
             bad, good = pipeline.store(poison), pipeline.store(request("beside", time_, f"{time_}"))
             told, stored = await asyncio.gather(bad, good, return_exceptions=True)
             assert isinstance(told, Unavailable)

@@ -37,8 +37,8 @@ def process(folder: Path, *keys: str) -> int:
 
 
 def test_what_ends_the_process_again_and_again_is_refused_and_kept(tmp_path: Path) -> None:
-    ended = [process(tmp_path, "good", "bad!") for _ in range(5)]
-    assert ended == [-signal.SIGKILL] * 4 + [0], "once with its neighbour, then three times alone"
+    ended = [process(tmp_path, "good", "bad!") for _ in range(7)]
+    assert ended == [-signal.SIGKILL] * 6 + [0], "once with its neighbour, then five times alone"
     assert Poison(tmp_path, 1000).suspects([GOOD, BAD]) == {BAD}
     (letter,) = tmp_path.glob("*.otlp")
     assert letter.read_bytes() == b"body of " + BAD

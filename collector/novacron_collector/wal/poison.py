@@ -3,7 +3,7 @@ can stop it for the others.
 
 Which requests are in hand is written down before they are decoded. A process that starts and finds
 some knows that the one before it ended with them: from then on each of them is handled alone, and
-one that is in hand, or fails, three times goes to a folder and is refused. The file is not synced:
+one that is in hand, or fails, five times goes to a folder and is refused. The file is not synced:
 it has to outlive this process, not the machine.
 """
 
@@ -21,7 +21,7 @@ from novacron_collector.wal.batches import KEY_BYTES
 
 log = logging.getLogger(__name__)
 
-_TIMES = 3
+_TIMES = 5  # whoever kills this process from outside meets the same request now and then
 _MAX_SUSPECTS = 10_000
 
 
