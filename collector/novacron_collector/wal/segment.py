@@ -15,7 +15,7 @@ _NAME = re.compile(r"(\d{12})-[0-9a-f]{16}")
 
 
 class Segment:
-    """A sealed one. Its name, which no other segment ever had, names what is in it."""
+    """A sealed one: what is in it never changes. `size` in bytes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
