@@ -35,7 +35,7 @@ from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.rollups import RollupThread
 from novacron_collector.settings import Settings
-from novacron_collector.sightings import reporting_to
+from novacron_collector.sightings import Sightings
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
@@ -65,7 +65,10 @@ class Collector:
         kept = settings.retention
         self._store = Store(self._connect, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
         self._hub = Hub(limits.live_series, limits.live_clients)
-        self._inventory = InventoryKeeper(Inventory(self._state), Agents(self._state))
+        sightings = Sightings()
+        self._inventory = InventoryKeeper(
+            Inventory(self._state), Agents(self._state), more=sightings.take
+        )
         over_http, self._grpc_connections = open_connections(limits.connections)
         self._connections = Connections(over_http, limits.idle)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
@@ -74,7 +77,7 @@ class Collector:
             self._store,
             observers=(
                 lambda committed: self._hub.publish(committed.decoded.batch),
-                reporting_to(self._inventory.observe),
+                sightings.see,
             ),
         )
         self._intake = Intake(self._ingest.pipeline, self._room)

@@ -40,11 +40,15 @@ class Sighting(NamedTuple):  # one per machine and append: a tuple is made in a 
 
 @dataclass
 class InventoryKeeper:
-    """Takes sightings from any thread and writes them every `flush_s` seconds from its own."""
+    """Takes sightings from any thread and writes them every `flush_s` seconds from its own.
+
+    `more` is asked then for what else was seen.
+    """
 
     inventory: Inventory
     agents: Agents
     flush_s: float = 2.0
+    more: Callable[[], Iterable[Sighting]] = tuple
     max_entities: int = 200_000  # anybody may name machines: memory and disk have a limit
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     refused: int = 0  # sightings of entities beyond the limit
@@ -78,6 +82,7 @@ class InventoryKeeper:
         Raises:
             Unavailable: the state database does not answer.
         """
+        self.observe(self.more())
         with self._lock:
             pending, self._pending = self._pending, {}
         try:

@@ -56,7 +56,7 @@ class WalSettings:
     path: Path
     size: float = setting("4GiB", unit="By", minimum=2**20)
     keep_free: float = setting("512MiB", unit="By", minimum=0)
-    segment_points: int = setting(100_000, minimum=1, maximum=10_000_000)
+    segment_points: int = setting(500_000, minimum=1, maximum=10_000_000)
     write_every: float = setting("1s", unit="s", minimum=0.01, maximum=60)
     remember: float = setting("48h", unit="s", minimum=0)
     dead_letters: float = setting("256MiB", unit="By", minimum=0)

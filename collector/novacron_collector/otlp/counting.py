@@ -6,13 +6,13 @@ one time must be bounded by their number, too, and not by bytes alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from novacron_collector.otlp.fields import fields
 from novacron_contract.errors import BadMessage
 
-# Of each message, the numbers of the fields that are counted: what they are, if they are entered.
+# Of each message, the tags of the fields that are counted: what they are, if they are entered.
+_BYTES = 2  # the wire type of all of them
 _DATA = dict.fromkeys((5, 7, 9, 10, 11), "data")  # gauge, sum, histogram, exponential, summary
-_COUNTED: dict[str, dict[int, str]] = {
+_NUMBERS: dict[str, dict[int, str]] = {
     "request": {1: "group"},
     "group": {1: "resource", 2: "scoped"},
     "resource": {1: ""},  # its attributes
@@ -21,7 +21,10 @@ _COUNTED: dict[str, dict[int, str]] = {
     "metric": _DATA,
     "data": {1: ""},  # points
 }
-_FIXED = {1: 8, 5: 4}  # bytes, by wire type
+_COUNTED = {
+    name: {number << 3 | _BYTES: inner for number, inner in counted.items()}
+    for name, counted in _NUMBERS.items()
+}
 
 
 def has_more_parts(body: bytes, most: int) -> bool:
@@ -34,7 +37,11 @@ def has_more_parts(body: bytes, most: int) -> bool:
     try:
         while waiting:
             at, end, name = waiting.pop()
-            for begin, stop, inner in _messages(body, at, end, _COUNTED[name]):
+            counted = _COUNTED[name]
+            for tag, begin, stop in fields(body, at, end):
+                inner = counted.get(tag)
+                if inner is None:
+                    continue
                 count += 1
                 if count > most:
                     return True
@@ -43,41 +50,3 @@ def has_more_parts(body: bytes, most: int) -> bool:
     except (IndexError, KeyError) as err:
         raise BadMessage("not an OTLP metrics request: its fields are cut off") from err
     return False
-
-
-def _messages(
-    body: bytes, at: int, end: int, counted: dict[int, str]
-) -> Iterator[tuple[int, int, str]]:
-    """Where those fields of one message that are counted begin and end."""
-    while at < end:
-        tag, at = _varint(body, at)
-        wire = tag & 7
-        if wire == 2:
-            length, at = _varint(body, at)
-            if at + length > end:
-                raise IndexError(at)
-            inner = counted.get(tag >> 3)
-            if inner is not None:
-                yield at, at + length, inner
-            at += length
-        elif wire == 0:
-            _, at = _varint(body, at)
-        else:
-            at += _FIXED[wire]
-
-
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    number, shift = body[at], 7
-    at += 1
-    if number < 0x80:
-        return number, at
-    number &= 0x7F
-    while True:
-        byte = body[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
-        if shift > 63:
-            raise IndexError(at)

@@ -72,6 +72,6 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
     sightings: list[Sighting] = []
     for part in parts:
         before = len(outcomes)
-        sightings += (seen._replace(request=seen.request + before) for seen in part.sightings)
+        sightings += (Sighting(seen[0] + before, *seen[1:]) for seen in part.sightings)
         outcomes += part.outcomes
     return Decoded(Batch(tables), outcomes, sightings)

@@ -48,11 +48,13 @@ class KnownSeries:
         self._turned_away = SeriesIndex()  # from keys to codes of reasons
         self._window = self._quota.window
 
-    def advance(self, now: int) -> None:
-        """Before a write at `now`, in unix milliseconds."""
+    def advance(self, now: int) -> bool:
+        """Before a write at `now`, in unix milliseconds; is who has a place to be found anew?"""
         self._quota.advance(now)
-        if self._window != self._quota.window:  # who has a place is to be found anew
-            self.forget()
+        if self._window == self._quota.window:
+            return False
+        self.forget()
+        return True
 
     def find(
         self, every: Sequence[Points], parts: Parts, metrics: Metrics, now: int

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from novacron_collector.otlp import values
 from novacron_collector.otlp.catalog import Catalog, to_table
 from novacron_collector.otlp.columns import Codes, Ids, Names, named, parents, timestamps
 from novacron_collector.otlp.decoded import Decoded, Outcome, Sighting
+from novacron_collector.otlp.forms import Filled, Forms, Placed, Reading
 from novacron_collector.otlp.known import Found, KnownSeries
 from novacron_collector.otlp.limits import PointLimits, Reason, Window
 from novacron_collector.otlp.overflow import Overflow, TurnedAway
-from novacron_collector.otlp.parts import KINDS, Metrics, Parts, Points
+from novacron_collector.otlp.parts import KINDS, Metrics, Parts, Points, Source
 from novacron_collector.otlp.plain import TABLES, exemplar_row
 from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.values import REASON_CODES, first_reason
@@ -44,12 +46,43 @@ _EXEMPLAR_BYTES = 18  # of the shortest that can be stored: a time and a value
 class _Write:
     """What the decoding of some requests has found so far."""
 
-    def __init__(self, parts: Parts, metrics: Metrics, requests: int) -> None:
+    def __init__(self, requests: int) -> None:
+        self.outcomes = [Outcome() for _ in range(requests)]
+        self.tables: dict[str, list[pa.Table]] = {}
+
+    def count(self, requests: Codes, reasons: Codes) -> None:
+        """Add points to their requests' outcomes."""
+        counts = np.bincount(requests * _REASON_SPAN + reasons)
+        for at in np.flatnonzero(counts).tolist():
+            request, reason = divmod(at, _REASON_SPAN)
+            count, outcome = int(counts[at]), self.outcomes[request]
+            if reason:
+                outcome.rejected[_REASONS[reason]] += count
+            else:
+                self.outcomes[request] = replace(outcome, points=outcome.points + count)
+
+    def count_rounded(self, requests: Codes) -> None:
+        for request, count in zip(*np.unique(requests, return_counts=True), strict=True):
+            outcome = self.outcomes[request]
+            self.outcomes[request] = replace(outcome, rounded=outcome.rounded + int(count))
+
+    def add(self, name: str, columns: Sequence[pa.Array]) -> None:
+        schema = SCHEMAS[name]
+        typed = [array.cast(f.type) for array, f in zip(columns, schema, strict=True)]
+        self.tables.setdefault(name, []).append(pa.table(typed, schema=schema))
+
+    def batch(self) -> Batch:
+        whole = {name: pa.concat_tables(parts) for name, parts in self.tables.items() if parts}
+        return Batch({name: table.unify_dictionaries() for name, table in whole.items()})
+
+
+class _Read:
+    """Requests that were read column by column, and what is known of their metrics."""
+
+    def __init__(self, parts: Parts, metrics: Metrics) -> None:
         self._parts = parts
         self.metrics = metrics
         self.turned_away: Counter[TurnedAway] = Counter()
-        self.outcomes = [Outcome() for _ in range(requests)]
-        self.tables: dict[str, list[pa.Table]] = {}
         self.newest = np.zeros(len(metrics.groups.request), np.int64)  # of each group
         groups, streams, resources = metrics.groups, parts.streams, parts.resources
         self.names: Names = named(
@@ -62,23 +95,8 @@ class _Write:
             streams.reasons(metrics.stream), resources.reasons(groups.resource)[metrics.group]
         )
 
-    def count(self, of_metric: Codes, reasons: Codes) -> None:
-        """Add points to their requests' outcomes."""
-        requests = self.metrics.groups.request[self.metrics.group[of_metric]]
-        counts = np.bincount(requests * _REASON_SPAN + reasons)
-        for at in np.flatnonzero(counts).tolist():
-            request, reason = divmod(at, _REASON_SPAN)
-            count, outcome = int(counts[at]), self.outcomes[request]
-            if reason:
-                outcome.rejected[_REASONS[reason]] += count
-            else:
-                self.outcomes[request] = replace(outcome, points=outcome.points + count)
-
-    def count_rounded(self, of_metric: Codes) -> None:
-        requests = self.metrics.groups.request[self.metrics.group[of_metric]]
-        for request, count in zip(*np.unique(requests, return_counts=True), strict=True):
-            outcome = self.outcomes[request]
-            self.outcomes[request] = replace(outcome, rounded=outcome.rounded + int(count))
+    def requests(self, of_metric: Codes) -> Codes:
+        return self.metrics.groups.request[self.metrics.group[of_metric]]
 
     def turn_away(self, of_metric: Codes, reasons: Codes) -> None:
         """Remember whose points had no place."""
@@ -89,10 +107,6 @@ class _Write:
                 entity, stream = self._parts.source_of(self.metrics, metric)
                 turned = TurnedAway(_REASONS[reason], entity, stream.metric)
                 self.turned_away[turned] += int(counts[at])
-
-    def batch(self) -> Batch:
-        whole = {name: pa.concat_tables(parts) for name, parts in self.tables.items() if parts}
-        return Batch({name: table.unify_dictionaries() for name, table in whole.items()})
 
 
 class RawDecoder:
@@ -113,11 +127,13 @@ class RawDecoder:
         self._known = KnownSeries(catalog, quota)
         self._capacity = capacity
         self._wire = WireReader()
+        self._forms = Forms()
         self.forget()
 
     def forget(self) -> None:
         self._parts = Parts(self._limits)
         self._known.forget()
+        self._forms.forget()
 
     def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
         """Decode OTLP requests; `now` in unix milliseconds.
@@ -128,19 +144,65 @@ class RawDecoder:
         """
         if len(self._known) > self._capacity or self._parts.is_crowded(self._capacity):
             self.forget()
-        self._known.advance(now)
-        metrics = self._parts.metrics(self._wire.read(bodies))
-        write = _Write(self._parts, metrics, len(bodies))
-        every = [self._points(kind, metrics) for kind in KINDS]
-        fit = [self._fit(points, window, write) for points in every if points is not None]
-        known = self._known.find(fit, self._parts, metrics, now)
-        for points, found in zip(fit, known, strict=True):
-            self._add_tables(*self._admitted(points, found, write), window, write)
-        self._overflow.count(write.turned_away)
-        self._see(write)
+        if self._known.advance(now):
+            self._forms.forget()
+        reading = self._forms.read(bodies)
+        write = _Write(len(bodies))
+        if any(reading.rest) or not reading.filled:
+            self._read(reading, window, now, write)
+        if reading.filled is not None:
+            self._fill_in(reading.filled, window, write)
         descriptions, sightings = self._catalog.take()
         batch = Batch(write.batch().tables | descriptions)
         return Decoded(batch, write.outcomes, sightings)
+
+    # -- what was read before ----------------------------------------------------------------------
+
+    def _fill_in(self, filled: Filled, window: Window, write: _Write) -> None:
+        infinite = np.isinf(filled.value) * REASON_CODES[Reason.INFINITE]
+        reasons = first_reason(values.time_reasons(filled.ts, window), infinite)
+        write.count(filled.requests[filled.form], reasons)
+        stored = filled.where(reasons == 0)
+        if stored.rounded.any():
+            write.count_rounded(stored.requests[stored.form[stored.rounded]])
+        self._see_forms(stored)
+        names = named(stored.metric, lambda codes: [self._forms.names[code] for code in codes])
+        entities = named(
+            np.arange(len(stored.forms)),
+            lambda codes: [stored.forms[code].source.entity.name for code in codes],
+        )
+        every = np.arange(len(stored.ts))
+        key = [names.at(every), entities.at(stored.form), pa.array(stored.series)]
+        start = np.where(stored.start <= stored.ts, stored.start, 0)
+        times = [timestamps(stored.ts), timestamps(start)]
+        write.add("samples", [*key, *times, pa.array(stored.value)])
+
+    def _see_forms(self, stored: Filled) -> None:
+        newest = np.zeros(len(stored.forms), np.int64)
+        np.maximum.at(newest, stored.form, stored.ts)
+        seen = zip(stored.forms, stored.requests.tolist(), newest.tolist(), strict=True)
+        for form, request, ts in seen:
+            if ts:
+                source = form.source
+                self._catalog.see(Sighting(request, source.entity, source.resource, ts))
+
+    # -- what is read column by column -------------------------------------------------------------
+
+    def _read(self, reading: Reading, window: Window, now: int, write: _Write) -> None:
+        metrics = self._parts.metrics(self._wire.read(reading.rest))
+        read = _Read(self._parts, metrics)
+        every = [self._points(kind, metrics) for kind in KINDS]
+        fit = [self._fit(points, window, read, write) for points in every if points is not None]
+        known = self._known.find(fit, self._parts, metrics, now)
+        stored = [
+            self._admitted(points, found, read, write)
+            for points, found in zip(fit, known, strict=True)
+        ]
+        for points, series in stored:
+            self._add_tables(points, series, window, read, write)
+        self._overflow.count(read.turned_away)
+        self._see(read)
+        self._learn(reading, read, stored)
 
     def _points(self, kind: str, metrics: Metrics) -> Points | None:
         lists = metrics.rows.field(kind).field("data_points")
@@ -153,51 +215,61 @@ class RawDecoder:
         ts = values.millis(rows, "time_unix_nano")
         return Points(kind, rows, parents(lists), codes, reasons, ts)
 
-    def _fit(self, points: Points, window: Window, write: _Write) -> Points:
+    def _fit(self, points: Points, window: Window, read: _Read, write: _Write) -> Points:
         """The points that are as they must be; the others are counted for their request."""
         reasons = first_reason(
-            write.reasons[points.of_metric],
+            read.reasons[points.of_metric],
             points.attributes_reason,
             values.time_reasons(points.ts, window),
             values.value_reasons(points.kind, points.rows, self._limits.max_buckets),
         )
         bad = reasons > 0
-        write.count(points.of_metric[bad], reasons[bad])
+        write.count(read.requests(points.of_metric[bad]), reasons[bad])
         return points.where(~bad)
 
-    def _admitted(self, points: Points, found: Found, write: _Write) -> tuple[Points, Ids]:
+    def _admitted(
+        self, points: Points, found: Found, read: _Read, write: _Write
+    ) -> tuple[Points, Ids]:
         """The points whose series have a place, and their series."""
-        write.count(points.of_metric, found.reasons)
+        write.count(read.requests(points.of_metric), found.reasons)
         if not found.reasons.any():
             return points, found.series
-        write.turn_away(points.of_metric, found.reasons)
+        read.turn_away(points.of_metric, found.reasons)
         stays = found.reasons == 0
         return points.where(stays), found.series[stays]
 
-    def _add_tables(self, points: Points, series: Ids, window: Window, write: _Write) -> None:
-        group = write.metrics.group[points.of_metric]
-        np.maximum.at(write.newest, group, points.ts)
-        key = [write.names.at(points.of_metric), write.entities.at(group), pa.array(series)]
+    def _add_tables(
+        self, points: Points, series: Ids, window: Window, read: _Read, write: _Write
+    ) -> None:
+        group = read.metrics.group[points.of_metric]
+        np.maximum.at(read.newest, group, points.ts)
+        key = [read.names.at(points.of_metric), read.entities.at(group), pa.array(series)]
         lossy = values.rounded(points.kind, points.rows)
         if lossy is not None:
-            write.count_rounded(points.of_metric[lossy])
-        name = TABLES[points.kind]
+            write.count_rounded(read.requests(points.of_metric[lossy]))
         start = values.millis(points.rows, "start_time_unix_nano")
         times = [timestamps(points.ts), timestamps(np.where(start <= points.ts, start, 0))]
-        columns = [*key, *times, *values.columns(points.kind, points.rows)]
-        schema = SCHEMAS[name]
-        typed = [array.cast(f.type) for array, f in zip(columns, schema, strict=True)]
-        write.tables.setdefault(name, []).append(pa.table(typed, schema=schema))
+        write.add(TABLES[points.kind], [*key, *times, *values.columns(points.kind, points.rows)])
         if points.kind != "summary":
             write.tables.setdefault("exemplars", []).extend(self._exemplars(points, key, window))
 
-    def _see(self, write: _Write) -> None:
-        groups = write.metrics.groups
-        columns = (groups.resource.tolist(), groups.request.tolist(), write.newest.tolist())
+    def _see(self, read: _Read) -> None:
+        groups = read.metrics.groups
+        columns = (groups.resource.tolist(), groups.request.tolist(), read.newest.tolist())
         for code, request, newest in zip(*columns, strict=True):
             if newest:
                 source = self._parts.resources.values[code]
                 self._catalog.see(Sighting(request, source.entity, source.resource, newest))
+
+    def _learn(self, reading: Reading, read: _Read, stored: list[tuple[Points, Ids]]) -> None:
+        """Keep what was read, so that next time only its blanks are."""
+        numbers = [_Numbers(*one, read) for one in stored if one[0].kind in ("gauge", "sum")]
+        groups = read.metrics.groups
+        ends = np.searchsorted(groups.request, np.arange(len(reading.rest)), side="right").tolist()
+        for end, pieces in zip(ends, reading.unknown, strict=True):
+            for group, piece in enumerate(pieces or (), end - len(pieces or ())):
+                source = self._parts.resources.values[groups.resource[group]]
+                self._forms.learn(reading.data, piece, partial(_placed, source, numbers, group))
 
     def _exemplars(self, points: Points, key: list[pa.Array], window: Window) -> list[pa.Table]:
         lists = points.rows.field("exemplars")
@@ -210,6 +282,29 @@ class RawDecoder:
             if row is not None:
                 rows.append((*(column[point].as_py() for column in key), *row))
         return [to_table("exemplars", rows)] if rows else []
+
+
+class _Numbers:
+    """Points of gauges or of sums that are stored, by the ResourceMetrics they are of."""
+
+    def __init__(self, points: Points, series: Ids, read: _Read) -> None:
+        of_group = read.metrics.group[points.of_metric]
+        self._ends = np.searchsorted(
+            of_group, np.arange(-1, len(read.newest)), side="right"
+        ).tolist()
+        self._names = read.names
+        self._of_metric = points.of_metric
+        self._series = series
+
+    def of(self, group: int) -> tuple[Ids, list[str]]:
+        some = slice(self._ends[group], self._ends[group + 1])
+        return self._series[some], self._names.at(self._of_metric[some]).to_pylist()
+
+
+def _placed(source: Source, numbers: list[_Numbers], group: int) -> Placed:
+    each = [some.of(group) for some in numbers]
+    series = np.concatenate([ids for ids, _ in each]) if each else np.zeros(0, np.uint64)
+    return Placed(source, series, [name for _, names in each for name in names])
 
 
 def _read_exemplar(body: bytes) -> Any:
