@@ -7,7 +7,7 @@ Every way ingests the same points (ingest_requests.py), and its time ends when i
 to merge in the background. There are two kinds:
 
 in process   ingest_in_process.py: each run is a process of its own with a new database in it. Every
-             way gathers the requests of one scrape, 96,000 points, into one insert.
+             way gathers five scrapes, 480,000 points, into one insert.
 over HTTP    http is the collector and the store as they are installed (ingest_http.py), vm_text is
              VictoriaMetrics' text import (victoria_metrics.py). Requests are gzipped and come over
              32 connections. The sender is another process and does not count.

@@ -111,6 +111,37 @@ def test_a_machine_silent_for_15_minutes_and_a_service_are_not_in_the_fleet(stor
     assert fleet_now(store, at(NOON + 901)) == []
 
 
+@pytest.mark.parametrize(("live", "silent"), [(4, 1), (1, 4), (0, 2)])
+def test_machines_that_fell_silent_are_beside_those_that_report(
+    store: Client, live: int, silent: int
+) -> None:
+    ago = {f"vm-{n}": 0 if n < live else 700 for n in range(live + silent)}
+    lines = [
+        Line("vm.cpu.utilization", vm, [(NOON - seconds, 0.1 + n)])
+        for n, (vm, seconds) in enumerate(ago.items())
+    ]
+    write(store, batch(lines, {vm: {"vm.id": vm} for vm in ago}), "some", at(NOON))
+
+    rows = fleet_now(store, at(NOON))
+
+    assert [(row.entity, row.seen) for row in rows] == [
+        (vm, at(NOON - seconds)) for vm, seconds in ago.items()
+    ]
+    assert [row.cpu_utilization for row in rows] == [0.1 + n for n in range(len(ago))]
+
+
+def test_of_a_machine_that_reports_what_it_tells_every_five_minutes_is_shown(
+    store: Client,
+) -> None:
+    lines = [
+        Line("vm.cpu.utilization", "vm-1", every(10, 3, 0.5)),
+        Line("vm.memory.usage", "vm-1", [(NOON - 300, 7.0)]),
+    ]
+    write(store, batch(lines, VM), "one", at(NOON))
+
+    assert fleet_now(store, at(NOON))[0].memory_usage == 7
+
+
 def test_a_series_that_ended_shows_what_it_was_and_no_nan(store: Client) -> None:
     line = Line("vm.cpu.utilization", "vm-1", [(NOON, 0.5), (NOON + 10, math.nan)])
     write(store, batch([line], VM), "one", at(NOON))
@@ -142,6 +173,20 @@ def test_sparklines_of_counters_are_rates_of_all_series_together(store: Client) 
 
     assert drawn["vm-1"] == pytest.approx([2, 2, 2])
     assert received["vm-1"] == pytest.approx([1, 1, 1])
+
+
+def test_a_sample_that_came_twice_is_no_step(store: Client) -> None:
+    grown = every(15, 21, 0, 60)
+    for token in ("once", "again"):
+        lines = [
+            counter("vm.network.io", "vm-1", grown, **RX),
+            Line("vm.ops", "vm-1", [(t, 30.0) for t, _ in grown], "sum", "delta", monotonic=True),
+        ]
+        write(store, batch(lines, VM), token, at(NOON))
+
+    for metric, rate in (("vm.network.io", 4), ("vm.ops", 2)):
+        (line,) = chart(store, ChartQuery(metric, "vm-1", at(NOON - 300), at(NOON), 5)).lines
+        assert line.values == pytest.approx(5 * [rate])
 
 
 def test_sparklines_of_a_young_system_come_from_samples(store: Client) -> None:

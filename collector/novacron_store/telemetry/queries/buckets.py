@@ -182,32 +182,41 @@ def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
 
 
 def samples(selection: Selection, start: int, end: int) -> str:
-    return f"""SELECT entity, series, ts, s.value AS value FROM {schema.SAMPLES} AS s FINAL
-    WHERE {selection.condition} AND NOT isNaN(s.value)
-        AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
-        AND toStartOfHour(ts) <= toDateTime({end}, 'UTC')
-        AND ts >= toDateTime64({start}, 3, 'UTC') AND ts < toDateTime64({end}, 3, 'UTC')"""
+    """Rows of (entity, series, ts, value), each sample once."""
+    return _samples(selection, start, end, "FINAL")
 
 
 def growth(selection: Selection, where: Grid, start: int) -> str:
     """Rows of (entity, series, slot, at, grown, seconds): what counters grew by, and in how long.
 
-    The first step is from the sample before `start`, if it is not too long ago.
+    The first step is from the sample before `start`, if it is not too long ago. A sample that is
+    stored twice is a step in no time, and left out with the first one.
     """
-    step = "if(value < previous, value, value - previous)"  # a smaller value: it restarted
+    step = "if(values[n] < values[n - 1], values[n], values[n] - values[n - 1])"  # less: a restart
     if selection.metric.temporality == "delta":
-        step = "value"
-    return f"""SELECT entity, series, {slot("ts", where)}, max(now) AS at,
-        sumIf({step}, before > 0) AS grown, sumIf((now - before) / 1000, before > 0) AS seconds
+        step = "values[n]"
+    return f"""SELECT entity, series,
+        intDiv(intDiv(times[n], 1000) - {where.start}, {where.step}) AS slot, max(times[n]) AS at,
+        sum({step}) AS grown, sum((times[n] - times[n - 1]) / 1000) AS seconds
     FROM (
-        SELECT entity, series, ts, value, toUnixTimestamp64Milli(ts) AS now,
-            lagInFrame(now, 1, 0) OVER steps AS before,
-            lagInFrame(value, 1, 0) OVER steps AS previous
-        FROM ({samples(selection, start - LOOK_BACK_S, where.end)})
-        WINDOW steps AS (
-            PARTITION BY series ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+        SELECT any(r.entity) AS entity, series, arraySort(groupArray(
+                (toUnixTimestamp64Milli(ts), r.value))) AS points,
+            points.1 AS times, points.2 AS values
+        FROM ({_samples(selection, start - LOOK_BACK_S, where.end)}) AS r
+        GROUP BY series
     )
-    WHERE ts >= toDateTime64({start}, 3, 'UTC') GROUP BY entity, series, slot"""
+    ARRAY JOIN arrayFilter(
+        n -> n > 1 AND times[n] >= {start} * 1000 AND times[n] > times[n - 1],
+        arrayEnumerate(times)) AS n
+    GROUP BY entity, series, slot"""
+
+
+def _samples(selection: Selection, start: int, end: int, final: str = "") -> str:
+    return f"""SELECT entity, series, ts, s.value AS value FROM {schema.SAMPLES} AS s {final}
+    WHERE {selection.condition} AND NOT isNaN(s.value)
+        AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
+        AND toStartOfHour(ts) <= toDateTime({end}, 'UTC')
+        AND ts >= toDateTime64({start}, 3, 'UTC') AND ts < toDateTime64({end}, 3, 'UTC')"""
 
 
 def slot(time: str, where: Grid) -> str:

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
 FRESH_S = 15 * 60  # what has not been heard of for longer is not "now"
 
@@ -39,6 +40,7 @@ INNER ANY JOIN (
     WHERE entity = {{entity:String}}
 ) AS l USING (series)
 ORDER BY n.metric, toString(l.attributes)
+{CHEAPLY}
 """
 
 

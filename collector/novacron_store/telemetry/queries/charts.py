@@ -28,6 +28,7 @@ from novacron_store.telemetry.queries.buckets import (
     samples,
     slot,
 )
+from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
 MAX_LINES = 500
 
@@ -117,7 +118,7 @@ def _rows(
                 GROUP BY series, slot HAVING isFinite(value)
             ) GROUP BY series
         ) AS p INNER ANY JOIN ({selection.series_sql("series, attributes")}) AS l USING (series)
-        ORDER BY toString(l.attributes) LIMIT {MAX_LINES + 1}""",
+        ORDER BY toString(l.attributes) LIMIT {MAX_LINES + 1} {CHEAPLY}""",
         parameters=selection.parameters,
     ).result_rows
 

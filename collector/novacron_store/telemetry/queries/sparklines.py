@@ -22,6 +22,7 @@ from novacron_store.telemetry.queries.buckets import (
     samples,
     slot,
 )
+from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
 
 def sparklines(
@@ -50,13 +51,15 @@ def sparklines(
             f"""SELECT entity,
                 arrayMap((x, w) -> x / w, sumForEach(top), sumForEach(weight)) AS line
             FROM ({_lines(selection, where, known)}) GROUP BY entity
-            SETTINGS max_threads = 1""",  # a page asks for several at once: CPU counts, not time
+            {CHEAPLY}""",
             parameters=selection.parameters,
         ).result_rows
     return {entity: _gaps_as_none(line) for entity, line in rows}
 
 
 def _gaps_as_none(line: Sequence[float]) -> list[float | None]:
+    if isfinite(sum(line)):
+        return list(line)
     return [value if isfinite(value) else None for value in line]
 
 
