@@ -7,6 +7,7 @@ import { retryButton } from "./states.js";
 
 const FIRST_RETRY = 2000;
 const LONGEST_RETRY = 30000;
+const STORED = 3000; // a point that was seen live can be asked for by then
 
 let questions = 0;
 
@@ -40,6 +41,7 @@ export class Panel {
 
   destroy() {
     clearTimeout(this.timer);
+    clearTimeout(this.soon);
     this.observer.disconnect();
     this.chart?.destroy();
   }
@@ -120,6 +122,7 @@ export class Panel {
 
   // Live points continue a chart of raw samples that ends now.
   extend(points, now) {
+    if (this.isEmpty && this.ranges.isNow && points.some((point) => this.metrics.includes(point[0]))) this.askSoon();
     if (!this.chart || !this.ranges.isNow || this.data.resolution !== "raw") return;
     let grown = false;
     for (const point of points) {
@@ -129,6 +132,14 @@ export class Panel {
     if (!grown) return;
     Object.assign(this.data, this.ranges.window(now / 1000));
     if (this.isVisible) this.chart.extend(this.data);
+  }
+
+  // What had no values has some now.
+  askSoon() {
+    this.soon ??= setTimeout(() => {
+      this.soon = null;
+      this.ask();
+    }, STORED);
   }
 
   add(index, point) {
