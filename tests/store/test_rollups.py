@@ -212,6 +212,27 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(store: Client) -> None:
     assert total(store) == 35
 
 
+def test_an_hour_that_another_collector_rolls_up_meanwhile_has_what_is_repaired(
+    store: Client,
+) -> None:
+    samples = [(NOON + 100 * n, float(n)) for n in range(36)]
+    put(store, [counter("vm.network.io", "vm-1", samples, **RX)], "a", NOON + 3500)
+    assert roll(store, NOON + 3599) == Rolled(windows=11)
+    late = [(NOON + 50, 1000.0)]
+    put(store, [counter("vm.network.io", "vm-1", late, **RX)], "b", NOON + 3600)
+    other = Roller(store, settle_s=10_000)  # so that it repairs nothing
+    meanwhile = [other]
+
+    def in_between() -> bool:
+        if meanwhile:
+            meanwhile.pop().run(at(NOON + 4000))
+        return False
+
+    Roller(store).run(at(NOON + 4000), in_between)
+
+    assert total(store, "metrics_1h") == total(store) == grown(sorted([*samples, *late]))
+
+
 def test_a_clock_that_jumped_ahead_leaves_no_window_behind(store: Client) -> None:
     put(store, [counter("m", "vm-1", [(NOON, 1.0), (NOON + 10, 2.0)])], "a", NOON + 10)
     roll(store, NOON + 86_400)

@@ -125,6 +125,11 @@ FROM (
 GROUP BY series
 """
 
+_NEWEST_OF_HOUR = f"""
+SELECT max(version) FROM {schema.ROLLUP_5M}
+WHERE t >= {_WINDOW} AND t < {_WINDOW} + INTERVAL {HOUR_S} SECOND
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
@@ -167,12 +172,11 @@ class Roller:
     def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
         due = self._due(WINDOW_S, at)
         window = self._rolled_to(WINDOW_S) or self._next_window(0)
-        hours_end = self._rolled_to(HOUR_S)
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
             self._roll(window)
-            self._roll_hours([window], hours_end)
+            self._roll_hours([window])
             count += 1
             window = self._after(window, due)
             self._record(WINDOW_S, window)
@@ -190,6 +194,7 @@ class Roller:
         hour = self._rolled_to(HOUR_S) or self._first_hour()
         count = 0
         while hour and hour < due and not stopping():
+            self._record(schema.CLAIMED_HOURS, hour + HOUR_S)
             self._roll_hour(hour)
             hour += HOUR_S
             self._record(HOUR_S, hour)
@@ -206,7 +211,7 @@ class Roller:
 
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
-        end, hours_end = self._rolled_to(WINDOW_S), self._rolled_to(HOUR_S)
+        end = self._rolled_to(WINDOW_S)
         rules = retention.current(self.client)
         dirty = [window for window in marked if window < end]
         for window in dirty:
@@ -217,7 +222,7 @@ class Roller:
         for window in sorted(followers.difference(dirty)):
             self._roll(window, rules.expired(window, at))
         again = followers.union(dirty)
-        self._roll_hours(again, hours_end)
+        self._roll_hours(again)
         return len(again)
 
     def _roll(self, window: int, expired: Sequence[str] = ()) -> None:
@@ -228,15 +233,27 @@ class Roller:
         if self.client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
             self.client.command(_AFTER_GAP, parameters=parameters)
 
-    def _roll_hours(self, windows: Iterable[int], end: int) -> None:
-        """Roll the hours of `windows` again, as far as hours were rolled up."""
-        for hour in sorted({window // HOUR_S * HOUR_S for window in windows}):
-            if hour < end:
-                self._roll_hour(hour)
+    def _roll_hours(self, windows: Iterable[int]) -> None:
+        """Roll the hours of `windows`, which were rolled just now, again as far as anybody may have
+        read them."""
+        hours = sorted({window // HOUR_S * HOUR_S for window in windows})
+        if hours:
+            end = max(self._rolled_to(schema.CLAIMED_HOURS), self._rolled_to(HOUR_S))
+            for hour in hours:
+                if hour < end:
+                    self._roll_hour(hour)
 
     def _roll_hour(self, hour: int) -> None:
-        version = self._version(schema.ROLLUP_1H, hour)
-        self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": version})
+        """And again, while others change its windows: whose buckets came last does not matter."""
+        changed, read = self._newest_version(hour), -1
+        while changed != read:
+            version = self._version(schema.ROLLUP_1H, hour)
+            self.client.command(_ROLL_HOUR, parameters={"window": hour, "version": version})
+            changed, read = self._newest_version(hour), changed
+
+    def _newest_version(self, hour: int) -> int:
+        """Of the windows of an hour."""
+        return int(self._row(_NEWEST_OF_HOUR, {"window": hour})[0])
 
     def _version(self, table: str, bucket: int) -> int:
         """Larger than that of any bucket there: a clock that was ahead must not make what it rolled

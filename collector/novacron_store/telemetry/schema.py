@@ -31,7 +31,7 @@ DIRTY = "data_dirty_windows"
 MIGRATIONS = "data_migrations"
 SETTINGS = "data_settings"
 
-CLAIMED = 0  # a resolution of ROLLED
+CLAIMED, CLAIMED_HOURS = 0, 1  # resolutions of ROLLED
 
 SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 
@@ -211,6 +211,7 @@ TABLES: tuple[Table, ...] = (
     _rollup(ROLLUP_1H, "toStartOfMonth(t)"),
     # Windows before `upto` were rolled up at least once. Resolution 0 is written before that, and
     # says up to where samples may have been read: what is stored for such a window gets a mark.
+    # Resolution 1 says the same of hours: who repairs a window rolls up its hour again, too.
     Table(
         ROLLED,
         columns="    resolution UInt32,\n    upto DateTime('UTC')",
