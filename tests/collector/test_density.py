@@ -126,6 +126,7 @@ def main(what: str) -> None:
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     (outcome,) = decoder.decode([body], NOW_S).outcomes
     mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert outcome.too_large
     sys.stdout.write(f"{outcome.error} {mb:.0f} {time.process_time() - began:.2f}")
 
 

@@ -21,7 +21,8 @@ class OddMessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: `error` says why none of it could be read.
+    """What became of one request: `error` says why none of it could be read; where it is
+    `too_large`, its parts may be sent one by one.
 
     `rounded`: of the stored points, integers beyond 2^53, whose last digits Float64 cannot hold.
     """
@@ -30,6 +31,7 @@ class Outcome:
     rejected: Counter[Reason] = field(default_factory=Counter)
     error: str = ""
     rounded: int = 0
+    too_large: bool = False
 
     @property
     def is_whole(self) -> bool:

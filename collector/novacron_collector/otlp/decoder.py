@@ -12,7 +12,7 @@ from novacron_collector.otlp.overflow import Overflow
 from novacron_collector.otlp.plain import PlainDecoder
 from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.raw import RawDecoder
-from novacron_contract.errors import BadMessage
+from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.batch import Batch
 
 # What is remembered beside a series: its metric, other spellings of it, series turned away.
@@ -64,21 +64,22 @@ class Decoder:
             return self._decode_alone(bodies[0], window, now)
         try:
             return self._raw.decode(bodies, window, now)
-        except (BadMessage, OddMessageError):
+        except (BadMessage, TooLarge, OddMessageError):
             return merge([self._decode_alone(body, window, now) for body in bodies])
 
     def _decode_alone(self, body: bytes, window: Window, now: int) -> Decoded:
         try:
             if len(body) > _LARGE and has_more_parts(body, _PARTS):
-                raise BadMessage(f"more than {_PARTS} metrics and points in one request: {_ADVICE}")
+                raise TooLarge(f"more than {_PARTS} metrics and points in one request: {_ADVICE}")
             try:
                 return self._raw.decode([body], window, now)
             except OddMessageError:
                 if len(body) > _LARGE or has_more_parts(body, _ODD_PARTS):
-                    raise BadMessage(f"too much in one request of this form: {_ADVICE}") from None
+                    raise TooLarge(f"too much in one request of this form: {_ADVICE}") from None
                 return self._plain.decode([body], window, now)
-        except BadMessage as err:
-            return Decoded(Batch({}), [Outcome(error=str(err))], [])
+        except (BadMessage, TooLarge) as err:
+            outcome = Outcome(error=str(err), too_large=isinstance(err, TooLarge))
+            return Decoded(Batch({}), [outcome], [])
 
 
 def _portions(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -34,7 +34,7 @@ from novacron_collector.otlp.plain import TABLES, exemplar_row
 from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.values import REASON_CODES, first_reason
 from novacron_collector.otlp.wire import WireReader
-from novacron_contract.errors import BadMessage
+from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 
 _REASONS = {code: reason for reason, code in REASON_CODES.items() if isinstance(reason, Reason)}
@@ -140,6 +140,7 @@ class RawDecoder:
 
         Raises:
             BadMessage: a body is not OTLP.
+            TooLarge: there is too much in one.
             OddMessageError: valid, but the plain decoder must read it.
         """
         if len(self._known) > self._capacity or self._parts.is_crowded(self._capacity):
@@ -210,7 +211,7 @@ class RawDecoder:
         if not len(rows):
             return None
         if kind != "summary" and len(rows.field("exemplars").flatten()) > _MAX_EXEMPLARS:
-            raise BadMessage(f"more than {_MAX_EXEMPLARS} exemplars in one request")
+            raise TooLarge(f"more than {_MAX_EXEMPLARS} exemplars in one request")
         codes, reasons = self._parts.attribute_codes(rows.field("attributes"))
         ts = values.millis(rows, "time_unix_nano")
         return Points(kind, rows, parents(lists), codes, reasons, ts)

@@ -11,7 +11,7 @@ from novacron_collector.otlp.decoded import Outcome
 from novacron_collector.otlp.json import to_protobuf
 from novacron_collector.pipeline import Pipeline, Request
 from novacron_collector.receivers.refusals import Refusals
-from novacron_contract.errors import BadMessage
+from novacron_contract.errors import BadMessage, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,12 @@ class Intake:
 
         Raises:
             BadMessage: it is not OTLP.
+            TooLarge: there is too much in it.
             Unavailable: it is not stored, and may be sent again.
         """
         outcome = await self.pipeline.store(Request(body, _clock_offset(sent_at), sent))
         if outcome.error:
-            raise BadMessage(outcome.error)
+            raise (TooLarge if outcome.too_large else BadMessage)(outcome.error)
         return outcome
 
     async def json(self, body: bytes, sent_at: str | None, sent: bytes | None = None) -> Outcome:
