@@ -178,6 +178,7 @@ LIBVIRT_METRICS: tuple[Metric, ...] = (
         "The host's CPU time by mode, as libvirt sees it",
         "cpu.mode",
     ),
+    _m("libvirt.host.cpu.count", "{cpu}", _U, "The host's logical CPUs, as libvirt sees them"),
     _m("libvirt.host.memory.limit", "By", _U, "The host's memory, as libvirt sees it"),
     _m("libvirt.host.memory.usage", "By", _U, "The host's memory by state", "system.memory.state"),
     _m("libvirt.host.vm.count", "{vm}", _U, "VMs on the host by state", "vm.state"),

@@ -119,6 +119,14 @@ def test_a_deleted_guest_is_gone_and_the_host_counts_the_rest(test_host: Host) -
     assert values(host, "libvirt.host.vm.count")["running",] == 1
 
 
+def test_the_host_has_the_cpus_that_libvirt_counts(test_host: Host) -> None:
+    provider, conn = test_host
+
+    host, *_guests = provider.scrape(None).readings
+
+    assert list(values(host, "libvirt.host.cpu.count").values()) == [conn.getInfo()[2]]
+
+
 def test_a_guest_with_a_hostile_name_is_measured(test_host: Host) -> None:
     provider, conn = test_host
     name = "&lt;b&gt;; DROP TABLE ../../etc\u202e"

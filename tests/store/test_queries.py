@@ -93,13 +93,16 @@ def test_a_host_known_through_libvirt_alone_has_a_cpu_too(store: Client) -> None
         counter("libvirt.host.cpu.time", "host-1", every(10, 6, 50, growth), **{"cpu.mode": mode})
         for mode, growth in (("user", 1), ("kernel", 1), ("idle", 6))
     ]
-    lines += [Line("libvirt.host.memory.limit", "host-1", every(10, 6, 9))]
+    lines += [
+        Line("libvirt.host.memory.limit", "host-1", every(10, 6, 9)),
+        Line("libvirt.host.cpu.count", "host-1", every(10, 6, 8)),
+    ]
     write(store, batch(lines, HOST), "one", at(NOON))
 
     (row,) = fleet_now(store, at(NOON))
 
     assert row.cpu_utilization == pytest.approx(0.25)
-    assert row.memory_limit == 9
+    assert (row.cpu_count, row.memory_limit) == (8, 9)
 
 
 def test_a_machine_silent_for_15_minutes_and_a_service_are_not_in_the_fleet(store: Client) -> None:

@@ -15,6 +15,7 @@ from novacron_contract.metrics import HOST_ID, HOST_NAME, VmState
 log = logging.getLogger(__name__)
 
 _CPU_MODES = {"user": "user", "kernel": "system", "idle": "idle", "iowait": "iowait"}
+_INFO_CPUS = 2  # of virNodeGetInfo: the active CPUs
 _KIB = 1024
 
 
@@ -30,6 +31,7 @@ class Hypervisor:
         for state, count in guests.items():
             reading.add("libvirt.host.vm.count", count, {"vm.state": str(state)})
         cpu = self._ask(conn.getCPUStats, libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)
+        reading.add("libvirt.host.cpu.count", conn.getInfo()[_INFO_CPUS])
         for key, mode in _CPU_MODES.items():
             value = cpu[key] / 1e9 if key in cpu else None
             reading.add("libvirt.host.cpu.time", value, {"cpu.mode": mode})

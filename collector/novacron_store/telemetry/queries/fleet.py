@@ -25,7 +25,8 @@ _COUNTERS = (
 _GAUGES = (
     "'vm.state', 'vm.cpu.count', 'vm.cpu.utilization', 'vm.memory.usage', 'vm.memory.limit', "
     "'system.cpu.logical.count', 'system.cpu.utilization', 'system.memory.usage', "
-    "'system.memory.limit', 'libvirt.host.memory.usage', 'libvirt.host.memory.limit'"
+    "'system.memory.limit', 'libvirt.host.cpu.count', 'libvirt.host.memory.usage', "
+    "'libvirt.host.memory.limit'"
 )
 # A host's traffic is counted where it leaves the host, not again at each guest's interface.
 _INNER_INTERFACE = "match(attributes['network.interface.name'], '^(lo$|vnet|tap|veth|virbr)')"
@@ -34,8 +35,8 @@ _USED = "attributes['system.memory.state'] = 'used'"
 # What a series is to the page; 'nothing' of it is shown. Numbers compare faster than names.
 _ROLES = (
     "''nothing'', ''state'', ''utilization'', ''idle share'', ''idle time'', ''busy time'', "
-    "''cpus'', ''usage'', ''host usage'', ''hypervisor usage'', ''limit'', ''hypervisor limit'', "
-    "''receive'', ''transmit'', ''read'', ''write''"
+    "''cpus'', ''hypervisor cpus'', ''usage'', ''host usage'', ''hypervisor usage'', ''limit'', "
+    "''hypervisor limit'', ''receive'', ''transmit'', ''read'', ''write''"
 )
 _ROLE = f"""CAST(multiIf(
     metric = 'vm.state', 'state',
@@ -43,6 +44,7 @@ _ROLE = f"""CAST(multiIf(
     metric = 'system.cpu.utilization' AND {_IDLE}, 'idle share',
     metric = 'libvirt.host.cpu.time', if({_IDLE}, 'idle time', 'busy time'),
     metric IN ('vm.cpu.count', 'system.cpu.logical.count'), 'cpus',
+    metric = 'libvirt.host.cpu.count', 'hypervisor cpus',
     metric = 'vm.memory.usage', 'usage',
     metric = 'system.memory.usage' AND {_USED}, 'host usage',
     metric = 'libvirt.host.memory.usage' AND {_USED}, 'hypervisor usage',
@@ -114,7 +116,7 @@ SELECT entity, any(e.entity_type), argMaxIf(label, newest, role = 'state' AND va
         1 - sumIfOrNull(value, role = 'idle share'),
         1 - sumIfOrNull(rate, role = 'idle time')
             / nullIf(sumIfOrNull(rate, role IN ('idle time', 'busy time')), 0)),
-    anyIfOrNull(value, role = 'cpus'),
+    coalesce(anyIfOrNull(value, role = 'cpus'), anyIfOrNull(value, role = 'hypervisor cpus')),
     coalesce(
         anyIfOrNull(value, role = 'usage'),
         anyIfOrNull(value, role = 'host usage'),
