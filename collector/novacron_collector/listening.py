@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from novacron_collector.connections import BoundedConfig, Connections
 from novacron_collector.settings import ListenSettings
@@ -65,7 +65,7 @@ def open_connections(wanted: int) -> tuple[int, int]:
     return over_http, over_grpc
 
 
-def server(app: Starlette, connections: Connections) -> uvicorn.Server:
+def server(app: ASGIApp, connections: Connections) -> uvicorn.Server:
     return _QuietServer(
         BoundedConfig(
             app,
@@ -74,6 +74,7 @@ def server(app: Starlette, connections: Connections) -> uvicorn.Server:
             log_level="error",  # a warning is what a sender did wrong, as often as it likes
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             lifespan="off",
             ws="websockets-sansio",
             ws_max_size=_MAX_LIVE_MESSAGE,
