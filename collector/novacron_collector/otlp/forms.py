@@ -27,14 +27,14 @@ _GROUP = _RESOURCE = 0x0A  # the tag of a ResourceMetrics in a request, and of t
 _NS_PER_MS = np.uint64(1_000_000)
 _MAX_BYTES = 128 * 2**20
 _FORM_BYTES, _POINT_BYTES = 1000, 45  # beside the text
-_STRIKES = 4  # forms of one resource in a row that served nobody: it says something else each time
+_STRIKE_BYTES = 150  # of a resource that is counted
+_STRIKES = 4  # tries in a row of one resource that served nobody: it says something else each time
 
 
 @dataclass(slots=True)
 class Form:
     """`text` has zeroes for blanks. `places`: where in it start, time and value of each point are,
-    (3, points). `metrics` are codes of `Forms.names`. `strikes`: the forms of this resource before
-    it that were never used."""
+    (3, points). `metrics` are codes of `Forms.names`."""
 
     text: bytes
     places: NDArray[np.int64]
@@ -42,7 +42,6 @@ class Form:
     series: Ids
     metrics: Codes
     source: Source
-    strikes: int
     used: bool = False
 
 
@@ -104,7 +103,8 @@ class Forms:
     names: list[str] = field(default_factory=list)
     _codes: dict[str, int] = field(default_factory=dict)
     _forms: dict[bytes, Form] = field(default_factory=dict)
-    _last: dict[bytes, Form] = field(default_factory=dict)  # by resource
+    _last: dict[bytes, Form] = field(default_factory=dict)  # by resource, as the next one
+    _strikes: dict[bytes, int] = field(default_factory=dict)
     _bytes: int = 0
 
     def forget(self) -> None:
@@ -112,6 +112,7 @@ class Forms:
         self._codes.clear()
         self._forms.clear()
         self._last.clear()
+        self._strikes.clear()
         self._bytes = 0
 
     def read(self, bodies: Sequence[bytes]) -> Reading:
@@ -149,24 +150,28 @@ class Forms:
         return Reading(data, filled, rest, unknown)
 
     def learn(self, data: bytes, piece: Piece, placed: Callable[[], Placed]) -> None:
-        """Keep a form of what was read the slow way, unless forms of this resource are no use."""
+        """Keep a form of what was read the slow way, unless that was no use for this resource."""
         begin, start, end, key = piece
         resource = key[start - begin :]
         last = self._last.get(resource)
-        strikes = 0 if last is None or last.used else last.strikes + 1
-        if strikes > _STRIKES or self._bytes > self.most_bytes:
+        if last is not None and last.used:
+            self._strikes[resource] = 0
+        strikes = self._strikes.get(resource)
+        if self._bytes > self.most_bytes or (strikes or 0) > _STRIKES:
             return
+        if strikes is None:
+            self._bytes += len(resource) + _STRIKE_BYTES
+        self._strikes[resource] = (strikes or 0) + 1
         content = data[start:end]
         try:
-            blanks = blanks_of(content)
+            form = self._form(content, blanks_of(content), placed())
         except (IndexError, KeyError, UnusualError):
             return
-        form = self._form(content, blanks, placed(), strikes)
         if form is not None:
             self._forms[key] = self._last[resource] = form
             self._bytes += len(content) + len(form.series) * _POINT_BYTES + _FORM_BYTES
 
-    def _form(self, content: bytes, blanks: Blanks, placed: Placed, strikes: int) -> Form | None:
+    def _form(self, content: bytes, blanks: Blanks, placed: Placed) -> Form | None:
         """None: not every point was stored."""
         count = len(blanks.times)
         if not count or count != len(placed.series):
@@ -179,7 +184,7 @@ class Forms:
         places = np.array([blanks.starts, blanks.times, blanks.values], np.int64)
         text = _blanked(np.frombuffer(content, np.uint8), places).tobytes()
         started = np.array(blanks.started)
-        return Form(text, places, started, series, metrics, placed.source, strikes)
+        return Form(text, places, started, series, metrics, placed.source)
 
     def _code(self, name: str) -> int:
         code = self._codes.get(name)
