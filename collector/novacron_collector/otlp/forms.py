@@ -27,6 +27,7 @@ _GROUP = _RESOURCE = 0x0A  # the tag of a ResourceMetrics in a request, and of t
 _NS_PER_MS = np.uint64(1_000_000)
 _MAX_BYTES = 128 * 2**20
 _FORM_BYTES, _POINT_BYTES = 1000, 45  # beside the text
+_MOST_OF_A_POINT = 2000  # bytes: a form is read in Python, so that it costs no more than its points
 _STRIKE_BYTES = 150  # of a resource that is counted
 _STRIKES = 4  # tries in a row of one resource that served nobody: it says something else each time
 
@@ -162,9 +163,11 @@ class Forms:
         if strikes is None:
             self._bytes += len(resource) + _STRIKE_BYTES
         self._strikes[resource] = (strikes or 0) + 1
-        content = data[start:end]
+        content, stored = data[start:end], placed()
+        if len(content) > len(stored.series) * _MOST_OF_A_POINT:
+            return
         try:
-            form = self._form(content, blanks_of(content), placed())
+            form = self._form(content, blanks_of(content), stored)
         except (IndexError, KeyError, UnusualError):
             return
         if form is not None:
