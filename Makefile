@@ -18,6 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := packaging/requirements
 LAB_OFF := $(filter no,$(LAB))
+PYTEST := $(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
 	--universal --python-version 3.11 --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
@@ -56,7 +57,12 @@ lab: system-run $(VENV)/installed-run ## start the lab alone: two KVM hosts, fou
 .PHONY: test
 test: installed ## install what is missing and run the tests (TEST='-k fleet', COVERAGE=yes)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest $(or $(TEST),-m "not chaos and not fuzz")
+ifneq ($(TEST),)
+	@$(PYTEST) $(TEST)
+else
+	@$(PYTEST) -m "not chaos and not fuzz" --ignore tests/e2e -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PYTEST) tests/e2e  # they watch the load of a machine: nothing else runs beside them
+endif
 
 .PHONY: test-slow
 test-slow: installed ## the tests that take minutes: kills, full disks, wrong clocks, mutated bodies

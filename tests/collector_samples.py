@@ -12,6 +12,7 @@ from novacron_contract.collector_metrics import (
     COLLECTOR_SERVICE_NAME,
     OUTCOME,
     REASON,
+    TABLE,
 )
 from novacron_contract.metrics import Kind
 from novacron_store.telemetry.writer import write
@@ -39,10 +40,16 @@ _PER_SECOND: tuple[tuple[str, dict[str, str], float], ...] = (
 
 
 def stored_collector(
-    client: Client, host: str, *, silent_s: float = 0, rejected: float = 0, version: str = "0.1.0"
+    client: Client,
+    host: str,
+    *,
+    silent_s: float = 0,
+    rejected: float = 0,
+    version: str = "0.1.0",
+    tables: int = 0,
 ) -> str:
     """Ten minutes of a collector on `host` that ended `silent_s` ago; its id. `rejected`: points
-    too old, per second."""
+    too old, per second. `tables`: table-1 has one part in the store, table-2 two, and so on."""
     instance = str(uuid4())
     entity = f"{COLLECTOR_SERVICE_NAME}/{instance}"
     resource = {
@@ -54,6 +61,10 @@ def stored_collector(
     end = datetime.now(UTC).timestamp() - silent_s
     times = [end - STEP_S * back for back in range(60, -1, -1)]
     lines = [_line(name, entity, {}, [(t, value) for t in times]) for name, value in _FLAT.items()]
+    lines += [
+        _line("novacron.collector.store.parts", entity, {TABLE: f"table-{n}"}, [(end, n)])
+        for n in range(1, tables + 1)
+    ]
     for name, attributes, each in _PER_SECOND:
         per_second = rejected if attributes.get(REASON) == "too_old" else each
         samples = [(t, per_second * STEP_S * n) for n, t in enumerate(times)]

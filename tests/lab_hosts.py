@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from novacron_lab.lab import Lab
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Guests run and still boot: call `lab.wait_until_up()` before you look at their work."""
-    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:  # sockets: short
-        lab = Lab(directory=Path(place) / "lab", say=print)
+    with _short_folder() as folder:
+        lab = Lab(directory=folder / "lab", say=print)
         try:
             lab.up()
             yield lab
@@ -24,3 +25,16 @@ def lab() -> Iterator[Lab]:
             pytest.fail(f"no lab: {err}", pytrace=False)
         finally:
             lab.down()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Unix sockets of a lab fit in it, which pytest's own folders are too long for."""
+    with _short_folder() as folder:
+        yield folder
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
+        yield Path(place)

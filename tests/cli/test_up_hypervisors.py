@@ -38,9 +38,9 @@ def test_a_lab_that_was_never_made_has_no_hosts(tmp_path: Path) -> None:
     assert (lab.hosts(), lab.guests(), lab.exists()) == ([], [], False)
 
 
-def test_why_the_lab_cannot_start_is_told(tmp_path: Path) -> None:
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "a-file-of-mine").touch()
+def test_why_the_lab_cannot_start_is_told(short_folder: Path) -> None:
+    (short_folder / "lab").mkdir()
+    (short_folder / "lab" / "a-file-of-mine").touch()
 
     with pytest.raises(Unavailable, match="is neither empty nor a lab; name another one"):
-        Lab(tmp_path / "lab").up(lambda line: None)
+        Lab(short_folder / "lab").up(lambda line: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from novacron_lab.plan import GUESTS
 
 
 @pytest.fixture
-def small_lab() -> Iterator[Lab]:
+def small_lab(short_folder: Path) -> Iterator[Lab]:
     """Not up yet; taken down in any case."""
-    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
-        lab = Lab(directory=Path(place) / "lab", plan=GUESTS[:1], say=print)
-        try:
-            yield lab
-        finally:
-            lab.down()
+    lab = Lab(directory=short_folder / "lab", plan=GUESTS[:1], say=print)
+    try:
+        yield lab
+    finally:
+        lab.down()

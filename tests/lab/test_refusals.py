@@ -75,9 +75,9 @@ def test_load_takes_up_to_an_hour(seconds: str, capsys: pytest.CaptureFixture[st
 
 
 def test_load_in_a_lab_that_is_down_says_how_to_start_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    short_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["load", "web-1", "--dir", str(tmp_path / "lab")]) == 1
+    assert main(["load", "web-1", "--dir", str(short_folder / "lab")]) == 1
     assert "novacron-lab up" in capsys.readouterr().err
 
 

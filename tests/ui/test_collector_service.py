@@ -101,6 +101,15 @@ def test_a_panel_that_was_never_reported_is_empty_and_says_nothing(
         draw(instance, "no-such-panel")
 
 
+def test_the_smallest_of_too_many_lines_are_left_out(
+    client: Client, draw: Callable[[str, str], dict[str, Any]]
+) -> None:
+    parts = draw(stored_collector(client, "h", tables=20), "parts")
+
+    assert [line["name"] for line in parts["lines"]] == [f"table-{n}" for n in range(20, 2, -1)]
+    assert parts["left"] == 2
+
+
 def test_a_newer_release_goes_on_with_the_line_after_a_gap() -> None:
     before, after = Line({"a": "1"}, [10, 20], [1.0, 2.0]), Line({"a": "1"}, [40, 50], [3.0, 4.0])
     other = Line({"a": "2"}, [10], [9.0])

@@ -14,7 +14,7 @@ from novacron_store.telemetry.queries import Chart, ChartQuery, Line, chart, qua
 from novacron_ui.query.panels import Panel
 
 MAX_COLOURS = 6  # that people tell apart
-MAX_LINES = 12  # of one chart; more cannot be told apart
+MAX_LINES = 18  # of one chart: as many as colours and dashes tell apart
 MAX_POINTS = 1200  # as many as a wide screen has pixels for
 MIN_SPAN, MAX_SPAN = timedelta(minutes=1), timedelta(days=731)
 
