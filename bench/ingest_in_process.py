@@ -32,7 +32,8 @@ from novacron_store.telemetry.batch import SAMPLES, Batch
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
 from novacron_store.telemetry.rollups import Roller
-from novacron_store.telemetry.writer import LATENESS_S, WINDOW_S, write
+from novacron_store.telemetry.schema import WINDOW_S
+from novacron_store.telemetry.writer import LATENESS_S, write
 
 _WEEK_S = 7 * 86400
 _SCRAPES = 5  # in one insert, 480,000 points: a segment of the collector holds 500,000
@@ -161,7 +162,7 @@ def measure(way: str, requests_file: Path) -> float:
         client = connect(f"chdb://{folder}/data")
         migrate(client)
         if way == "ours_without_merges":
-            client.command(f"SYSTEM STOP MERGES {schema.SAMPLES}")
+            client.command(f"SYSTEM STOP MERGES {schema.RECENT}")
         ingest = WAYS[way](client, Path(folder))
         began = 0.0
         for number, (now, requests) in enumerate(_segments(script)):
@@ -173,7 +174,8 @@ def measure(way: str, requests_file: Path) -> float:
         if way != "ours_without_merges":
             wait_for_merges(client)
         seconds = time.process_time() - began
-        count = client.query(f"SELECT count() FROM {schema.SAMPLES} FINAL").result_rows[0][0]
+        table = f"{schema.SAMPLES} FINAL" if way == "clickhouse" else "samples"
+        count = client.query(f"SELECT count() FROM {table}").result_rows[0][0]
         assert count == POINTS, f"{way} stored {count} rows"
         client.close()
     return COUNTED / seconds

@@ -20,7 +20,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from collector_process import CollectorProcess
 from fuzz import wire
 from live_feed import wait_until
-from novacron_store.telemetry.schema import SAMPLES
+from novacron_store.telemetry.samples import once
 from store_process import StoreProcess
 
 PROTOBUF = "application/x-protobuf"
@@ -93,7 +93,7 @@ def test_bad_points_are_counted_and_their_neighbours_stored(
         "1 points: no value",
     }
     store = store_process.service()
-    sql = f"SELECT value FROM {SAMPLES} WHERE metric = {{m:String}} ORDER BY ts"
+    sql = f"SELECT value FROM {once().all} WHERE metric = {{m:String}} ORDER BY ts"
     wait_until(lambda: store.query(sql, parameters={"m": metric}).row_count)
     stored = store.query(sql, parameters={"m": metric}).result_columns[0]
     store.close()

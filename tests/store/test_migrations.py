@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import ConfigError
 from novacron_store.telemetry import retention, schema, views
-from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.migrations import MIGRATIONS, migrate
 from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
@@ -29,7 +32,7 @@ def test_migrating_twice_changes_nothing(store: Client) -> None:
     migrate(store)
 
     assert _tables(store) == before
-    assert store.command("SELECT count() FROM data_migrations") == 1
+    assert store.command("SELECT count() FROM data_migrations") == len(MIGRATIONS)
     assert store.command("SELECT count() FROM samples") == 1
 
 
@@ -47,8 +50,30 @@ def test_a_migration_cut_short_is_completed(empty: Client) -> None:
 def test_a_database_of_a_newer_release_is_left_alone(store: Client) -> None:
     store.insert(schema.MIGRATIONS, [[99, "from the future"]], ["number", "name"])
 
-    with pytest.raises(ConfigError, match="has schema 99, newer than this release's 1"):
+    newest = MIGRATIONS[-1].number
+    with pytest.raises(ConfigError, match=f"has schema 99, newer than this release's {newest}"):
         migrate(store)
+
+
+def test_what_the_first_layout_had_not_rolled_up_stays(empty: Client) -> None:
+    empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
+    for statement in schema.ddl():
+        if schema.RECENT not in statement:
+            empty.command(statement)
+    empty.insert(schema.MIGRATIONS, [[1, "first layout"]], ["number", "name"])
+    kept = json.dumps(asdict(Retention()), sort_keys=True)
+    empty.insert(schema.SETTINGS, [["retention", kept]], ["name", "value"])
+    now = time.time()
+    samples = [(now - 1200 + 100 * n, float(n)) for n in range(12)]
+    lines = batch([Line("heat", "svc", samples), Line("cold", "svc", samples)])
+    empty.insert_arrow(schema.SAMPLES, lines.tables["samples"])
+    empty.insert(schema.ROLLED, [[300, datetime.fromtimestamp(now - 600, UTC)]])
+
+    migrate(empty)
+
+    assert empty.command("SELECT count() FROM samples") == 24
+    assert empty.command("SELECT sum(value) FROM samples WHERE metric = 'heat'") == sum(range(12))
+    assert "toIntervalSecond" in str(empty.command(f"SHOW CREATE TABLE {schema.RECENT}"))
 
 
 def test_views_that_changed_are_replaced(store: Client) -> None:
@@ -123,6 +148,7 @@ def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
     migrate(store, Retention(classes={"brief": 600}))
     now = time.time()
     write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+    Roller(store).run(at(now))
 
     store.command(
         f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE('brief' AS retention) FROM {schema.SAMPLES}"
@@ -136,7 +162,8 @@ def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client)
     for classes in ({"short": 9e9, "it's": 9e9}, {"long": 9e9}, {"a\\": 9e9, "it's": 9e9}):
         migrate(store, Retention(classes=classes))
     now = time.time()
-    write(store, batch([Line("heat", "svc", [(now, 1.0)])]), "one", at(now))
+    write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+    Roller(store).run(at(now))
     store.command(
         f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE(name AS retention) FROM {schema.SAMPLES} "
         r"ARRAY JOIN ['short', 'it\'s', 'long', 'a\\'] AS name"

@@ -6,7 +6,9 @@ import math
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,6 +17,8 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import ConfigError, NotFound, Unavailable
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.schema import RECENT
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
@@ -27,7 +31,7 @@ def test_a_batch_with_the_same_token_is_stored_once(store: Client) -> None:
     for _ in range(3):
         write(store, batch([line]), "one", at(NOON))
 
-    assert store.command("SELECT count() FROM data_samples") == 10
+    assert store.command("SELECT sum(length(numbers)) FROM data_recent_samples") == 10
 
 
 def test_a_sample_that_came_twice_is_seen_once(store: Client) -> None:
@@ -37,6 +41,61 @@ def test_a_sample_that_came_twice_is_seen_once(store: Client) -> None:
 
     for view in ("samples", "metrics_raw"):
         assert store.query(f"SELECT count(), sum(value) FROM {view}").result_rows == [(2, 3)]
+
+
+def test_samples_are_there_once_while_they_are_rolled_up_and_afterwards(store: Client) -> None:
+    lines = [Line(name, "svc", [(NOON + n, 1.0) for n in range(900)]) for name in ("a", "b")]
+    write(store, batch(lines), "first", at(NOON))
+    write(store, batch(lines), "again", at(NOON))
+
+    for minutes in range(5, 25, 5):
+        Roller(store, lateness_s=0).run(at(NOON + 60 * minutes))
+        write(store, batch(lines), f"late by {minutes}", at(NOON))
+        assert store.query("SELECT count(), uniq(series, ts) FROM samples").result_rows == [
+            (1800, 1800)
+        ]
+
+
+def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> None:
+    """The writer asked which windows are open; before it stores its samples one is closed."""
+    roller = Roller(store, lateness_s=0, settle_s=0)
+    early = Line("heat", "svc", [(NOON, 1.0)])
+    write(store, batch([early, Line("later", "svc", [(NOON + 3600, 1.0)])]), "one", at(NOON))
+    meanwhile = _Meanwhile(store, lambda: roller.run(at(NOON + 300)))
+
+    write(meanwhile, batch([Line("heat", "svc", [(NOON + 10, 2.0)])]), "two", at(NOON))  # type: ignore[arg-type]
+    roller.run(at(NOON + 3600))
+
+    heat = "FROM samples WHERE metric = 'heat'"
+    assert store.query(f"SELECT count(), sum(value) {heat}").result_rows == [(2, 3)]
+    assert store.query("SELECT count, sum FROM metrics_5m").result_rows == [(2, 3)]
+
+
+def test_arrivals_are_kept_no_longer_than_readers_need_them(store: Client) -> None:
+    line = Line("heat", "svc", [(NOON + 60 * n, 1.0) for n in range(150)])
+    write(store, batch([line]), "one", at(NOON))
+
+    Roller(store, lateness_s=0).run(at(NOON + 60 * 149))
+
+    left = store.command("SELECT toUnixTimestamp(min(ts)) FROM data_recent_samples")
+    assert left == NOON + 7200, "an hour goes as a whole"
+    assert store.command("SELECT count() FROM samples") == 150
+
+
+class _Meanwhile:
+    """A client, and something that happens just before arrivals are inserted."""
+
+    def __init__(self, client: Client, happens: Callable[[], object]) -> None:
+        self._client = client
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def insert_arrow(self, table: str, *arguments: Any, **settings: Any) -> Any:
+        if table == RECENT:
+            self._happens()
+        return self._client.insert_arrow(table, *arguments, **settings)
 
 
 def test_the_end_of_a_series_is_kept_and_is_no_sample(store: Client) -> None:

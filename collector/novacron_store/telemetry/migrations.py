@@ -18,6 +18,7 @@ from novacron_store.telemetry import retention as retention_rules
 from novacron_store.telemetry import schema, views
 from novacron_store.telemetry.client import DATABASE, contract_errors
 from novacron_store.telemetry.retention import Retention
+from novacron_store.telemetry.samples import BORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,18 @@ class Migration:
     statements: Callable[[], list[str]]
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first layout", schema.ddl),)
+# Readers look there for all that is not rolled up yet; a table that is new gets its retention.
+_TO_RECENT = f"""
+INSERT INTO {schema.RECENT} (entity, ts, metrics, ids, starts, numbers)
+SELECT entity, ts, groupArray(metric), groupArray(series), groupArray(start_ts), groupArray(value)
+FROM {schema.SAMPLES} WHERE ts >= {BORDER} GROUP BY entity, ts
+"""
+_RETENTION_AGAIN = f"INSERT INTO {schema.SETTINGS} (name, value) VALUES ('retention', '')"
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "first layout", schema.ddl),
+    Migration(2, "a table of arrivals", lambda: [*schema.ddl(), _TO_RECENT, _RETENTION_AGAIN]),
+)
 
 
 def migrate(client: Client, retention: Retention | None = None) -> None:

@@ -21,11 +21,15 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import retention, schema
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.writer import LATENESS_S, SETTLE_S, WINDOW_S
+from novacron_store.telemetry.samples import COLUMNS, RECENT
+from novacron_store.telemetry.schema import WINDOW_S
+from novacron_store.telemetry.writer import LATENESS_S, SETTLE_S
 
 log = logging.getLogger(__name__)
 
 HOUR_S = 3600
+_TABLES = (schema.SAMPLES, schema.RECENT)
+_BORDER_HELD_S = 600  # longer than any query may take
 
 _COLUMNS = (
     "metric, entity, series, t, version, count, min, max, sum, first, last, last_ts, increase, "
@@ -39,6 +43,18 @@ _DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporali
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
 _BEFORE = f"{_WINDOW} - INTERVAL {WINDOW_S} SECOND"
 _STEP = "if({now} < {before}, {now}, {now} - {before})"  # a smaller value: the counter restarted
+
+# To where roll-ups and, when the window is recorded as rolled up, everybody reads them.
+_COPY = f"""
+INSERT INTO {schema.SAMPLES} ({COLUMNS})
+SELECT {COLUMNS} FROM ({RECENT} WHERE toStartOfFiveMinutes(ts) = {_WINDOW})
+"""
+_COPIED_HOURS = f"""
+SELECT DISTINCT partition FROM system.parts
+WHERE active AND database = currentDatabase() AND table = '{schema.RECENT}'
+    AND toDateTime(partition, 'UTC') + INTERVAL 1 HOUR <= toDateTime({{unread:UInt32}}, 'UTC')
+ORDER BY partition
+"""
 
 # The step from the bucket just before is joined; the few series without one follow in _AFTER_GAP.
 _ROLL_SAMPLES = f"""
@@ -162,6 +178,7 @@ class Roller:
             again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
             hours = self._advance_hours(at, stopping)
+            self._drop_copied()
             if not stopping():
                 end = self._rolled_to(WINDOW_S)
                 self._consume({window: marks[window] for window in marks if window < end})
@@ -175,6 +192,7 @@ class Roller:
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
+            self.client.command(_COPY, parameters={"window": window})
             self._roll(window)
             self._roll_hours([window])
             count += 1
@@ -206,7 +224,9 @@ class Roller:
 
         By both, because a clock that jumps ahead for a while must not leave windows behind as done.
         """
-        newest = self._row(f"SELECT toUnixTimestamp(max(ts)) FROM {schema.SAMPLES}")[0]
+        newest = max(
+            self._row(f"SELECT toUnixTimestamp(max(ts)) FROM {table}")[0] for table in _TABLES
+        )
         return min(int(at - self.lateness_s), int(newest) + width) // width * width
 
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
@@ -294,10 +314,23 @@ class Roller:
 
     def _next_window(self, after: int) -> int:
         """The first window with samples behind the window `after`; 0 when there is none."""
-        sql = f"SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}"
-        if after:
-            sql += f" WHERE ts >= {_WINDOW} + INTERVAL {WINDOW_S} SECOND"
-        return int(self._row(sql, {"window": after})[0]) // WINDOW_S * WINDOW_S
+        behind = f"ts >= {_WINDOW} + INTERVAL {WINDOW_S} SECOND" if after else "1"
+        found = [
+            int(
+                self._row(
+                    f"SELECT toUnixTimestamp(min(ts)) FROM {table} WHERE {behind}",
+                    {"window": after},
+                )[0]
+            )
+            for table in _TABLES
+        ]
+        return min(filter(None, found), default=0) // WINDOW_S * WINDOW_S
+
+    def _drop_copied(self) -> None:
+        """Hours of arrivals that every reader reads elsewhere, whatever border it still has."""
+        unread = {"unread": max(0, self._rolled_to(WINDOW_S) - _BORDER_HELD_S)}
+        for (hour,) in self.client.query(_COPIED_HOURS, parameters=unread).result_rows:
+            self.client.command(f"ALTER TABLE {schema.RECENT} DROP PARTITION '{hour}'")
 
     def _first_hour(self) -> int:
         oldest = self._row(f"SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}")[0]

@@ -8,10 +8,12 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.samples import BORDER
 
-_PARTS = """
-SELECT sumIf(rows, table = {samples:String}), sumIf(rows, table = {series:String}),
-       sum(bytes_on_disk)
+_PARTS = f"""
+SELECT sumIf(rows, table = {{samples:String}}) + (
+        SELECT sum(length(numbers)) FROM {schema.RECENT} WHERE ts >= {BORDER}
+    ), sumIf(rows, table = {{series:String}}), sum(bytes_on_disk)
 FROM system.parts WHERE active AND database = currentDatabase()"""
 _DISK = "SELECT free_space, total_space FROM system.disks WHERE name = 'default'"
 

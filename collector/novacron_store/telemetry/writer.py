@@ -13,17 +13,17 @@ from novacron_contract.errors import Unavailable
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.recent import gathered
+from novacron_store.telemetry.schema import WINDOW_S
 
 LATENESS_S = 120  # a window is rolled up this long after its end ...
 SETTLE_S = 60  # ... and a mark is looked at this long after it was set
-WINDOW_S = 300
 
-# What describes a point is there before the point is.
+# What describes a point is there before the point is: samples follow these.
 _ORDER = (
     ("metrics", schema.METRICS),
     ("entities", schema.ENTITIES),
     ("series", schema.SERIES),
-    ("samples", schema.SAMPLES),
     ("histograms", schema.HISTOGRAMS),
     ("exponential_histograms", schema.EXPONENTIAL_HISTOGRAMS),
     ("summaries", schema.SUMMARIES),
@@ -44,8 +44,8 @@ _INSERT = {
 
 
 # Where the windows begin that no roll-up has looked at, in Unix seconds; free bytes.
-_AFTERWARDS = f"""
-SELECT toUnixTimestamp(max(upto)), (
+_STATE = f"""
+SELECT toUnixTimestamp(maxIf(upto, resolution IN ({schema.CLAIMED}, {WINDOW_S}))), (
     SELECT free_space FROM system.disks WHERE name = 'default'
 )
 FROM {schema.ROLLED}
@@ -56,25 +56,44 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
     """Store `batch`; when this returns, it is on disk.
 
     `token` names the batch: the same token again is no second copy. Samples of windows that may
-    have been rolled up already get those windows rolled up again. Which ones these are is asked
-    when the samples are stored, so that neither clocks nor slow writes matter: a roll-up says which
-    window it takes before it reads samples.
+    have been rolled up already go where roll-ups read, and get those windows rolled up again. Which
+    ones these are is asked again when the samples are stored, so that neither clocks nor slow
+    writes matter: a roll-up says which window it takes before it reads samples.
 
     Raises:
         Unavailable: nothing, or a part, was stored; write the same batch again, with another token
             (the store may know this one, though it lost the rows).
     """
     at = now or datetime.now(UTC)
-    windows = _windows(batch.tables.get("samples"))
     with contract_errors():
         for name, table in _ORDER:
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        claimed, free = client.query(_AFTERWARDS).result_rows[0]
+        samples = batch.tables.get("samples")
+        windows = _windows(samples)
+        if samples is not None and windows:
+            _write_samples(client, samples, windows, token)
+        claimed, free = _state(client)
         if free < _ROOM:
             raise Unavailable("the telemetry store's disk got full: No space left on device")
         _mark(client, [window for window in windows if window < claimed], at)
+
+
+def _write_samples(client: Client, samples: pa.Table, windows: list[int], token: str) -> None:
+    claimed, _ = _state(client)
+    if windows[-1] >= claimed:
+        rows = gathered(_between(samples, claimed, None))
+        _insert(client, schema.RECENT, rows, f"{token}/{schema.RECENT}")
+        claimed, _ = _state(client)
+    if windows[0] < claimed:
+        rows = _between(samples, None, claimed)
+        _insert(client, schema.SAMPLES, rows, f"{token}/{schema.SAMPLES}")
+
+
+def _state(client: Client) -> tuple[int, int]:
+    claimed, free = client.query(_STATE).result_rows[0]
+    return int(claimed), int(free)
 
 
 def _insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
@@ -101,6 +120,17 @@ def _windows(samples: pa.Table | None) -> list[int]:
         return [low * WINDOW_S]
     starts = pc.unique(pc.divide(ms, span))
     return sorted(start * WINDOW_S for start in starts.to_pylist())
+
+
+def _between(samples: pa.Table, start: int | None, end: int | None) -> pa.Table:
+    """The samples from `start` to before `end`, in Unix seconds."""
+    ts = samples["ts"].cast(pa.int64())
+    low, high = pc.min_max(ts).as_py().values()
+    if start is not None and low < start * 1000:
+        return samples.filter(pc.greater_equal(ts, start * 1000))
+    if end is not None and high >= end * 1000:
+        return samples.filter(pc.less(ts, end * 1000))
+    return samples
 
 
 def _mark(client: Client, windows: list[int], at: datetime) -> None:

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.queries.catalog import MetricInfo
+from novacron_store.telemetry.samples import as_stored, once
 
 LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
 
@@ -73,7 +74,7 @@ def metric_info(client: Client, metric: str) -> MetricInfo:
 
 
 def progress(client: Client) -> Progress:
-    row = client.query(
+    rolled_5m, rolled_1h, first_raw, first_5m, first_1h = client.query(
         f"""SELECT toUnixTimestamp(maxIf(upto, resolution = 300)),
             toUnixTimestamp(maxIf(upto, resolution = 3600)),
             (SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}),
@@ -81,7 +82,12 @@ def progress(client: Client) -> Progress:
             (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_1H})
         FROM {schema.ROLLED}"""
     ).result_rows[0]
-    return Progress(*row)
+    if not first_raw:
+        after = as_stored(rolled_5m).after
+        (first_raw,) = client.query(f"SELECT toUnixTimestamp(min(ts)) FROM ({after})").result_rows[
+            0
+        ]
+    return Progress(rolled_5m, rolled_1h, first_raw, first_5m, first_1h)
 
 
 def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:
@@ -181,17 +187,19 @@ def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
     return parts
 
 
-def samples(selection: Selection, start: int, end: int) -> str:
+def samples(selection: Selection, start: int, end: int, known: Progress) -> str:
     """Rows of (entity, series, ts, value), each sample once."""
-    return _samples(selection, start, end, "FINAL")
+    return _samples(selection, start, end, once(known.rolled_5m).between(start, end))
 
 
-def growth(selection: Selection, where: Grid, start: int) -> str:
+def growth(selection: Selection, where: Grid, start: int, known: Progress) -> str:
     """Rows of (entity, series, slot, at, grown, seconds): what counters grew by, and in how long.
 
     The first step is from the sample before `start`, if it is not too long ago. A sample that is
     stored twice is a step in no time, and left out with the first one.
     """
+    first, end = start - LOOK_BACK_S, where.end
+    every = _samples(selection, first, end, as_stored(known.rolled_5m).between(first, end))
     step = "if(values[n] < values[n - 1], values[n], values[n] - values[n - 1])"  # less: a restart
     if selection.metric.temporality == "delta":
         step = "values[n]"
@@ -202,7 +210,7 @@ def growth(selection: Selection, where: Grid, start: int) -> str:
         SELECT any(r.entity) AS entity, series, arraySort(groupArray(
                 (toUnixTimestamp64Milli(ts), r.value))) AS points,
             points.1 AS times, points.2 AS values
-        FROM ({_samples(selection, start - LOOK_BACK_S, where.end)}) AS r
+        FROM ({every}) AS r
         GROUP BY series
     )
     ARRAY JOIN arrayFilter(
@@ -211,8 +219,8 @@ def growth(selection: Selection, where: Grid, start: int) -> str:
     GROUP BY entity, series, slot"""
 
 
-def _samples(selection: Selection, start: int, end: int, final: str = "") -> str:
-    return f"""SELECT entity, series, ts, s.value AS value FROM {schema.SAMPLES} AS s {final}
+def _samples(selection: Selection, start: int, end: int, relation: str) -> str:
+    return f"""SELECT entity, series, ts, s.value AS value FROM {relation} AS s
     WHERE {selection.condition} AND NOT isNaN(s.value)
         AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
         AND toStartOfHour(ts) <= toDateTime({end}, 'UTC')

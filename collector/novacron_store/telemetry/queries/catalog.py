@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
 
-from novacron_store.telemetry import schema
+from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
@@ -27,7 +27,7 @@ SELECT n.metric, l.attributes, l.unit, l.kind, l.monotonic, toUnixTimestamp64Mil
     n.value
 FROM (
     SELECT metric, series, max(ts) AS newest, argMax(s.value, ts) AS value
-    FROM {schema.SAMPLES} AS s
+    FROM {samples.as_stored().all} AS s
     WHERE entity = {{entity:String}}
         AND ts > fromUnixTimestamp64Milli({{now:Int64}}) - INTERVAL {FRESH_S} SECOND
         AND toStartOfHour(ts) >= toStartOfHour(

@@ -130,7 +130,7 @@ def _buckets(selection: Selection, where: Grid, known: Progress) -> str:
         parts.append(_rolled(selection, where, part))
         start = part.end
     if start < where.end:
-        parts.append(_raw(selection, where, start))
+        parts.append(_raw(selection, where, start, known))
     return " UNION ALL ".join(parts)
 
 
@@ -147,13 +147,13 @@ def _rolled(selection: Selection, where: Grid, part: RolledPart) -> str:
     GROUP BY series, slot"""
 
 
-def _raw(selection: Selection, where: Grid, start: int) -> str:
+def _raw(selection: Selection, where: Grid, start: int, known: Progress) -> str:
     if selection.metric.is_counter:
         return f"""SELECT series, slot, at, grown, seconds
-        FROM ({growth(selection, where, start)})"""
+        FROM ({growth(selection, where, start, known)})"""
     return f"""SELECT series, {slot("ts", where)}, toUnixTimestamp64Milli(max(ts)) AS at,
         sum(value) AS total, count() AS count, min(value) AS low, max(value) AS high
-    FROM ({samples(selection, start, where.end)}) GROUP BY series, slot"""
+    FROM ({samples(selection, start, where.end, known)}) GROUP BY series, slot"""
 
 
 def with_gaps(

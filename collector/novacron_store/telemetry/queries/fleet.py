@@ -10,7 +10,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from novacron_store.telemetry import schema
+from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
@@ -134,7 +134,7 @@ FROM (
         dateDiff('ms', tail[1].1, tail[-1].1) / 1000 AS seconds,
         arraySum(arrayMap((x, d) -> if(d < 0, x, d), counted, arrayDifference(counted)))
             / if(length(tail) > 1 AND seconds > 0, seconds, NULL) AS rate
-    FROM {schema.SAMPLES} AS s
+    FROM {samples.as_stored().all} AS s
     WHERE s.metric IN ({_COUNTERS}, {_GAUGES}) AND {entities}
         AND ts > {_NOW} - INTERVAL {window_s} SECOND AND ts <= {_NOW} + INTERVAL 1 MINUTE
         AND toStartOfHour(ts) >= toStartOfHour({_NOW} - INTERVAL {window_s} SECOND)

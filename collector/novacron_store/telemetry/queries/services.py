@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
 
-from novacron_store.telemetry import schema
+from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
 
@@ -17,7 +17,7 @@ _RATE_MS = 60_000  # a rate is that of the last minute before the newest sample
 _SERVICES = f"""
 SELECT entity, resource, toUnixTimestamp64Milli(newest)
 FROM (
-    SELECT entity, max(ts) AS newest FROM {schema.SAMPLES}
+    SELECT entity, max(ts) AS newest FROM {samples.as_stored().all}
     WHERE metric = {{metric:String}} AND ts >= {{since:DateTime64(3, 'UTC')}}
     GROUP BY entity
 ) AS s
@@ -39,7 +39,7 @@ FROM (
     FROM (
         SELECT metric, series, max(toUnixTimestamp64Milli(ts)) AS at,
             arraySort(groupArray((toUnixTimestamp64Milli(ts), s.value))) AS points
-        FROM {schema.SAMPLES} AS s FINAL
+        FROM {samples.once().all} AS s
         WHERE metric IN {{metrics:Array(String)}} AND entity = {{entity:String}}
             AND ts > fromUnixTimestamp64Milli({{now:Int64}}) - INTERVAL {FRESH_S} SECOND
             AND toStartOfHour(ts) >= toStartOfHour(

@@ -71,7 +71,7 @@ def _lines(selection: Selection, where: Grid, known: Progress) -> str:
         parts.append(_rolled(selection, where, part))
         start = part.end
     if start < where.end:
-        parts.append(_raw(selection, where, start))
+        parts.append(_raw(selection, where, start, known))
     return " UNION ALL ".join(parts)
 
 
@@ -96,17 +96,17 @@ def _seconds(where: Grid, part: RolledPart) -> str:
     )
 
 
-def _raw(selection: Selection, where: Grid, start: int) -> str:
+def _raw(selection: Selection, where: Grid, start: int, known: Progress) -> str:
     if not selection.metric.is_counter:
         return f"""SELECT entity, {_per_slot(where, "value")} AS top,
             {_per_slot(where, "1.")} AS weight
-        FROM (SELECT *, {slot("ts", where)} FROM ({samples(selection, start, where.end)}))
+        FROM (SELECT *, {slot("ts", where)} FROM ({samples(selection, start, where.end, known)}))
         GROUP BY entity"""
     return f"""SELECT entity, {_per_slot(where, "grown")} AS top,
         {_per_slot(where, "seconds")} AS weight
     FROM (
         SELECT entity, slot, sum(grown) AS grown, max(seconds) AS seconds
-        FROM ({growth(selection, where, start)}) GROUP BY entity, slot
+        FROM ({growth(selection, where, start, known)}) GROUP BY entity, slot
     ) GROUP BY entity"""
 
 

@@ -17,7 +17,7 @@ _ENTITY_NAME = (
 DESCRIPTIONS = (
     stored(
         "series",
-        schema.SERIES,
+        f"{schema.SERIES} FINAL",
         "Every series ever seen, with its attributes",
         ("metric", NAME),
         ("entity", NAME),
@@ -33,7 +33,7 @@ DESCRIPTIONS = (
     ),
     stored(
         "metrics",
-        schema.METRICS,
+        f"{schema.METRICS} FINAL",
         "Every metric: what it measures, and in which unit",
         ("metric", NAME),
         ("kind", "String"),
@@ -65,7 +65,7 @@ FROM (
     ),
     stored(
         "entity_history",
-        schema.ENTITIES,
+        f"{schema.ENTITIES} FINAL",
         "Every resource an entity ever had: a renamed or moved VM has a row for each",
         ("entity", NAME),
         ("entity_type", "String", "vm, host, service or other"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_store.telemetry import schema
+from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.views.view import LABELS, NAME, TS, View
 
 _NAMED = "LEFT ANY JOIN (SELECT entity, name FROM entities) AS e USING (entity)"
@@ -65,7 +65,7 @@ FROM samples AS s
     newest AS ts, value
 FROM (
     SELECT metric, entity, series, max(ts) AS newest, argMax(s.value, ts) AS value
-    FROM {schema.SAMPLES} AS s
+    FROM {samples.as_stored().all} AS s
     WHERE ts > now64(3) - INTERVAL 15 MINUTE
         AND toStartOfHour(ts) >= toStartOfHour(now() - INTERVAL 15 MINUTE)
         AND NOT isNaN(s.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_store.telemetry import schema
+from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.views.view import LABELS, NAME, OPTIONAL, TS, stored
 
 KEY = (("metric", NAME), ("entity", NAME), ("series", "UInt64"), ("ts", TS))
@@ -19,7 +19,7 @@ _EXTREMES = (
 POINTS = (
     stored(
         "samples",
-        schema.SAMPLES,
+        samples.once().all,
         "Every stored sample, once; the attributes of a series are in `series`",
         *POINT,
         ("value", "Float64", "the value; a counter as it was sent"),
@@ -27,14 +27,14 @@ POINTS = (
     ),
     stored(
         "series_ends",
-        schema.SAMPLES,
+        samples.once().all,
         "When a sender said that a series has no value any more",
         *KEY,
         where="isNaN(value)",
     ),
     stored(
         "histograms",
-        schema.HISTOGRAMS,
+        f"{schema.HISTOGRAMS} FINAL",
         "Points of histograms with explicit bounds",
         *POINT,
         *_DISTRIBUTION,
@@ -45,7 +45,7 @@ POINTS = (
     ),
     stored(
         "exponential_histograms",
-        schema.EXPONENTIAL_HISTOGRAMS,
+        f"{schema.EXPONENTIAL_HISTOGRAMS} FINAL",
         "Points of exponential histograms",
         *POINT,
         *_DISTRIBUTION,
@@ -61,7 +61,7 @@ POINTS = (
     ),
     stored(
         "summaries",
-        schema.SUMMARIES,
+        f"{schema.SUMMARIES} FINAL",
         "Points of summaries: quantiles a sender computed itself",
         *POINT,
         *_DISTRIBUTION,
@@ -71,7 +71,7 @@ POINTS = (
     ),
     stored(
         "exemplars",
-        schema.EXEMPLARS,
+        f"{schema.EXEMPLARS} FINAL",
         "Single measurements with the trace they belong to",
         *KEY,
         ("value", "Float64", "the measurement"),

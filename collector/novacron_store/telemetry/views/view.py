@@ -57,7 +57,9 @@ def quoted(comment: str) -> str:
     return "'" + comment.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def stored(name: str, table: str, comment: str, *columns: tuple[str, ...], where: str = "") -> View:
+def stored(
+    name: str, relation: str, comment: str, *columns: tuple[str, ...], where: str = ""
+) -> View:
     names = ", ".join(column[0] for column in columns)
     condition = f" WHERE {where}" if where else ""
-    return View(name, comment, columns, f"SELECT {names} FROM {table} FINAL{condition}")
+    return View(name, comment, columns, f"SELECT {names} FROM {relation}{condition}")
