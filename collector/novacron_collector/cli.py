@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -18,6 +19,10 @@ from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import load
 
+# What is known of series lives long, and Python looks through it for cycles again and again: at its
+# defaults (700, 10, 10) that was a quarter of the CPU of ingest.
+_GC_THRESHOLDS = (20_000, 20, 100)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
@@ -30,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every request
     try:
         settings = load(args.config, Settings)
+        gc.set_threshold(*_GC_THRESHOLDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, args.config))
     except ConfigError as err:

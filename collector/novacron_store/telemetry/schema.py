@@ -136,7 +136,11 @@ TABLES: tuple[Table, ...] = (
         order="toStartOfFiveMinutes(ts), entity, ts",
         partition="toStartOfHour(ts)",
         expires="ts",
-        settings=("index_granularity = 256", "auto_statistics_types = ''"),
+        settings=(
+            "index_granularity = 256",
+            "merge_selector_base = 8",  # every panel reads all of its parts
+            "auto_statistics_types = ''",
+        ),
     ),
     _points(
         HISTOGRAMS,
