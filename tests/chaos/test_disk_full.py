@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ from chaos.messages import Point, body
 from chaos.programs import Collector, MakeSystem
 from chaos.reckoning import reckon, until
 from chaos.traffic import traffic
+from novacron_contract.errors import Unavailable
+from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.writer import write
+from store.batches import Line, at, batch
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
@@ -108,3 +113,25 @@ def test_a_full_disk_under_the_store_is_told_and_everything_is_there_once_it_has
     checked = reckon(parts, sent.accounts)
 
     assert checked.violations == ()
+
+
+def test_a_disk_that_fills_up_while_windows_are_rolled_up_loses_none_of_their_samples(
+    start: MakeSystem, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("512m")
+    parts = start(data=disk / "data")
+    parts.collectors[0].program.kill()
+    client = parts.client()
+    ahead = time.time() + 3600
+    line = Line("heat", "vm-1", [(ahead + 10 * n, float(n)) for n in range(60)])
+    write(client, batch([line]), "one", at(ahead))
+    sql = "SELECT count(), sum(value) FROM samples WHERE entity = 'vm-1'"
+
+    with full(disk), pytest.raises(Unavailable, match=r"(?i)space|free"):
+        Roller(client).run(at(ahead + 3600))
+    assert client.query(sql).result_rows == [(60, sum(range(60)))]
+    Roller(client).run(at(ahead + 3600))
+
+    assert client.query(sql).result_rows == [(60, sum(range(60)))]
+    assert client.command("SELECT count() FROM data_samples WHERE entity = 'vm-1'") == 60
+    client.close()

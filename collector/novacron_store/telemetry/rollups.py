@@ -21,7 +21,8 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import retention, schema
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.samples import COLUMNS, RECENT
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
+from novacron_store.telemetry.samples import COLUMNS, RECENT_ROWS
 from novacron_store.telemetry.schema import WINDOW_S
 from novacron_store.telemetry.writer import LATENESS_S, SETTLE_S
 
@@ -47,7 +48,7 @@ _STEP = "if({now} < {before}, {now}, {now} - {before})"  # a smaller value: the 
 # To where roll-ups and, when the window is recorded as rolled up, everybody reads them.
 _COPY = f"""
 INSERT INTO {schema.SAMPLES} ({COLUMNS})
-SELECT {COLUMNS} FROM ({RECENT} WHERE toStartOfFiveMinutes(ts) = {_WINDOW})
+SELECT {COLUMNS} FROM ({RECENT_ROWS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW})
 """
 _COPIED_HOURS = f"""
 SELECT DISTINCT partition FROM system.parts
@@ -192,13 +193,18 @@ class Roller:
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
-            self.client.command(_COPY, parameters={"window": window})
+            self._copy(window)
             self._roll(window)
             self._roll_hours([window])
             count += 1
             window = self._after(window, due)
             self._record(WINDOW_S, window)
         return count
+
+    def _copy(self, window: int) -> None:
+        """Afterwards, its arrivals are no longer needed."""
+        self.client.command(_COPY, parameters={"window": window}, settings=ONLY_WITH_ROOM)
+        require_room(self.client)
 
     def _after(self, window: int, due: int) -> int:
         """The window to go on with: after silence, the next that has samples."""

@@ -15,13 +15,13 @@ from novacron_store.telemetry import schema
 BORDER = f"(SELECT max(upto) FROM {schema.ROLLED} WHERE resolution = {schema.WINDOW_S})"
 COLUMNS = "retention, metric, entity, series, ts, start_ts, value"
 
-RECENT = f"""SELECT retention, name AS metric, entity, id AS series, ts, start AS start_ts,
+RECENT_ROWS = f"""SELECT retention, name AS metric, entity, id AS series, ts, start AS start_ts,
         number AS value
     FROM {schema.RECENT}
     ARRAY JOIN metrics AS name, ids AS id, starts AS start, numbers AS number"""
 _RECENT_ONCE = f"""SELECT any(r.retention) AS retention, metric, entity, series, ts,
         anyLast(r.start_ts) AS start_ts, anyLast(r.value) AS value
-    FROM ({RECENT} WHERE ts >= %s) AS r
+    FROM ({RECENT_ROWS} WHERE ts >= %s) AS r
     GROUP BY metric, entity, series, ts"""
 
 
@@ -51,7 +51,7 @@ def as_stored(border: int = 0) -> Samples:
     where = _moment(border)
     return Samples(
         f"SELECT {COLUMNS} FROM {schema.SAMPLES} WHERE ts < {where}",
-        f"{RECENT} WHERE ts >= {where}",
+        f"{RECENT_ROWS} WHERE ts >= {where}",
         border,
     )
 

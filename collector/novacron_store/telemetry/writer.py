@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
-from novacron_contract.errors import Unavailable
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.recent import gathered
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
 from novacron_store.telemetry.schema import WINDOW_S
 
 LATENESS_S = 120  # a window is rolled up this long after its end ...
@@ -29,27 +29,22 @@ _ORDER = (
     ("summaries", schema.SUMMARIES),
     ("exemplars", schema.EXEMPLARS),
 )
-# chDB 4.4 does not notice that a disk gets full while it writes a part: it says that all is well,
-# and the rows are lost. An insert begins with so much room, and is believed with so much after it.
-_ROOM = 128 * 2**20
 _INSERT = {
     "async_insert": "0",  # the answer means that the rows are committed; tables fsync by themselves
     "throw_on_max_partitions_per_insert_block": "0",
     # Equal rows of one insert are left to FINAL and to merges, as those of two inserts are anyway:
     # looking for them here costs 40 % of the insert.
     "optimize_on_insert": "0",
-    "min_free_disk_bytes_to_perform_insert": str(_ROOM),
+    **ONLY_WITH_ROOM,
     "input_format_null_as_default": "0",  # no column has NULLs it may not have: 10 % of the insert
 }
 
 
-# Where the windows begin that no roll-up has looked at, in Unix seconds; free bytes.
-_STATE = f"""
-SELECT toUnixTimestamp(maxIf(upto, resolution IN ({schema.CLAIMED}, {WINDOW_S}))), (
-    SELECT free_space FROM system.disks WHERE name = 'default'
+# Where the windows begin that no roll-up has looked at, in Unix seconds.
+_CLAIMED = (
+    f"SELECT toUnixTimestamp(max(upto)) FROM {schema.ROLLED} "
+    f"WHERE resolution IN ({schema.CLAIMED}, {WINDOW_S})"
 )
-FROM {schema.ROLLED}
-"""
 
 
 def write(client: Client, batch: Batch, token: str, now: datetime | None = None) -> None:
@@ -70,30 +65,29 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        samples = batch.tables.get("samples")
-        windows = _windows(samples)
-        if samples is not None and windows:
-            _write_samples(client, samples, windows, token)
-        claimed, free = _state(client)
-        if free < _ROOM:
-            raise Unavailable("the telemetry store's disk got full: No space left on device")
-        _mark(client, [window for window in windows if window < claimed], at)
+        late = _write_samples(client, batch.tables.get("samples"), token)
+        require_room(client)
+        _mark(client, late, at)
 
 
-def _write_samples(client: Client, samples: pa.Table, windows: list[int], token: str) -> None:
-    claimed, _ = _state(client)
+def _write_samples(client: Client, samples: pa.Table | None, token: str) -> list[int]:
+    """Windows that are late, in Unix seconds: their samples are where roll-ups read."""
+    windows = _windows(samples)
+    if samples is None or not windows:
+        return []
+    claimed = _claimed(client)
     if windows[-1] >= claimed:
         rows = gathered(_between(samples, claimed, None))
         _insert(client, schema.RECENT, rows, f"{token}/{schema.RECENT}")
-        claimed, _ = _state(client)
+        claimed = _claimed(client)
     if windows[0] < claimed:
         rows = _between(samples, None, claimed)
         _insert(client, schema.SAMPLES, rows, f"{token}/{schema.SAMPLES}")
+    return [window for window in windows if window < claimed]
 
 
-def _state(client: Client) -> tuple[int, int]:
-    claimed, free = client.query(_STATE).result_rows[0]
-    return int(claimed), int(free)
+def _claimed(client: Client) -> int:
+    return int(client.query(_CLAIMED).result_rows[0][0])
 
 
 def _insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
