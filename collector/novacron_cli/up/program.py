@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LOG_LIMIT = 8 * 1024 * 1024
+# The kernel ends what follows when we end (setpriv, util-linux); where we ended before that was said,
+# it does not begin.
+_UNTIL_WE_END = ("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", 'test $PPID = $0 && exec "$@"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,11 @@ class Child:
     failures: int = 0
 
     def start(self) -> None:
-        """The kernel ends the program when we end, even if we are killed (setpriv, util-linux)."""
+        """It ends when we end, even if we are killed."""
         self.started = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ("setpriv", "--pdeathsig", "TERM", "--", *self.program.command),
+                (*_UNTIL_WE_END, str(os.getpid()), *self.program.command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
