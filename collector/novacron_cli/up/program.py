@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LOG_LIMIT = 8 * 1024 * 1024
-# The kernel ends what follows when we end (setpriv, util-linux); where we ended before that was said,
-# it does not begin.
+# The kernel ends what follows when we end (setpriv, util-linux). Where we ended before it was told,
+# nothing begins.
 _UNTIL_WE_END = ("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", 'test $PPID = $0 && exec "$@"')
 
 
