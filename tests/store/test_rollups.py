@@ -49,6 +49,27 @@ def grown(samples: Sequence[tuple[float, float]]) -> float:
     return sum(now if now < before else now - before for before, now in steps)
 
 
+def test_the_last_second_of_a_window_is_part_of_it(store: Client) -> None:
+    """ClickHouse skips what is only there when a DateTime64 is compared with a DateTime."""
+    put(store, [Line("heat", "svc", [(NOON + 299.4, 1.0), (NOON + 299.999, 2.0)])], "one", NOON)
+    put(store, [Line("heat", "svc", [(NOON + 400, 4.0)])], "two", NOON)
+
+    roll(store, NOON + 900)
+
+    buckets = store.query("SELECT toUnixTimestamp(t), sum FROM metrics_5m ORDER BY t").result_rows
+    assert buckets == [(NOON, 3), (NOON + 300, 4)]
+    assert store.command("SELECT sum(value) FROM samples") == 7
+
+
+def test_the_second_before_the_border_is_seen(store: Client) -> None:
+    put(store, [Line("heat", "svc", [(NOON + 299.4, 1.0)])], "one", NOON)
+    put(store, [Line("heat", "svc", [(NOON + 300.4, 2.0)])], "two", NOON)
+
+    Roller(store, lateness_s=0).run(at(NOON + 300))
+
+    assert store.command("SELECT sum(value) FROM samples") == 3
+
+
 def test_a_window_is_rolled_up_once_its_stragglers_had_time(store: Client) -> None:
     put(store, [Line("vm.cpu.utilization", "vm-1", [(NOON, 0.5)])], "a", NOON + 10)
 

@@ -18,7 +18,7 @@ from novacron_contract.errors import ConfigError, NotFound, Unavailable
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.rollups import Roller
-from novacron_store.telemetry.schema import RECENT
+from novacron_store.telemetry.schema import RECENT, ROLLED
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
@@ -61,7 +61,7 @@ def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> Non
     roller = Roller(store, lateness_s=0, settle_s=0)
     early = Line("heat", "svc", [(NOON, 1.0)])
     write(store, batch([early, Line("later", "svc", [(NOON + 3600, 1.0)])]), "one", at(NOON))
-    meanwhile = _Meanwhile(store, lambda: roller.run(at(NOON + 300)))
+    meanwhile = _Meanwhile(store, RECENT, lambda: roller.run(at(NOON + 300)))
 
     write(meanwhile, batch([Line("heat", "svc", [(NOON + 10, 2.0)])]), "two", at(NOON))  # type: ignore[arg-type]
     roller.run(at(NOON + 3600))
@@ -69,6 +69,20 @@ def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> Non
     heat = "FROM samples WHERE metric = 'heat'"
     assert store.query(f"SELECT count(), sum(value) {heat}").result_rows == [(2, 3)]
     assert store.query("SELECT count, sum FROM metrics_5m").result_rows == [(2, 3)]
+
+
+def test_what_is_older_than_the_first_window_and_comes_as_it_is_looked_for_is_not_lost(
+    store: Client,
+) -> None:
+    write(store, batch([Line("heat", "svc", [(NOON + 7200, 1.0)])]), "one", at(NOON))
+    early = batch([Line("heat", "svc", [(NOON, 2.0)])])
+    meanwhile = _Meanwhile(store, ROLLED, lambda: write(store, early, "two", at(NOON)))
+
+    Roller(meanwhile, lateness_s=0).run(at(NOON + 7500))  # type: ignore[arg-type]
+    Roller(store, lateness_s=0, settle_s=0).run(at(NOON + 7800))
+
+    assert store.query("SELECT count(), sum(value) FROM samples").result_rows == [(2, 3)]
+    assert store.query("SELECT sum(count), sum(sum) FROM metrics_5m").result_rows == [(2, 3)]
 
 
 def test_arrivals_are_kept_no_longer_than_readers_need_them(store: Client) -> None:
@@ -83,19 +97,28 @@ def test_arrivals_are_kept_no_longer_than_readers_need_them(store: Client) -> No
 
 
 class _Meanwhile:
-    """A client, and something that happens just before arrivals are inserted."""
+    """A client, and something that happens just before it first inserts into a table."""
 
-    def __init__(self, client: Client, happens: Callable[[], object]) -> None:
+    def __init__(self, client: Client, table: str, happens: Callable[[], object]) -> None:
         self._client = client
-        self._happens = happens
+        self._table = table
+        self._happens: Callable[[], object] | None = happens
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     def insert_arrow(self, table: str, *arguments: Any, **settings: Any) -> Any:
-        if table == RECENT:
-            self._happens()
+        self._before(table)
         return self._client.insert_arrow(table, *arguments, **settings)
+
+    def insert(self, table: str, *arguments: Any, **settings: Any) -> Any:
+        self._before(table)
+        return self._client.insert(table, *arguments, **settings)
+
+    def _before(self, table: str) -> None:
+        if table == self._table and self._happens is not None:
+            happens, self._happens = self._happens, None
+            happens()
 
 
 def test_the_end_of_a_series_is_kept_and_is_no_sample(store: Client) -> None:

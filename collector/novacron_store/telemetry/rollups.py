@@ -42,6 +42,8 @@ _COUNTERS = (
 )
 _DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporality = 'delta')"
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
+_BEGIN = "toDateTime64({window:UInt32}, 3, 'UTC')"  # as times of samples are (samples.py)
+_END = f"{_BEGIN} + INTERVAL {WINDOW_S} SECOND"
 _BEFORE = f"{_WINDOW} - INTERVAL {WINDOW_S} SECOND"
 _STEP = "if({now} < {before}, {now}, {now} - {before})"  # a smaller value: the counter restarted
 
@@ -78,7 +80,7 @@ FROM (
         SELECT metric, entity, series, ts, value, retention,
             series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta
         FROM {schema.SAMPLES} FINAL
-        WHERE ts >= {_WINDOW} AND ts < {_WINDOW} + INTERVAL {WINDOW_S} SECOND
+        WHERE ts >= {_BEGIN} AND ts < {_END}
             AND toStartOfHour(ts) = toStartOfHour({_WINDOW}) AND NOT isNaN(value)
             AND NOT has({{expired:Array(String)}}, toString(retention))
     ) AS s
@@ -190,7 +192,7 @@ class Roller:
 
     def _advance(self, at: float, stopping: Callable[[], bool]) -> int:
         due = self._due(WINDOW_S, at)
-        window = self._rolled_to(WINDOW_S) or self._next_window(0)
+        window = self._rolled_to(WINDOW_S) or self._begin(due)
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
@@ -201,6 +203,16 @@ class Roller:
             window = self._after(window, due)
             self._record(WINDOW_S, window)
         return count
+
+    def _begin(self, due: int) -> int:
+        """The first window of all, 0 where there is none. What is due is claimed before it is
+        looked for: who stores an older sample meanwhile knows that it is late."""
+        if due <= 0 or not self._next_window(0):
+            return 0
+        self._record(schema.CLAIMED, due)
+        first = min(self._next_window(0), due)
+        self._record(WINDOW_S, first)
+        return first
 
     def _copy(self, window: int) -> None:
         """Afterwards, its arrivals are no longer needed."""
@@ -321,7 +333,7 @@ class Roller:
 
     def _next_window(self, after: int) -> int:
         """The first window with samples behind the window `after`; 0 when there is none."""
-        behind = f"ts >= {_WINDOW} + INTERVAL {WINDOW_S} SECOND" if after else "1"
+        behind = f"ts >= {_END}" if after else "1"
         found = [
             int(
                 self._row(

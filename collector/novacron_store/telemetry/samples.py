@@ -12,7 +12,12 @@ from dataclasses import dataclass
 
 from novacron_store.telemetry import schema
 
-BORDER = f"(SELECT max(upto) FROM {schema.ROLLED} WHERE resolution = {schema.WINDOW_S})"
+# A DateTime64, as everything that times of samples are compared with: before a DateTime, chDB 4.4
+# does not look for what is in the last second.
+BORDER = (
+    f"toDateTime64((SELECT max(upto) FROM {schema.ROLLED} "
+    f"WHERE resolution = {schema.WINDOW_S}), 3, 'UTC')"
+)
 COLUMNS = "retention, metric, entity, series, ts, start_ts, value"
 
 RECENT_ROWS = f"""SELECT retention, name AS metric, entity, id AS series, ts, start AS start_ts,
@@ -67,4 +72,4 @@ def once(border: int = 0) -> Samples:
 
 
 def _moment(border: int) -> str:
-    return f"toDateTime({border}, 'UTC')" if border else BORDER
+    return f"toDateTime64({border}, 3, 'UTC')" if border else BORDER
