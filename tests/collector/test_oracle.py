@@ -16,7 +16,7 @@ from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded, merge
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.identity import Entity
-from novacron_collector.otlp.limits import PointLimits, Window
+from novacron_collector.otlp.limits import PointLimits, Reason, Window
 from novacron_collector.otlp.overflow import Overflow
 from novacron_collector.otlp.plain import PlainDecoder
 from novacron_collector.otlp.quota import SeriesQuota
@@ -106,6 +106,19 @@ def test_both_paths_turn_away_the_same_series(
     assert sorted(map(repr, fast.sightings)) == sorted(map(repr, slow.sightings))
 
 
+def test_a_series_is_told_one_reason_though_another_limit_is_met_before_its_next_point() -> None:
+    a, b, c = ([_pair("of", name)] for name in "abc")
+    cpu, other = _gauge(a, b), _gauge(c, name="memory")
+    bodies = [cpu + other + _gauge(b)]
+    limits = PointLimits(max_series_per_entity=2, max_series_per_metric=1)
+
+    fast, slow = raw(bodies, limits), plain(bodies, limits)
+
+    assert slow.outcomes[0].rejected == {Reason.METRIC_FULL: 2}
+    assert rows(fast) == rows(slow)
+    assert fast.outcomes == slow.outcomes
+
+
 @given(requests(), st.integers(0, 2**32))
 @_SETTINGS
 def test_of_two_alternatives_the_last_one_counts(request: Any, seed: int) -> None:
@@ -159,12 +172,12 @@ def test_a_body_that_is_not_otlp_fails_alone(many: list[Any], at: int) -> None:
     assert rows(decoded, only=POINT_TABLES) == rows(plain(good), only=POINT_TABLES)
 
 
-def _gauge(*points: list[KeyValue]) -> bytes:
+def _gauge(*points: list[KeyValue], name: str = "cpu") -> bytes:
     data = [
         otlp.NumberDataPoint(as_double=1, time_unix_nano=NOW_NS, attributes=point)
         for point in points
     ]
-    metric = otlp.Metric(name="cpu", gauge=otlp.Gauge(data_points=data))
+    metric = otlp.Metric(name=name, gauge=otlp.Gauge(data_points=data))
     scoped = otlp.ScopeMetrics(metrics=[metric])
     group = otlp.ResourceMetrics(scope_metrics=[scoped])
     return bytes(otlp.MetricsData(resource_metrics=[group]).SerializeToString())

@@ -59,6 +59,7 @@ class PlainDecoder:
         self._catalog = catalog
         self._quota = quota
         self._overflow = overflow
+        self._told: dict[int, Reason] = {}  # series of these requests that have no place
 
     def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
         """Decode OTLP requests; `now` in unix milliseconds.
@@ -68,6 +69,7 @@ class PlainDecoder:
         """
         rows: dict[str, list[tuple[Any, ...]]] = {}
         self._quota.advance(now)
+        self._told.clear()
         outcomes = [
             self._decode_one(number, body, window, now, rows) for number, body in enumerate(bodies)
         ]
@@ -92,7 +94,7 @@ class PlainDecoder:
                 rejected[reason] += 1
                 continue
             series = series_id(source.entity, source.stream, attributes)
-            full = self._quota.admit(series, source.entity, source.stream.metric)
+            full = self._full(series, source)
             if full is not None:
                 rejected[full] += 1
                 self._overflow.count({TurnedAway(full, source.entity, source.stream.metric): 1})
@@ -124,6 +126,15 @@ class PlainDecoder:
                     reason = stream_reason(stream, self._limits) or resource_reason
                     source = _Source(entity, resource, stream, reason)
                     yield from ((source, point) for point in getattr(metric, kind).data_points)
+
+    def _full(self, series: int, source: _Source) -> Reason | None:
+        """Why the series has no place: the same for all its points, whatever is full by then."""
+        told = self._told.get(series)
+        if told is None:
+            told = self._quota.admit(series, source.entity, source.stream.metric)
+            if told is not None:
+                self._told[series] = told
+        return told
 
     def _point_reason(
         self, source: _Source, point: Any, attributes: Attributes, window: Window
