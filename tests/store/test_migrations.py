@@ -25,6 +25,10 @@ def _tables(client: Client) -> set[str]:
     return {row[0] for row in rows.result_rows}
 
 
+def _made_by(client: Client, table: str) -> str:
+    return str(client.command(f"SHOW CREATE TABLE {table}"))
+
+
 def test_migrating_twice_changes_nothing(store: Client) -> None:
     write(store, batch([Line("heat", "svc", [(time.time(), 1.0)])]), "one")
     before = _tables(store)
@@ -73,7 +77,19 @@ def test_what_the_first_layout_had_not_rolled_up_stays(empty: Client) -> None:
 
     assert empty.command("SELECT count() FROM samples") == 24
     assert empty.command("SELECT sum(value) FROM samples WHERE metric = 'heat'") == sum(range(12))
-    assert "toIntervalSecond" in str(empty.command(f"SHOW CREATE TABLE {schema.RECENT}"))
+    assert "toIntervalSecond" in _made_by(empty, schema.RECENT)
+
+
+def test_arrivals_of_the_second_layout_stay_and_new_ones_are_in_lz4(store: Client) -> None:
+    column = "numbers Array(Float64) CODEC(ZSTD(1))"
+    store.command(f"ALTER TABLE {schema.RECENT} MODIFY COLUMN {column}")
+    store.command(f"DELETE FROM {schema.MIGRATIONS} WHERE number = 3")
+    write(store, batch([Line("heat", "svc", [(time.time(), 7.0)])]), "before")
+
+    migrate(store)
+
+    assert "`numbers` Array(Float64) CODEC(LZ4)" in _made_by(store, schema.RECENT)
+    assert store.command("SELECT sum(value) FROM samples") == 7
 
 
 def test_views_that_changed_are_replaced(store: Client) -> None:

@@ -35,10 +35,14 @@ SELECT entity, ts, groupArray(metric), groupArray(series), groupArray(start_ts),
 FROM {schema.SAMPLES} WHERE ts >= {BORDER} GROUP BY entity, ts
 """
 _RETENTION_AGAIN = f"INSERT INTO {schema.SETTINGS} (name, value) VALUES ('retention', '')"
+_LZ4 = f"ALTER TABLE {schema.RECENT} " + ", ".join(
+    f"MODIFY COLUMN {column.strip()}" for column in schema.ARRIVED.split(",\n")
+)
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "first layout", schema.ddl),
     Migration(2, "a table of arrivals", lambda: [*schema.ddl(), _TO_RECENT, _RETENTION_AGAIN]),
+    Migration(3, "arrivals in LZ4", lambda: [_LZ4]),
 )
 
 

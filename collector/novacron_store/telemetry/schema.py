@@ -49,6 +49,11 @@ _KEY = """\
     series UInt64 CODEC(ZSTD(1))"""
 _TIME = "DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1))"
 _NUMBER = "Float64 CODEC(Delta(8), ZSTD(1))"
+ARRIVED = """\
+    metrics Array(LowCardinality(String)) CODEC(LZ4),
+    ids Array(UInt64) CODEC(LZ4),
+    starts Array(DateTime64(3, 'UTC')) CODEC(LZ4),
+    numbers Array(Float64) CODEC(LZ4)"""
 _POINT = f"""{_KEY},
     ts {_TIME},
     start_ts {_TIME}"""
@@ -122,15 +127,13 @@ def _rollup(name: str, partition: str) -> Table:
 
 TABLES: tuple[Table, ...] = (
     _points(SAMPLES, f"{_POINT},\n    value {_NUMBER}"),
-    # What arrives, as it comes (samples.py): sorted are rows of many samples each.
+    # What arrives, as it comes (samples.py): sorted are rows of many samples each. They stay two
+    # hours at most: LZ4 takes a fourth off an insert, half off a read, and is 1.4 bytes a sample.
     Table(
         RECENT,
         columns=f"""    entity LowCardinality(String),
     ts {_TIME},
-    metrics Array(LowCardinality(String)) CODEC(ZSTD(1)),
-    ids Array(UInt64) CODEC(ZSTD(1)),
-    starts Array(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
-    numbers Array(Float64) CODEC(ZSTD(1)),
+{ARRIVED},
 {_RETENTION}""",
         engine="MergeTree",
         order="toStartOfFiveMinutes(ts), entity, ts",
