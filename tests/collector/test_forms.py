@@ -207,11 +207,35 @@ def test_of_a_later_scrape_only_the_blanks_are_read(forms: Forms) -> None:
     reading = forms.read([_scrape(vms=3, at=5), _scrape(vms=1, at=6)])
 
     assert reading.rest == [b"", b""]
-    assert reading.filled is not None
-    assert reading.filled.requests.tolist() == [0, 0, 0, 1]
-    assert reading.filled.value.tolist() == [*3 * [5 / 7, 15, 15], 6 / 7, 16, 16]
-    assert set(reading.filled.ts.tolist()) == {_NOW + 5000, _NOW + 6000}
-    assert reading.filled.start.tolist() == 4 * [0, _NOW - 1000, _NOW - 1000]
+    (filled,) = reading.filled
+    assert filled.requests.tolist() == [0, 0, 0, 1]
+    assert filled.value.tolist() == [*3 * [5 / 7, 15, 15], 6 / 7, 16, 16]
+    assert set(filled.ts.tolist()) == {_NOW + 5000, _NOW + 6000}
+    assert filled.start.tolist() == 4 * [0, _NOW - 1000, _NOW - 1000]
+
+
+def test_a_request_that_was_filled_in_is_one_form_from_then_on(forms: Forms) -> None:
+    forms.read([_scrape(vms=3, at=1)])  # piece by piece
+
+    reading = forms.read([_scrape(vms=3, at=5), _scrape(vms=1, at=6)])
+
+    assert reading.rest == [b"", b""]
+    whole, pieces = reading.filled
+    assert whole.requests.tolist() == [0, 0, 0]
+    assert whole.source.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert whole.value.tolist() == 3 * [5 / 7, 15, 15]
+    assert pieces.requests.tolist() == [1]
+
+
+def test_what_is_new_in_a_request_that_was_one_form_is_left_and_nothing_else(forms: Forms) -> None:
+    forms.read([_scrape(vms=3, at=1)])
+    other = bytearray(_scrape(vms=3, at=2))
+    other[other.rindex(b"vda")] = ord("s")
+
+    reading = forms.read([bytes(other)])
+
+    assert reading.rest == [bytes(other[len(_scrape(vms=2, at=2)) :])]
+    assert [filled.requests.tolist() for filled in reading.filled] == [[0, 0]]
 
 
 def test_what_is_new_in_a_scrape_is_left_and_nothing_else(forms: Forms) -> None:

@@ -51,13 +51,19 @@ class Newest:
         self.value = np.concatenate((self.value, np.full(len(ids), np.nan)))
 
     def _advance(self, series: Any, ts: Slots, value: NDArray[np.float64]) -> Slots:
-        found, known = self._index.find(series)
-        newer = known
-        newer[known] = ts[known] > self.ts[found[known].view(np.int64)]
-        slots, ts, value = found[newer].view(np.int64), ts[newer], value[newer]
-        np.maximum.at(self.ts, slots, ts)
-        newest = ts == self.ts[slots]  # of several values of one series
-        self.value[slots[newest]] = value[newest]
+        found, newer = self._index.find(series)
+        slots = found.view(np.int64)
+        slots[~newer] = 0
+        newer &= ts > self.ts[slots] if len(self.ts) else False
+        if not newer.all():
+            slots, ts, value = slots[newer], ts[newer], value[newer]
+        self.ts[slots] = ts
+        if (self.ts[slots] != ts).any():  # several of one series
+            np.maximum.at(self.ts, slots, ts)
+            newest = ts == self.ts[slots]
+            self.value[slots[newest]] = value[newest]
+        else:
+            self.value[slots] = value
         changed = np.zeros(len(self.series), np.bool_)  # marks in place of sorting
         changed[slots] = True
         return np.flatnonzero(changed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ class Catalog:
         self.series = 0  # of what is known
         self._current: dict[str, bytes] = {}  # entity -> its newest resource
         self._rows: dict[str, list[tuple[Any, ...]]] = {"series": [], "metrics": []}
-        self._sightings: dict[tuple[str, bytes], Sighting] = {}
+        self._sightings: dict[bytes, Sighting] = {}  # by the resource, which says what entity it is
 
     def describe_series(
         self, series: int, entity: Entity, stream: Stream, attributes: Attributes, now: int
@@ -49,11 +50,13 @@ class Catalog:
             self._known.add(row)
             self._rows["metrics"].append((*row, now))
 
-    def see(self, seen: Sighting) -> None:
-        key = (seen.entity.name, seen.resource.canonical)
-        known = self._sightings.get(key)
-        if known is None or (known.newest, -known.request) < (seen.newest, -seen.request):
-            self._sightings[key] = seen
+    def see(self, sightings: Iterable[Sighting]) -> None:
+        """One for each machine and write: it costs no more than it must."""
+        newest = self._sightings
+        for seen in sightings:
+            known = newest.setdefault(seen.resource.canonical, seen)
+            if (known.newest, -known.request) < (seen.newest, -seen.request):
+                newest[seen.resource.canonical] = seen
 
     def take(self) -> tuple[dict[str, pa.Table], list[Sighting]]:
         """The descriptions and sightings since the last call."""

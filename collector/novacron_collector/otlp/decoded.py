@@ -74,6 +74,10 @@ def merge(parts: Sequence[Decoded]) -> Decoded:
     sightings: list[Sighting] = []
     for part in parts:
         before = len(outcomes)
-        sightings += (Sighting(seen[0] + before, *seen[1:]) for seen in part.sightings)
+        sightings += (
+            map(Sighting._make, ((seen[0] + before, *seen[1:]) for seen in part.sightings))
+            if before
+            else part.sightings
+        )
         outcomes += part.outcomes
     return Decoded(Batch(tables), outcomes, sightings)

@@ -3,47 +3,32 @@
 A fleet sends the same series again and again. Of each ResourceMetrics that was read the slow way a
 form is kept (form.py), found by the bytes of its resource and its length. What comes later is
 compared with it byte for byte, blanks aside, all of a write in a few steps of NumPy; what differs
-anywhere goes the slow way.
+anywhere goes the slow way. Of a request all of whose ResourceMetrics were filled in one form is
+kept, too: next time it is one comparison.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import compress
+from dataclasses import dataclass, field
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from novacron_collector.otlp.columns import Codes, Ids
+from novacron_collector.otlp.columns import Ids
 from novacron_collector.otlp.fields import varint
-from novacron_collector.otlp.form import DOUBLE, INTEGER, Blanks, UnusualError, blanks_of
+from novacron_collector.otlp.filling import Filled, Form, Span, blanked, fill
+from novacron_collector.otlp.form import Blanks, UnusualError, blanks_of
 from novacron_collector.otlp.parts import Source
-from novacron_collector.otlp.plain import EXACT
 
 _GROUP = _RESOURCE = 0x0A  # the tag of a ResourceMetrics in a request, and of the Resource in it
-_NS_PER_MS = np.uint64(1_000_000)
 _MAX_BYTES = 128 * 2**20
 _FORM_BYTES, _POINT_BYTES = 1000, 45  # beside the text
 _MOST_OF_A_POINT = 2000  # bytes: a form is read in Python, so that it costs no more than its points
-_STRIKE_BYTES = 150  # of a resource that is counted
-_STRIKES = 4  # tries in a row of one resource that served nobody: it says something else each time
-
-
-@dataclass(slots=True)
-class Form:
-    """`text` has zeroes for blanks. `places`: where in it start, time and value of each point are,
-    (3, points). `metrics` are codes of `Forms.names`."""
-
-    text: bytes
-    places: NDArray[np.int64]
-    started: NDArray[np.bool_]
-    series: Ids
-    metrics: Codes
-    source: Source
-    used: bool = False
+_STRIKE_BYTES = 150  # of a key that is counted
+_STRIKES = 4  # tries in a row with one key that served nobody: it says something else each time
 
 
 class Placed(NamedTuple):
@@ -61,36 +46,12 @@ Piece = tuple[int, int, int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """Forms that were filled in: `forms` and `requests` are parallel, the others are columns over
-    their points. `form` says of which each is; `metric` is a code of `Forms.names`; times are unix
-    milliseconds, `start` 0 where there is none; `rounded`: which values lost digits as Float64."""
-
-    forms: list[Form]
-    requests: Codes
-    form: Codes
-    series: Ids
-    metric: Codes
-    start: Codes
-    ts: Codes
-    value: NDArray[np.float64]
-    rounded: NDArray[np.bool_]
-
-    def where(self, keep: NDArray[np.bool_]) -> Filled:
-        """Some of the points, of all the forms."""
-        if keep.all():
-            return self
-        columns = ("form", "series", "metric", "start", "ts", "value", "rounded")
-        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What there is to do with some requests. `rest`: what of each is to be read the slow way;
-    `unknown`: the pieces in it, None where they cannot be told apart."""
+    `unknown`: the pieces in it, by their places in `data`, None where they cannot be told apart."""
 
     data: bytes
-    filled: Filled | None
+    filled: list[Filled]
     rest: list[bytes]
     unknown: list[list[Piece] | None]
 
@@ -103,7 +64,7 @@ class Forms:
     most_bytes: int = _MAX_BYTES
     names: list[str] = field(default_factory=list)
     _codes: dict[str, int] = field(default_factory=dict)
-    _forms: dict[bytes, Form] = field(default_factory=dict)
+    _forms: dict[bytes, Form] = field(default_factory=dict)  # by _key_of_all, too
     _last: dict[bytes, Form] = field(default_factory=dict)  # by resource, as the next one
     _strikes: dict[bytes, int] = field(default_factory=dict)
     _bytes: int = 0
@@ -118,6 +79,44 @@ class Forms:
 
     def read(self, bodies: Sequence[bytes]) -> Reading:
         """Fill in the forms that fit."""
+        filled, left = self._fill_all(bodies)
+        reading = self._read_pieces(left)
+        return Reading(reading.data, filled + reading.filled, reading.rest, reading.unknown)
+
+    def learn(self, data: bytes, piece: Piece, placed: Callable[[], Placed]) -> None:
+        """Keep a form of what was read the slow way, unless that was no use for this resource."""
+        begin, start, end, key = piece
+        resource = key[start - begin :]
+        if not self._is_of_use(resource, self._last.get(resource), self.most_bytes):
+            return
+        content, stored = data[start:end], placed()
+        if len(content) > len(stored.series) * _MOST_OF_A_POINT:
+            return
+        try:
+            form = self._form(content, blanks_of(content), stored)
+        except (IndexError, KeyError, UnusualError):
+            return
+        if form is not None:
+            self._last[resource] = form
+            self._keep(key, form)
+
+    def _fill_all(self, bodies: Sequence[bytes]) -> tuple[list[Filled], Sequence[bytes]]:
+        """Requests that are known from their beginning to their end, and those that are not, with
+        nothing in place of the others."""
+        forms = [self._forms.get(_key_of_all(body)) for body in bodies]
+        known = [number for number, form in enumerate(forms) if form]
+        if not known:
+            return [], bodies
+        some = [bodies[number] for number in known]
+        ends = list(accumulate(map(len, some)))
+        spans = list(zip([0, *ends[:-1]], ends, strict=True))
+        fits, filled = fill(b"".join(some), spans, list(filter(None, forms)), known)
+        left = list(bodies)
+        for number in compress(known, fits.tolist()):
+            left[number] = b""
+        return [] if filled is None else [filled], left
+
+    def _read_pieces(self, bodies: Sequence[bytes]) -> Reading:
         data = b"".join(bodies)
         unknown: list[list[Piece] | None] = []
         pieces: list[Piece] = []
@@ -137,42 +136,68 @@ class Forms:
             forms += filter(None, found)
             requests += [request] * len(known)
             unknown.append([piece for piece, form in zip(every, found, strict=True) if not form])
-        filled = None
+        filled: list[Filled] = []
         if forms:
-            fits, filled = _fill(data, pieces, forms, requests)
-            for at in np.flatnonzero(~fits).tolist():
-                mine = unknown[requests[at]]
-                assert mine is not None
-                insort(mine, pieces[at])
+            filled = self._fill_pieces(data, pieces, forms, requests, unknown)
+            self._learn_all(bodies, pieces, forms, requests, unknown)
         rest = [
             body if some is None else b"".join(data[begin:stop] for begin, _, stop, _ in some)
             for body, some in zip(bodies, unknown, strict=True)
         ]
         return Reading(data, filled, rest, unknown)
 
-    def learn(self, data: bytes, piece: Piece, placed: Callable[[], Placed]) -> None:
-        """Keep a form of what was read the slow way, unless that was no use for this resource."""
-        begin, start, end, key = piece
-        resource = key[start - begin :]
-        last = self._last.get(resource)
+    def _fill_pieces(
+        self,
+        data: bytes,
+        pieces: Sequence[Piece],
+        forms: Sequence[Form],
+        requests: Sequence[int],
+        unknown: Sequence[list[Piece] | None],
+    ) -> list[Filled]:
+        """Those that do not fit are unknown, too."""
+        spans: list[Span] = [(content, stop) for _, content, stop, _ in pieces]
+        fits, filled = fill(data, spans, forms, requests)
+        for at in np.flatnonzero(~fits).tolist():
+            mine = unknown[requests[at]]
+            assert mine is not None
+            insort(mine, pieces[at])
+        return [] if filled is None else [filled]
+
+    def _learn_all(
+        self,
+        bodies: Sequence[bytes],
+        pieces: Sequence[Piece],
+        forms: Sequence[Form],
+        requests: Sequence[int],
+        unknown: Sequence[list[Piece] | None],
+    ) -> None:
+        """Keep forms of requests of which everything was filled in, while there is plenty of room:
+        they can be done without."""
+        ends = np.searchsorted(requests, np.arange(len(bodies) + 1)).tolist()
+        for request, body in enumerate(bodies):
+            some = slice(ends[request], ends[request + 1])
+            if unknown[request] or len(forms[some]) < 2:  # one is its own form
+                continue
+            key = _key_of_all(body)
+            if self._is_of_use(key, self._forms.get(key), self.most_bytes // 2):
+                self._keep(key, _joined(body, pieces[some], forms[some]))
+
+    def _is_of_use(self, key: bytes, last: Form | None, most_bytes: int) -> bool:
+        """May one more form be kept that has this key, after the last one?"""
         if last is not None and last.used:
-            self._strikes[resource] = 0
-        strikes = self._strikes.get(resource)
-        if self._bytes > self.most_bytes or (strikes or 0) > _STRIKES:
-            return
+            self._strikes[key] = 0
+        strikes = self._strikes.get(key)
+        if self._bytes > most_bytes or (strikes or 0) > _STRIKES:
+            return False
         if strikes is None:
-            self._bytes += len(resource) + _STRIKE_BYTES
-        self._strikes[resource] = (strikes or 0) + 1
-        content, stored = data[start:end], placed()
-        if len(content) > len(stored.series) * _MOST_OF_A_POINT:
-            return
-        try:
-            form = self._form(content, blanks_of(content), stored)
-        except (IndexError, KeyError, UnusualError):
-            return
-        if form is not None:
-            self._forms[key] = self._last[resource] = form
-            self._bytes += len(content) + len(form.series) * _POINT_BYTES + _FORM_BYTES
+            self._bytes += len(key) + _STRIKE_BYTES
+        self._strikes[key] = (strikes or 0) + 1
+        return True
+
+    def _keep(self, key: bytes, form: Form) -> None:
+        replaced = self._forms.get(key)
+        self._bytes += _size(form) - (_size(replaced) if replaced else 0)
+        self._forms[key] = form
 
     def _form(self, content: bytes, blanks: Blanks, placed: Placed) -> Form | None:
         """None: not every point was stored."""
@@ -185,9 +210,9 @@ class Forms:
         series[order] = placed.series
         metrics[order] = [self._code(name) for name in placed.metrics]
         places = np.array([blanks.starts, blanks.times, blanks.values], np.int64)
-        text = _blanked(np.frombuffer(content, np.uint8), places).tobytes()
-        started = np.array(blanks.started)
-        return Form(text, places, started, series, metrics, placed.source)
+        text = bytes(blanked(content, places))
+        started, size = np.array(blanks.started), np.array([count])
+        return Form(text, places, started, series, metrics, [placed.source], size)
 
     def _code(self, name: str) -> int:
         code = self._codes.get(name)
@@ -198,6 +223,38 @@ class Forms:
         return code
 
 
+def _joined(body: bytes, pieces: Sequence[Piece], forms: Sequence[Form]) -> Form:
+    """One form of a request that consists of these."""
+    start = pieces[0][0]
+    moved = [
+        form.places + (content - start)
+        for form, (_, content, _, _) in zip(forms, pieces, strict=True)
+    ]
+    places = np.concatenate(moved, axis=1)
+    return Form(
+        bytes(blanked(body, places)),
+        places,
+        np.concatenate([form.started for form in forms]),
+        np.concatenate([form.series for form in forms]),
+        np.concatenate([form.metrics for form in forms]),
+        [source for form in forms for source in form.sources],
+        np.concatenate([form.sizes for form in forms]),
+    )
+
+
+def _size(form: Form) -> int:
+    return len(form.text) + len(form.series) * _POINT_BYTES + _FORM_BYTES
+
+
+def _key_of_all(body: bytes) -> bytes:
+    """Of a request as a whole; a piece's key never begins with a zero. Empty where it has none."""
+    try:
+        _, _, _, first = _piece(body, 0, len(body))
+    except (IndexError, UnusualError):
+        return b""
+    return b"\0%d " % len(body) + first
+
+
 def _pieces(data: bytes, at: int, end: int) -> list[Piece]:
     """
     Raises:
@@ -205,15 +262,20 @@ def _pieces(data: bytes, at: int, end: int) -> list[Piece]:
     """
     found = []
     while at < end:
-        if data[at] != _GROUP:
-            raise UnusualError
-        content, stop = _delimited(data, at + 1, end)
-        resource_end = content
-        if content < stop and data[content] == _RESOURCE:
-            _, resource_end = _delimited(data, content + 1, stop)
-        found.append((at, content, stop, data[at:resource_end]))
-        at = stop
+        piece = _piece(data, at, end)
+        found.append(piece)
+        at = piece[2]
     return found
+
+
+def _piece(data: bytes, at: int, end: int) -> Piece:
+    if data[at] != _GROUP:
+        raise UnusualError
+    content, stop = _delimited(data, at + 1, end)
+    resource_end = content
+    if content < stop and data[content] == _RESOURCE:
+        _, resource_end = _delimited(data, content + 1, stop)
+    return (at, content, stop, data[at:resource_end])
 
 
 def _delimited(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -225,57 +287,3 @@ def _delimited(data: bytes, at: int, end: int) -> tuple[int, int]:
     if begin + length > end:
         raise IndexError(at)
     return begin, begin + length
-
-
-def _fill(
-    data: bytes, pieces: Sequence[Piece], forms: Sequence[Form], requests: Sequence[int]
-) -> tuple[NDArray[np.bool_], Filled | None]:
-    """Which pieces are their forms but for the blanks, and what is in those."""
-    array = np.frombuffer(data, np.uint8)
-    counts = np.array([len(form.series) for form in forms])
-    places = np.concatenate([form.places for form in forms], axis=1)
-    places += np.repeat(np.array([content for _, content, _, _ in pieces]), counts)
-    blanked = _blanked(array, places).tobytes()
-    each = zip(pieces, forms, strict=True)
-    same = [form.text == blanked[content:stop] for (_, content, stop, _), form in each]
-    tags = array[places[2] - 1]
-    numbers = (tags == DOUBLE) | (tags == INTEGER)
-    fits = np.array(same) & np.logical_and.reduceat(numbers, np.cumsum(counts) - counts)
-    if not fits.any():
-        return fits, None
-    if not fits.all():
-        of_point = np.repeat(fits, counts)
-        places, tags, counts = places[:, of_point], tags[of_point], counts[fits]
-    kept = list(compress(forms, fits))
-    for form in kept:
-        form.used = True
-    start, time, value = _words(array)[places]
-    start[~np.concatenate([form.started for form in kept])] = 0
-    is_integer, integer = tags == INTEGER, value.view(np.int64)
-    return fits, Filled(
-        kept,
-        np.array(requests)[fits],
-        form=np.repeat(np.arange(len(kept)), counts),
-        series=np.concatenate([form.series for form in kept]),
-        metric=np.concatenate([form.metrics for form in kept]),
-        start=(start // _NS_PER_MS).view(np.int64),
-        ts=(time // _NS_PER_MS).view(np.int64),
-        value=np.where(is_integer, integer, value.view(np.float64)),
-        rounded=is_integer & ((integer > EXACT) | (integer < -EXACT)),
-    )
-
-
-def _blanked(text: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """A copy with zeroes for blanks, and for what says of which type a value is."""
-    copy = text.copy()
-    words = _words(copy)
-    for row in places:
-        words[row] = 0
-    copy[places[2] - 1] = 0
-    return copy
-
-
-def _words(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The eight bytes that begin at each place."""
-    shape, strides = (max(len(text) - 7, 0),), (1,)
-    return np.ndarray(shape, np.dtype("<u8"), text, strides=strides)

@@ -109,7 +109,7 @@ class PlainDecoder:
             rows.setdefault("exemplars", []).extend((*key, *row) for row in found if row)
             self._catalog.describe_series(series, source.entity, source.stream, attributes, now)
             seen = Sighting(request, source.entity, source.resource, _millis(point))
-            self._catalog.see(seen)
+            self._catalog.see([seen])
         return Outcome(stored, rejected, rounded=rounded)
 
     def _points(self, data: Any) -> Iterator[tuple[_Source, Any]]:

@@ -25,7 +25,8 @@ from novacron_collector.otlp import values
 from novacron_collector.otlp.catalog import Catalog, to_table
 from novacron_collector.otlp.columns import Codes, Ids, Names, named, parents, timestamps
 from novacron_collector.otlp.decoded import Decoded, Outcome, Sighting
-from novacron_collector.otlp.forms import Filled, Forms, Placed, Reading
+from novacron_collector.otlp.filling import Filled
+from novacron_collector.otlp.forms import Forms, Placed, Reading
 from novacron_collector.otlp.known import Found, KnownSeries
 from novacron_collector.otlp.limits import PointLimits, Reason, Window
 from novacron_collector.otlp.overflow import Overflow, TurnedAway
@@ -151,8 +152,8 @@ class RawDecoder:
         write = _Write(len(bodies))
         if any(reading.rest) or not reading.filled:
             self._read(reading, window, now, write)
-        if reading.filled is not None:
-            self._fill_in(reading.filled, window, write)
+        for filled in reading.filled:
+            self._fill_in(filled, window, write)
         descriptions, sightings = self._catalog.take()
         batch = Batch(write.batch().tables | descriptions)
         return Decoded(batch, write.outcomes, sightings)
@@ -162,30 +163,29 @@ class RawDecoder:
     def _fill_in(self, filled: Filled, window: Window, write: _Write) -> None:
         infinite = np.isinf(filled.value) * REASON_CODES[Reason.INFINITE]
         reasons = first_reason(values.time_reasons(filled.ts, window), infinite)
-        write.count(filled.requests[filled.form], reasons)
+        write.count(filled.requests[filled.source], reasons)
         stored = filled.where(reasons == 0)
         if stored.rounded.any():
-            write.count_rounded(stored.requests[stored.form[stored.rounded]])
-        self._see_forms(stored)
+            write.count_rounded(stored.requests[stored.source[stored.rounded]])
+        self._see_sources(stored)
         names = named(stored.metric, lambda codes: [self._forms.names[code] for code in codes])
         entities = named(
-            np.arange(len(stored.forms)),
-            lambda codes: [stored.forms[code].source.entity.name for code in codes],
+            np.arange(len(stored.sources)),
+            lambda codes: [stored.sources[code].entity.name for code in codes],
         )
         every = np.arange(len(stored.ts))
-        key = [names.at(every), entities.at(stored.form), pa.array(stored.series)]
+        key = [names.at(every), entities.at(stored.source), pa.array(stored.series)]
         start = np.where(stored.start <= stored.ts, stored.start, 0)
         times = [timestamps(stored.ts), timestamps(start)]
         write.add("samples", [*key, *times, pa.array(stored.value)])
 
-    def _see_forms(self, stored: Filled) -> None:
-        newest = np.zeros(len(stored.forms), np.int64)
-        np.maximum.at(newest, stored.form, stored.ts)
-        seen = zip(stored.forms, stored.requests.tolist(), newest.tolist(), strict=True)
-        for form, request, ts in seen:
-            if ts:
-                source = form.source
-                self._catalog.see(Sighting(request, source.entity, source.resource, ts))
+    def _see_sources(self, stored: Filled) -> None:
+        starts = np.flatnonzero(np.diff(stored.source, prepend=-1))  # points are in their order
+        if not len(starts):
+            return
+        newest, seen = np.maximum.reduceat(stored.ts, starts), stored.source[starts]
+        sources = [stored.sources[at] for at in seen.tolist()]
+        self._saw(sources, stored.requests[seen], newest)
 
     # -- what is read column by column -------------------------------------------------------------
 
@@ -255,12 +255,15 @@ class RawDecoder:
             write.tables.setdefault("exemplars", []).extend(self._exemplars(points, key, window))
 
     def _see(self, read: _Read) -> None:
-        groups = read.metrics.groups
-        columns = (groups.resource.tolist(), groups.request.tolist(), read.newest.tolist())
-        for code, request, newest in zip(*columns, strict=True):
-            if newest:
-                source = self._parts.resources.values[code]
-                self._catalog.see(Sighting(request, source.entity, source.resource, newest))
+        groups, seen = read.metrics.groups, read.newest > 0
+        sources = [self._parts.resources.values[code] for code in groups.resource[seen].tolist()]
+        self._saw(sources, groups.request[seen], read.newest[seen])
+
+    def _saw(self, sources: Sequence[Source], requests: Codes, newest: Codes) -> None:
+        entities = [source.entity for source in sources]
+        resources = [source.resource for source in sources]
+        columns = (requests.tolist(), entities, resources, newest.tolist())
+        self._catalog.see(map(Sighting._make, zip(*columns, strict=True)))
 
     def _learn(self, reading: Reading, read: _Read, stored: list[tuple[Points, Ids]]) -> None:
         """Keep what was read, so that next time only its blanks are."""
