@@ -29,20 +29,19 @@ class Newest:
         """Take in a commit; the slots whose newest value it changed."""
         if described := batch.tables.get("series"):
             self._add(described)
+        changed = np.zeros(len(self.series), np.bool_)  # marks in place of sorting
         samples = batch.tables.get("samples")
-        if samples is None or not samples.num_rows:
-            return np.zeros(0, np.int64)
-        return self._advance(
-            samples["series"].to_numpy(),
-            samples["ts"].cast(pa.int64()).to_numpy(),
-            samples["value"].to_numpy(),
-        )
+        if samples is not None and len(self.series):
+            for chunk in samples.select(["series", "ts", "value"]).to_batches():
+                series, ts, value = (column.to_numpy() for column in _numbers(chunk))
+                changed[self._advance(series, ts, value)] = True
+        return np.flatnonzero(changed)
 
     def _add(self, described: pa.Table) -> None:
         columns = ("series", "metric", "entity", "attributes")
         rows = zip(*(described[name].to_pylist() for name in columns), strict=True)
         fresh = {row[0]: (row[1], row[2], dict(row[3])) for row in rows}
-        ids = np.array(sorted(fresh), np.uint64)
+        ids = np.array(list(fresh), np.uint64)
         ids = ids[~self._index.find(ids)[1]][: self._capacity - len(self.series)]
         slots = np.arange(len(self.series), len(self.series) + len(ids), dtype=np.uint64)
         self._index.add(ids, slots)
@@ -54,7 +53,7 @@ class Newest:
         found, newer = self._index.find(series)
         slots = found.view(np.int64)
         slots[~newer] = 0
-        newer &= ts > self.ts[slots] if len(self.ts) else False
+        newer &= ts > self.ts[slots]
         if not newer.all():
             slots, ts, value = slots[newer], ts[newer], value[newer]
         self.ts[slots] = ts
@@ -64,10 +63,12 @@ class Newest:
             self.value[slots[newest]] = value[newest]
         else:
             self.value[slots] = value
-        changed = np.zeros(len(self.series), np.bool_)  # marks in place of sorting
-        changed[slots] = True
-        return np.flatnonzero(changed)
+        return slots
 
     def point(self, slot: int) -> tuple[Any, ...]:
         """As it is sent; the value of a series that ended is null."""
         return (*self.series[slot], int(self.ts[slot]), float(self.value[slot]))
+
+
+def _numbers(chunk: pa.RecordBatch) -> tuple[pa.Array, pa.Array, pa.Array]:
+    return chunk["series"], chunk["ts"].view(pa.int64()), chunk["value"]
