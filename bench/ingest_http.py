@@ -63,7 +63,7 @@ def _send(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
     while _rows(ingest.sql) < last * SCRAPE:
         if time.monotonic() > deadline:
             raise SystemExit(f"\n{_rows(ingest.sql)} of {last * SCRAPE} points were committed")
-        time.sleep(0.1)
+        time.sleep(0.5)  # an answer costs the store 10 ms
     wait_for_merges(ingest.sql)
 
 

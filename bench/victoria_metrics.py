@@ -53,8 +53,8 @@ def _send(url: str, scrapes: Path, first: int, last: int) -> None:
     send(f"{url}/api/v1/import/prometheus", "text/plain", scrapes, first, last)
     _get(f"{url}/internal/force_flush")
     quiet = 0
-    while quiet < 10:  # for a second
-        time.sleep(0.1)
+    while quiet < 2:  # for a second
+        time.sleep(0.5)
         merging = sum(map(int, _ACTIVE.findall(_get(f"{url}/metrics"))))
         quiet = 0 if merging else quiet + 1
 

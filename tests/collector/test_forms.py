@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
+from batch_rows import rows_of
 from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded, OddMessageError
 from novacron_collector.otlp.forms import Forms, Placed
@@ -70,8 +71,7 @@ def _result(decoder: RawDecoder, bodies: Sequence[bytes], now: int) -> Any:
 
 
 def _rows(decoded: Decoded) -> dict[str, list[str]]:
-    tables = decoded.batch.tables.items()
-    return {name: sorted(map(repr, t.to_pylist())) for name, t in tables if t.num_rows}
+    return {name: sorted(map(repr, rows)) for name, rows in rows_of(decoded.batch).items()}
 
 
 def _filled_in_anew(request: Any, dice: random.Random) -> Any:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
+from batch_rows import rows_of
 from novacron_collector.otlp.decoded import Decoded
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.identity import Entity
@@ -42,7 +43,7 @@ def _pair(key: str, text: str) -> KeyValue:
 
 
 def values(decoded: Decoded, metric: str) -> list[float]:
-    samples = decoded.batch.tables["samples"].to_pylist() if decoded.batch.tables else []
+    samples = rows_of(decoded.batch).get("samples", [])
     return sorted(row["value"] for row in samples if row["metric"] == metric)
 
 
@@ -52,7 +53,7 @@ def overflow(decoded: Decoded) -> dict[tuple[str, str], float]:
     labels = {row["series"]: dict(row["attributes"]) for row in series}
     return {
         (row["entity"], labels[row["series"]]["novacron.limit"]): row["value"]
-        for row in decoded.batch.tables["samples"].to_pylist()
+        for row in rows_of(decoded.batch)["samples"]
         if row["metric"] == METRIC
     }
 
@@ -114,7 +115,7 @@ def test_two_writes_in_one_millisecond_are_two_samples_of_the_overflow() -> None
     times = {
         row["ts"]
         for decoded in both
-        for row in decoded.batch.tables["samples"].to_pylist()
+        for row in rows_of(decoded.batch)["samples"]
         if row["metric"] == METRIC
     }
     assert len(times) == 2

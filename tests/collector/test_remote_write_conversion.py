@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from batch_rows import rows_of
 from novacron_collector.otlp.catalog import Catalog
 from novacron_collector.otlp.decoded import Decoded
 from novacron_collector.otlp.decoder import Decoder
@@ -54,12 +55,12 @@ def decoded(body: bytes) -> Decoded:
 
 def rows(found: Decoded, table: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Each row of a table, behind its (metric, entity, attributes)."""
-    tables = found.batch.tables
+    tables = rows_of(found.batch)
     labels = {
         row["series"]: (row["monotonic"], row["unit"], sorted_text(dict(row["attributes"])))
-        for row in (tables["series"].to_pylist() if "series" in tables else [])
+        for row in tables.get("series", [])
     }
-    for row in tables[table].to_pylist() if table in tables else []:
+    for row in tables.get(table, []):
         monotonic, unit, attributes = labels[row["series"]]
         entity = "resource" if row["entity"].startswith("resource-") else row["entity"]
         yield (row["metric"], entity, attributes), row | {"kind": (monotonic, unit)}
@@ -249,7 +250,7 @@ def test_descriptions_come_from_metadata_and_change_no_series() -> None:
         for part in (before, after)
     ]
     assert told == [[""], ["How long answers took."]]
-    assert before.batch.tables["samples"] == after.batch.tables["samples"]
+    assert rows_of(before.batch)["samples"] == rows_of(after.batch)["samples"]
 
 
 def test_the_order_of_labels_makes_no_other_series() -> None:

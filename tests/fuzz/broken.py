@@ -42,9 +42,9 @@ def _hang(_decoded: Decoded) -> Decoded:
 
 
 def _lose_a_row(decoded: Decoded) -> Decoded:
-    samples = decoded.batch.tables["samples"]
-    tables = {**decoded.batch.tables, "samples": samples.slice(1)}
-    return replace(decoded, batch=Batch(tables))
+    tables = dict(decoded.batch.tables)
+    name = "arrivals" if "arrivals" in tables else "samples"
+    return replace(decoded, batch=Batch({**tables, name: tables[name].slice(1)}))
 
 
 RAISES, DIES, HANGS, LOSES = (_with(fault) for fault in (_raise, _die, _hang, _lose_a_row))

@@ -23,10 +23,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch_rows import rows_of
 from fuzz.mutations import Mutator
 from fuzz.target import Target, load
 from novacron_collector.otlp.decoded import Decoded, Outcome
 from novacron_collector.wal.batches import pack
+from novacron_store.telemetry.batch import Batch
 
 _LARGEST_GROUP = 12
 _SLOWEST_S = 5.0  # of CPU, for a group of bodies of at most 256 KiB each
@@ -117,14 +119,20 @@ class Slice:
 def honest_rows(decoded: Decoded) -> Rows:
     """Points and exemplars of honest entities."""
     found = {}
-    for name, table in decoded.batch.tables.items():
-        if "ts" not in table.column_names:
-            continue
-        entity = table["entity"].cast(pa.string())
-        ours = table.filter(pc.starts_with(entity, "honest")).to_pylist()
-        if ours:
-            found[name] = sorted(map(repr, ours))
+    for name, rows in rows_of(_honest(decoded.batch)).items():
+        if "ts" in rows[0]:
+            found[name] = sorted(map(repr, rows))
     return found
+
+
+def _honest(batch: Batch) -> Batch:
+    by_entity = {name: t for name, t in batch.tables.items() if "entity" in t.column_names}
+    return Batch(
+        {
+            name: table.filter(pc.starts_with(table["entity"].cast(pa.string()), "honest"))
+            for name, table in by_entity.items()
+        }
+    )
 
 
 def check_tables(decoded: Decoded) -> None:

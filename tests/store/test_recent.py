@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_store.telemetry.batch import SAMPLES
-from novacron_store.telemetry.recent import gathered
+from novacron_store.telemetry.batch import ARRIVALS, SAMPLES, Batch
+from novacron_store.telemetry.recent import arrivals, gathered, scattered
 
 _Point = tuple[str, str, int, int, int, float]  # metric, entity, series, ts, start_ts, value
 _POINTS = st.lists(
@@ -66,6 +66,23 @@ def test_every_sample_is_in_one_row_of_its_entity_and_time(
     sent = Counter(tuple(row.values()) for row in table.to_pylist())
     assert _points(rows) == sent
     assert all(row["numbers"] for row in rows)
+
+
+@given(_POINTS, st.integers(1, 4), st.integers(0, 40))
+def test_rows_and_samples_become_rows_and_those_the_samples_again(
+    points: list[_Point], pieces: int, cut: int
+) -> None:
+    table = _table(points, pieces)
+    rows = gathered(table)
+    batch = Batch({"arrivals": rows.slice(min(cut, rows.num_rows)), "samples": table})
+
+    every = arrivals(batch)
+
+    assert every.schema.equals(ARRIVALS)
+    samples = Counter(tuple(row.values()) for row in scattered(every).to_pylist())
+    left = Counter(tuple(row.values()) for row in scattered(batch.tables["arrivals"]).to_pylist())
+    assert samples == Counter(tuple(row.values()) for row in table.to_pylist()) + left
+    assert samples.total() == batch.points
 
 
 def test_what_comes_together_is_one_row() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from novacron_collector.otlp.columns import SeriesIndex
+from novacron_collector.otlp.columns import Ids, SeriesIndex
 from novacron_store.telemetry.batch import Batch
 
 Slots = NDArray[np.int64]
@@ -30,10 +31,8 @@ class Newest:
         if described := batch.tables.get("series"):
             self._add(described)
         changed = np.zeros(len(self.series), np.bool_)  # marks in place of sorting
-        samples = batch.tables.get("samples")
-        if samples is not None and len(self.series):
-            for chunk in samples.select(["series", "ts", "value"]).to_batches():
-                series, ts, value = (column.to_numpy() for column in _numbers(chunk))
+        if len(self.series):
+            for series, ts, value in _numbers(batch):
                 changed[self._advance(series, ts, value)] = True
         return np.flatnonzero(changed)
 
@@ -70,5 +69,15 @@ class Newest:
         return (*self.series[slot], int(self.ts[slot]), float(self.value[slot]))
 
 
-def _numbers(chunk: pa.RecordBatch) -> tuple[pa.Array, pa.Array, pa.Array]:
-    return chunk["series"], chunk["ts"].view(pa.int64()), chunk["value"]
+def _numbers(batch: Batch) -> Iterator[tuple[Ids, Slots, NDArray[np.float64]]]:
+    """Series, times and values, some at a time."""
+    if samples := batch.tables.get("samples"):
+        for chunk in samples.select(["series", "ts", "value"]).to_batches():
+            ts = chunk["ts"].view(pa.int64())
+            yield chunk["series"].to_numpy(), ts.to_numpy(), chunk["value"].to_numpy()
+    if arrivals := batch.tables.get("arrivals"):
+        for chunk in arrivals.select(["ids", "ts", "numbers"]).to_batches():
+            ts = chunk["ts"].view(pa.int64()).to_numpy()
+            sizes = chunk["ids"].value_lengths().to_numpy()
+            ids, numbers = (chunk[name].flatten().to_numpy() for name in ("ids", "numbers"))
+            yield ids, np.repeat(ts, sizes), numbers

@@ -63,6 +63,9 @@ class Names:
     indices: NDArray[np.int32]
     names: pa.Array
 
+    def every(self) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(self.indices, self.names)
+
     def at(self, rows: Codes) -> pa.DictionaryArray:
         return pa.DictionaryArray.from_arrays(self.indices[rows], self.names)
 

@@ -168,16 +168,27 @@ class RawDecoder:
         if stored.rounded.any():
             write.count_rounded(stored.requests[stored.source[stored.rounded]])
         self._see_sources(stored)
+        if len(stored.ts):
+            write.tables.setdefault("arrivals", []).append(self._rows(stored))
+
+    def _rows(self, stored: Filled) -> pa.Table:
+        """A row for what follows one another and is of one source and time."""
+        other = (stored.source[1:] != stored.source[:-1]) | (stored.ts[1:] != stored.ts[:-1])
+        first = np.concatenate(([0], np.flatnonzero(other) + 1))
         names = named(stored.metric, lambda codes: [self._forms.names[code] for code in codes])
         entities = named(
-            np.arange(len(stored.sources)),
+            stored.source[first],
             lambda codes: [stored.sources[code].entity.name for code in codes],
         )
-        every = np.arange(len(stored.ts))
-        key = [names.at(every), entities.at(stored.source), pa.array(stored.series)]
         start = np.where(stored.start <= stored.ts, stored.start, 0)
-        times = [timestamps(stored.ts), timestamps(start)]
-        write.add("samples", [*key, *times, pa.array(stored.value)])
+        offsets = pa.array(np.append(first, len(stored.ts)).astype(np.int32))
+        lists = [names.every(), pa.array(stored.series), timestamps(start), pa.array(stored.value)]
+        columns = [
+            entities.every(),
+            timestamps(stored.ts[first]),
+            *(pa.ListArray.from_arrays(offsets, values) for values in lists),
+        ]
+        return pa.table(columns, schema=SCHEMAS["arrivals"])
 
     def _see_sources(self, stored: Filled) -> None:
         starts = np.flatnonzero(np.diff(stored.source, prepend=-1))  # points are in their order

@@ -20,6 +20,19 @@ _KEY = [("metric", _NAME), ("entity", _NAME), ("series", pa.uint64()), ("ts", _T
 # (no recorded value): stored as staleness, never aggregated.
 SAMPLES = pa.schema([*_KEY, ("start_ts", _TS), ("value", pa.float64())])
 
+# Samples in a shorter form, a row for what an entity told at one time. The lists are parallel, and
+# never empty: metric, series, start_ts and value of each sample.
+ARRIVALS = pa.schema(
+    [
+        ("entity", _NAME),
+        ("ts", _TS),
+        ("metrics", pa.list_(_NAME)),
+        ("ids", pa.list_(pa.uint64())),
+        ("starts", pa.list_(_TS)),
+        ("numbers", pa.list_(pa.float64())),
+    ]
+)
+
 # `count` points; `sum`, `min`, `max` are null where the sender gave none; `buckets` has one count
 # more than `bounds`, or both are empty. `no_value` marks the end of the series, as NaN does above.
 HISTOGRAMS = pa.schema(
@@ -129,11 +142,15 @@ class Batch:
 
     @property
     def points(self) -> int:
-        return sum(t.num_rows for name, t in self.tables.items() if name in POINT_TABLES)
+        rows = sum(t.num_rows for name, t in self.tables.items() if name in POINT_TABLES)
+        arrivals = self.tables.get("arrivals")
+        listed = arrivals["numbers"].chunks if arrivals is not None else ()
+        return int(rows + sum(len(chunk.flatten()) for chunk in listed))
 
 
 SCHEMAS: dict[str, pa.Schema] = {
     "samples": SAMPLES,
+    "arrivals": ARRIVALS,
     "histograms": HISTOGRAMS,
     "exponential_histograms": EXPONENTIAL_HISTOGRAMS,
     "summaries": SUMMARIES,

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.recent import gathered
+from novacron_store.telemetry.recent import arrivals, scattered
 from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
 from novacron_store.telemetry.schema import WINDOW_S
 
@@ -65,24 +65,23 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        late = _write_samples(client, batch.tables.get("samples"), token)
+        late = _write_samples(client, arrivals(batch), token)
         require_room(client)
         _mark(client, late, at)
 
 
-def _write_samples(client: Client, samples: pa.Table | None, token: str) -> list[int]:
+def _write_samples(client: Client, rows: pa.Table, token: str) -> list[int]:
     """Windows that are late, in Unix seconds: their samples are where roll-ups read."""
-    windows = _windows(samples)
-    if samples is None or not windows:
+    windows = _windows(rows)
+    if not windows:
         return []
     claimed = _claimed(client)
     if windows[-1] >= claimed:
-        rows = gathered(_between(samples, claimed, None))
-        _insert(client, schema.RECENT, rows, f"{token}/{schema.RECENT}")
+        _insert(client, schema.RECENT, _between(rows, claimed, None), f"{token}/{schema.RECENT}")
         claimed = _claimed(client)
     if windows[0] < claimed:
-        rows = _between(samples, None, claimed)
-        _insert(client, schema.SAMPLES, rows, f"{token}/{schema.SAMPLES}")
+        late = scattered(_between(rows, None, claimed))
+        _insert(client, schema.SAMPLES, late, f"{token}/{schema.SAMPLES}")
     return [window for window in windows if window < claimed]
 
 
@@ -103,12 +102,12 @@ def _stored(name: str, rows: pa.Table) -> pa.Table:
     return rows.rename_columns(columns).append_column("last_seen", rows["seen"])
 
 
-def _windows(samples: pa.Table | None) -> list[int]:
+def _windows(rows: pa.Table) -> list[int]:
     """Starts of the 5-minute windows that have samples, in Unix seconds."""
-    if samples is None or not samples.num_rows:
+    if not rows.num_rows:
         return []
     span = WINDOW_S * 1000
-    ms = samples["ts"].cast(pa.int64())
+    ms = rows["ts"].cast(pa.int64())
     low, high = (value // span for value in pc.min_max(ms).as_py().values())
     if low == high:
         return [low * WINDOW_S]
@@ -116,15 +115,15 @@ def _windows(samples: pa.Table | None) -> list[int]:
     return sorted(start * WINDOW_S for start in starts.to_pylist())
 
 
-def _between(samples: pa.Table, start: int | None, end: int | None) -> pa.Table:
-    """The samples from `start` to before `end`, in Unix seconds."""
-    ts = samples["ts"].cast(pa.int64())
+def _between(rows: pa.Table, start: int | None, end: int | None) -> pa.Table:
+    """The rows from `start` to before `end`, in Unix seconds."""
+    ts = rows["ts"].cast(pa.int64())
     low, high = pc.min_max(ts).as_py().values()
     if start is not None and low < start * 1000:
-        return samples.filter(pc.greater_equal(ts, start * 1000))
+        return rows.filter(pc.greater_equal(ts, start * 1000))
     if end is not None and high >= end * 1000:
-        return samples.filter(pc.less(ts, end * 1000))
-    return samples
+        return rows.filter(pc.less(ts, end * 1000))
+    return rows
 
 
 def _mark(client: Client, windows: list[int], at: datetime) -> None:
