@@ -49,9 +49,10 @@ class Newest:
         self.value = np.concatenate((self.value, np.full(len(ids), np.nan)))
 
     def _advance(self, series: Any, ts: Slots, value: NDArray[np.float64]) -> Slots:
+        """The slots of what is newer than what was known."""
         found, newer = self._index.find(series)
         slots = found.view(np.int64)
-        slots[~newer] = 0
+        slots[~newer] = 0  # any that is there: of an unknown series nothing is taken
         newer &= ts > self.ts[slots]
         if not newer.all():
             slots, ts, value = slots[newer], ts[newer], value[newer]

@@ -38,7 +38,7 @@ def gathered(samples: pa.Table) -> pa.Table:
 
 
 def scattered(rows: pa.Table) -> pa.Table:
-    """Rows as samples again."""
+    """Rows (batch.ARRIVALS) as samples (batch.SAMPLES) again."""
     whole = rows.unify_dictionaries().combine_chunks()
     lists = {samples: _column(whole, name) for name, samples in _LISTS.items()}
     sizes = lists["value"].value_lengths().to_numpy()

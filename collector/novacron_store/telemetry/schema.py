@@ -128,7 +128,7 @@ def _rollup(name: str, partition: str) -> Table:
 TABLES: tuple[Table, ...] = (
     _points(SAMPLES, f"{_POINT},\n    value {_NUMBER}"),
     # What arrives, as it comes (samples.py): sorted are rows of many samples each. They stay two
-    # hours at most: LZ4 takes a fourth off an insert, half off a read, and is 1.4 bytes a sample.
+    # hours at most: LZ4 takes a fourth off an insert, half off a read, for 1.4 bytes a sample more.
     Table(
         RECENT,
         columns=f"""    entity LowCardinality(String),
