@@ -68,7 +68,7 @@ def _send(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
 
 
 def _rows(sql: Client) -> int:
-    counted = f"SELECT sum(length(numbers)) FROM {schema.RECENT} WHERE {_OURS}"
+    counted = f"SELECT sum(length(numbers)) FROM {schema.ARRIVALS} WHERE {_OURS}"
     return int(sql.query(counted).result_rows[0][0])
 
 

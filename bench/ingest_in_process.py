@@ -102,7 +102,7 @@ _STRUCTURE = (
     f"metrics Array(Tuple(name String, unit String, gauge {_DATA}, sum {_DATA}))))))"
 )
 _FLATTEN = f"""
-INSERT INTO {schema.SAMPLES} (metric, entity, series, ts, start_ts, value)
+INSERT INTO rows (metric, entity, series, ts, start_ts, value)
 SELECT name, entity, xxh3(entity, name, unit, arraySort(p.1)),
     fromUnixTimestamp64Milli(intDiv(p.3, 1000000)), fromUnixTimestamp64Milli(intDiv(p.2, 1000000)),
     p.4 + p.5
@@ -121,7 +121,21 @@ SETTINGS format_schema_source = 'string', format_schema_message_name = 'Request'
     format_schema = {{proto:String}}"""
 
 
+# A row for each sample, as ClickHouse is usually given them.
+_ROWS = """
+CREATE TABLE rows (
+    metric LowCardinality(String), entity LowCardinality(String), series UInt64 CODEC(ZSTD(1)),
+    ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
+    start_ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
+    value Float64 CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree PARTITION BY toDate(ts)
+ORDER BY (metric, toStartOfHour(ts), entity, series, ts)
+SETTINGS merge_selector_base = 16, auto_statistics_types = '', fsync_after_insert = 1"""
+
+
 def _clickhouse(client: Client, folder: Path) -> Callable[[Requests, int], None]:
+    client.command(_ROWS)
     path = folder / "requests.bin"
     text = _FLATTEN.replace("{path:String}", f"'{path}'").replace("{proto:String}", repr(_PROTO))
 
@@ -162,7 +176,7 @@ def measure(way: str, requests_file: Path) -> float:
         client = connect(f"chdb://{folder}/data")
         migrate(client)
         if way == "ours_without_merges":
-            client.command(f"SYSTEM STOP MERGES {schema.RECENT}")
+            client.command(f"SYSTEM STOP MERGES {schema.ARRIVALS}")
         ingest = WAYS[way](client, Path(folder))
         began = 0.0
         for number, (now, requests) in enumerate(_segments(script)):
@@ -174,7 +188,7 @@ def measure(way: str, requests_file: Path) -> float:
         if way != "ours_without_merges":
             wait_for_merges(client)
         seconds = time.process_time() - began
-        table = f"{schema.SAMPLES} FINAL" if way == "clickhouse" else "samples"
+        table = "rows FINAL" if way == "clickhouse" else "samples"
         count = client.query(f"SELECT count() FROM {table}").result_rows[0][0]
         assert count == POINTS, f"{way} stored {count} rows"
         client.close()

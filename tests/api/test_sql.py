@@ -89,7 +89,7 @@ def test_wrong_statement_is_explained(http: FlaskClient, body: Any, message: str
 
 
 def test_reader_may_not_write(http: FlaskClient) -> None:
-    assert run(http, "DROP TABLE data_samples", 403)["error"] == "Refused"
+    assert run(http, "DROP TABLE data_windows", 403)["error"] == "Refused"
     assert run(http, "SELECT count() > 0 FROM samples")["rows"] == [[1]]
 
 

@@ -99,7 +99,7 @@ def test_a_doubled_point_is_found(store: Client, account: Account) -> None:
     store.command("DROP VIEW samples")
     store.command(
         "CREATE VIEW samples AS SELECT metric, entity, series, ts, start_ts, value "
-        "FROM data_recent_samples ARRAY JOIN metrics AS metric, ids AS series, "
+        "FROM data_arrivals ARRAY JOIN metrics AS metric, ids AS series, "
         "starts AS start_ts, numbers AS value"
     )
 

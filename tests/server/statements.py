@@ -32,7 +32,7 @@ REFUSED = [
     "DROP TABLE data_canary",
     "DROP DATABASE novacron",
     "RENAME TABLE data_canary TO mine",
-    "EXCHANGE TABLES data_canary AND data_samples",
+    "EXCHANGE TABLES data_canary AND data_windows",
     "DETACH TABLE data_canary",
     "ATTACH TABLE mine FROM '{file}' (a UInt8) ENGINE = MergeTree ORDER BY a",
     "GRANT ALL ON *.* TO reader",

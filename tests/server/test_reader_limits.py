@@ -57,7 +57,7 @@ def test_what_costs_too_much_stops_at_a_limit(
         ("format_schema", "/etc/passwd", 164),
         ("database", "private", 497),
         ("default_format", "Template", 497),
-        ("param_x", "data_samples", 497),
+        ("param_x", "data_windows", 497),
     ],
 )
 def test_a_reader_cannot_lift_a_limit_by_a_parameter(

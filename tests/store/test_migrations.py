@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import ConfigError
 from novacron_store.telemetry import retention, schema, views
 from novacron_store.telemetry.migrations import MIGRATIONS, migrate
+from novacron_store.telemetry.recent import arrivals
 from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
@@ -27,6 +28,32 @@ def _tables(client: Client) -> set[str]:
 
 def _made_by(client: Client, table: str) -> str:
     return str(client.command(f"SHOW CREATE TABLE {table}"))
+
+
+NEWEST = {1: "data_samples", 3: "data_recent_samples"}
+
+
+def older_layout(number: int) -> list[str]:
+    """Its statements, as far as they matter to samples."""
+    mine = (schema.ARRIVALS, schema.WINDOWS)
+    others = [text for text in schema.ddl() if not any(name in text for name in mine)]
+    samples = """CREATE TABLE data_samples (
+        metric LowCardinality(String), entity LowCardinality(String), series UInt64 CODEC(ZSTD(1)),
+        ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
+        start_ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
+        value Float64 CODEC(Delta(8), ZSTD(1)), retention Enum8('default' = 0) DEFAULT 'default'
+    )
+    ENGINE = ReplacingMergeTree PARTITION BY (retention, toDate(ts))
+    ORDER BY (metric, toStartOfHour(ts), entity, series, ts)"""
+    recent = """CREATE TABLE data_recent_samples (
+        entity LowCardinality(String), ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
+        metrics Array(LowCardinality(String)) CODEC(LZ4), ids Array(UInt64) CODEC(LZ4),
+        starts Array(DateTime64(3, 'UTC')) CODEC(LZ4), numbers Array(Float64) CODEC(LZ4),
+        retention Enum8('default' = 0) DEFAULT 'default'
+    )
+    ENGINE = MergeTree PARTITION BY (toStartOfHour(ts))
+    ORDER BY (toStartOfFiveMinutes(ts), entity, ts)"""
+    return [*others, samples, recent][: None if number > 1 else -1]
 
 
 def test_migrating_twice_changes_nothing(store: Client) -> None:
@@ -59,37 +86,49 @@ def test_a_database_of_a_newer_release_is_left_alone(store: Client) -> None:
         migrate(store)
 
 
-def test_what_the_first_layout_had_not_rolled_up_stays(empty: Client) -> None:
+@pytest.mark.parametrize("layout", [1, 3])
+def test_what_an_older_layout_has_stays(empty: Client, layout: int) -> None:
+    """Rolled up or not: in the first layout all samples were in one table, later in two."""
     empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
-    for statement in schema.ddl():
-        if schema.RECENT not in statement:
-            empty.command(statement)
-    empty.insert(schema.MIGRATIONS, [[1, "first layout"]], ["number", "name"])
+    for statement in older_layout(layout):
+        empty.command(statement)
+    empty.insert(schema.MIGRATIONS, [[n, ""] for n in range(1, layout + 1)], ["number", "name"])
     kept = json.dumps(asdict(Retention()), sort_keys=True)
     empty.insert(schema.SETTINGS, [["retention", kept]], ["name", "value"])
     now = time.time()
-    samples = [(now - 1200 + 100 * n, float(n)) for n in range(12)]
-    lines = batch([Line("heat", "svc", samples), Line("cold", "svc", samples)])
-    empty.insert_arrow(schema.SAMPLES, lines.tables["samples"])
-    empty.insert(schema.ROLLED, [[300, datetime.fromtimestamp(now - 600, UTC)]])
+    border = int(now - 600) // 300 * 300
+    rolled = [(border - 600 + 100 * n, float(n)) for n in range(6)]
+    newer = [(border + 100 * n, float(n)) for n in range(6, 12)]
+    for samples, table in ((rolled, "data_samples"), (newer, NEWEST[layout])):
+        lines = batch([Line("heat", "svc", samples), Line("cold", "svc", samples)])
+        rows = lines.tables["samples"] if table == "data_samples" else arrivals(lines)
+        empty.insert_arrow(table, rows)
+    empty.insert(schema.ROLLED, [[300, datetime.fromtimestamp(border, UTC)]])
 
     migrate(empty)
 
-    assert empty.command("SELECT count() FROM samples") == 24
-    assert empty.command("SELECT sum(value) FROM samples WHERE metric = 'heat'") == sum(range(12))
-    assert "toIntervalSecond" in _made_by(empty, schema.RECENT)
+    heat = "SELECT count(), sum(value) FROM samples WHERE metric = 'heat'"
+    assert empty.query(heat).result_rows == [(12, sum(range(12)))]
+    assert not {"data_samples", "data_recent_samples"} & _tables(empty)
+    assert "toIntervalSecond" in _made_by(empty, schema.ARRIVALS)
+    Roller(empty).run(datetime.fromtimestamp(now + 3600, UTC))
+    assert empty.query(heat).result_rows == [(12, sum(range(12)))]
 
 
-def test_arrivals_of_the_second_layout_stay_and_new_ones_are_in_lz4(store: Client) -> None:
-    column = "numbers Array(Float64) CODEC(ZSTD(1))"
-    store.command(f"ALTER TABLE {schema.RECENT} MODIFY COLUMN {column}")
-    store.command(f"DELETE FROM {schema.MIGRATIONS} WHERE number = 3")
-    write(store, batch([Line("heat", "svc", [(time.time(), 7.0)])]), "before")
+def test_moving_to_windows_may_be_cut_short(empty: Client) -> None:
+    empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
+    for statement in older_layout(3):
+        empty.command(statement)
+    empty.insert(schema.MIGRATIONS, [[n, ""] for n in (1, 2, 3)], ["number", "name"])
+    lines = batch([Line("heat", "svc", [(time.time() - n, 1.0) for n in range(10)])])
+    empty.insert_arrow("data_recent_samples", arrivals(lines))
+    (move,) = [migration for migration in MIGRATIONS if migration.number == 4]
+    for statement in move.statements()[:-2]:
+        empty.command(statement)
 
-    migrate(store)
+    migrate(empty)
 
-    assert "`numbers` Array(Float64) CODEC(LZ4)" in _made_by(store, schema.RECENT)
-    assert store.command("SELECT sum(value) FROM samples") == 7
+    assert empty.command("SELECT count() FROM samples") == 10
 
 
 def test_views_that_changed_are_replaced(store: Client) -> None:
@@ -131,7 +170,7 @@ def test_retention_is_what_was_set_last(store: Client) -> None:
 
     assert retention.current(store) == wanted
     assert "toIntervalSecond(transform(retention" in str(
-        store.command(f"SHOW CREATE TABLE {schema.SAMPLES}")
+        store.command(f"SHOW CREATE TABLE {schema.WINDOWS}")
     )
 
 
@@ -145,7 +184,7 @@ def _eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
-    store.command(f"ALTER TABLE {schema.SAMPLES} MODIFY SETTING merge_with_ttl_timeout = 0")
+    store.command(f"ALTER TABLE {schema.WINDOWS} MODIFY SETTING merge_with_ttl_timeout = 0")
     now = time.time()
     lines = [Line("heat", "svc", [(now - 900 + n, float(n)) for n in range(100)])]
     write(store, batch(lines), "old", at(now))
@@ -160,17 +199,17 @@ def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
 
 
 def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
-    store.command(f"ALTER TABLE {schema.SAMPLES} MODIFY SETTING merge_with_ttl_timeout = 0")
+    store.command(f"ALTER TABLE {schema.WINDOWS} MODIFY SETTING merge_with_ttl_timeout = 0")
     migrate(store, Retention(classes={"brief": 600}))
     now = time.time()
     write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
 
     store.command(
-        f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE('brief' AS retention) FROM {schema.SAMPLES}"
+        f"INSERT INTO {schema.WINDOWS} SELECT * REPLACE('brief' AS retention) FROM {schema.WINDOWS}"
     )
 
-    left = f"SELECT groupArray(retention) FROM {schema.SAMPLES}"
+    left = f"SELECT groupArray(retention) FROM {schema.WINDOWS}"
     assert _eventually(lambda: str(store.command(left)) == "['default']"), store.command(left)
 
 
@@ -181,11 +220,11 @@ def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client)
     write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
     store.command(
-        f"INSERT INTO {schema.SAMPLES} SELECT * REPLACE(name AS retention) FROM {schema.SAMPLES} "
+        f"INSERT INTO {schema.WINDOWS} SELECT * REPLACE(name AS retention) FROM {schema.WINDOWS} "
         r"ARRAY JOIN ['short', 'it\'s', 'long', 'a\\'] AS name"
     )
 
     migrate(store, Retention(classes={"another": 9e9, "short": 9e9}))
 
-    found = store.query(f"SELECT toString(retention) AS class FROM {schema.SAMPLES} ORDER BY class")
+    found = store.query(f"SELECT toString(retention) AS class FROM {schema.WINDOWS} ORDER BY class")
     assert [row[0] for row in found.result_rows] == ["a\\", "default", "it's", "long", "short"]

@@ -263,8 +263,8 @@ def test_a_chart_reaches_back_to_buckets_whose_samples_are_gone(store: Client) -
     samples = [(NOON + 60 * n, 1.0) for n in range(60)]
     write(store, batch([Line("heat", "vm-1", samples)], VM), "one", at(NOON))
     Roller(store).run(at(NOON + 4000))
-    gone = f"ts < toDateTime64({NOON + 1800}, 3, 'UTC')"
-    store.command(f"ALTER TABLE data_samples DELETE WHERE {gone} SETTINGS mutations_sync = 2")
+    gone = f"t < toDateTime({NOON + 1800}, 'UTC')"
+    store.command(f"ALTER TABLE data_windows DELETE WHERE {gone} SETTINGS mutations_sync = 2")
 
     drawn = chart(store, ChartQuery("heat", "vm-1", at(NOON), at(NOON + 3599)))
 
@@ -306,7 +306,7 @@ def test_the_newest_value_of_each_series_of_a_machine(store: Client) -> None:
 
 
 def test_hostile_names_are_only_names(store: Client) -> None:
-    name = "'; DROP TABLE data_samples; -- {x:String} \\"
+    name = "'; DROP TABLE data_windows; -- {x:String} \\"
     lines = [Line(name, name, [(NOON, 1.0)], attributes={name: name})]
     write(store, batch(lines, {name: {"vm.id": name, "vm.name": name}}), "one", at(NOON))
 

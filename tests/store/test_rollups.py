@@ -269,7 +269,7 @@ def test_samples_that_may_be_gone_in_part_do_not_replace_their_buckets(store: Cl
     samples = [(NOON + 10 * n, 1.0) for n in range(30)]
     put(store, [Line("heat", "svc", samples)], "a", NOON + 300)
     roll(store, NOON + 500)
-    store.command("ALTER TABLE data_samples DELETE WHERE 1 SETTINGS mutations_sync = 2")
+    store.command("ALTER TABLE data_windows DELETE WHERE 1 SETTINGS mutations_sync = 2")
 
     week_later = NOON + 7 * 86400 + 400
     put(store, [Line("heat", "svc", [(NOON + 5, 1.0)])], "b", week_later)

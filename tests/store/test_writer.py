@@ -18,7 +18,7 @@ from novacron_contract.errors import ConfigError, NotFound, Unavailable
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.rollups import Roller
-from novacron_store.telemetry.schema import RECENT, ROLLED
+from novacron_store.telemetry.schema import ARRIVALS, ROLLED
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
@@ -31,7 +31,7 @@ def test_a_batch_with_the_same_token_is_stored_once(store: Client) -> None:
     for _ in range(3):
         write(store, batch([line]), "one", at(NOON))
 
-    assert store.command("SELECT sum(length(numbers)) FROM data_recent_samples") == 10
+    assert store.command("SELECT sum(length(numbers)) FROM data_arrivals") == 10
 
 
 def test_a_sample_that_came_twice_is_seen_once(store: Client) -> None:
@@ -61,7 +61,7 @@ def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> Non
     roller = Roller(store, lateness_s=0, settle_s=0)
     early = Line("heat", "svc", [(NOON, 1.0)])
     write(store, batch([early, Line("later", "svc", [(NOON + 3600, 1.0)])]), "one", at(NOON))
-    meanwhile = _Meanwhile(store, RECENT, lambda: roller.run(at(NOON + 300)))
+    meanwhile = _Meanwhile(store, ARRIVALS, lambda: roller.run(at(NOON + 300)))
 
     write(meanwhile, batch([Line("heat", "svc", [(NOON + 10, 2.0)])]), "two", at(NOON))  # type: ignore[arg-type]
     roller.run(at(NOON + 3600))
@@ -88,12 +88,20 @@ def test_what_is_older_than_the_first_window_and_comes_as_it_is_looked_for_is_no
 def test_arrivals_are_kept_no_longer_than_readers_need_them(store: Client) -> None:
     line = Line("heat", "svc", [(NOON + 60 * n, 1.0) for n in range(150)])
     write(store, batch([line]), "one", at(NOON))
+    roller = Roller(store, lateness_s=0, arrivals_kept_s=-3600)  # hours are over at once
+    arrivals = "SELECT sum(length(numbers)) FROM data_arrivals"
 
-    Roller(store, lateness_s=0).run(at(NOON + 60 * 149))
+    roller.run(at(NOON + 60 * 150))
+    assert store.command(arrivals) == 150, "a reader may have a border of ten minutes ago"
 
-    left = store.command("SELECT toUnixTimestamp(min(ts)) FROM data_recent_samples")
-    assert left == NOON + 7200, "an hour goes as a whole"
-    assert store.command("SELECT count() FROM samples") == 150
+    write(store, batch([Line("heat", "svc", [(NOON + 1, 1.0)])]), "late", at(NOON + 60 * 160))
+    store.insert(ROLLED, [[300, at(NOON + 60 * 165)]], ["resolution", "upto"])
+    roller.run(at(NOON + 60 * 160))
+    assert store.command(arrivals) == 151, "what came late is not gathered yet"
+
+    roller.run(at(NOON + 60 * 165))
+    assert store.command(arrivals) == 0
+    assert store.command("SELECT count() FROM samples") == 151
 
 
 class _Meanwhile:

@@ -7,7 +7,7 @@ that was interrupted is simply run again. Views are code: they are replaced when
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.binding import quote_identifier
@@ -28,21 +28,61 @@ class Migration:
     statements: Callable[[], list[str]]
 
 
-# Readers look there for all that is not rolled up yet; a table that is new gets its retention.
-_TO_RECENT = f"""
-INSERT INTO {schema.RECENT} (entity, ts, metrics, ids, starts, numbers)
+# The layouts before the fourth: a row for each sample, and later arrivals in a table of their own.
+_SAMPLES = """
+CREATE TABLE IF NOT EXISTS data_samples (
+    metric LowCardinality(String), entity LowCardinality(String), series UInt64,
+    ts DateTime64(3, 'UTC'), start_ts DateTime64(3, 'UTC'), value Float64
+)
+ENGINE = ReplacingMergeTree ORDER BY (metric, toStartOfHour(ts), entity, series, ts)
+"""
+_RECENT = """
+CREATE TABLE IF NOT EXISTS data_recent_samples (
+    entity LowCardinality(String), ts DateTime64(3, 'UTC'), metrics Array(LowCardinality(String)),
+    ids Array(UInt64), starts Array(DateTime64(3, 'UTC')), numbers Array(Float64)
+)
+ENGINE = MergeTree ORDER BY (toStartOfFiveMinutes(ts), entity, ts)
+"""
+_BORDER_64 = f"toDateTime64({BORDER}, 3, 'UTC')"
+_OLD_TO_WINDOWS = f"""
+INSERT INTO {schema.WINDOWS} (metric, entity, series, t, version, times, starts, values)
+SELECT metric, entity, series, t, 1, points.1, points.2, points.3
+FROM (
+    SELECT metric, entity, series, toStartOfFiveMinutes(ts) AS t,
+        arraySort(groupArray((toUnixTimestamp64Milli(ts), toUnixTimestamp64Milli(start_ts), value)))
+            AS points
+    FROM data_samples FINAL WHERE ts < {_BORDER_64} GROUP BY metric, toStartOfHour(ts), entity,
+        series, t
+)
+SETTINGS optimize_aggregation_in_order = 1
+"""
+_ARRIVAL_COLUMNS = "entity, ts, metrics, ids, starts, numbers"
+_OLD_TO_ARRIVALS = f"""
+INSERT INTO {schema.ARRIVALS} ({_ARRIVAL_COLUMNS})
 SELECT entity, ts, groupArray(metric), groupArray(series), groupArray(start_ts), groupArray(value)
-FROM {schema.SAMPLES} WHERE ts >= {BORDER} GROUP BY entity, ts
+FROM data_samples WHERE ts >= {_BORDER_64} GROUP BY entity, ts
+"""
+_RECENT_TO_ARRIVALS = f"""
+INSERT INTO {schema.ARRIVALS} ({_ARRIVAL_COLUMNS})
+SELECT {_ARRIVAL_COLUMNS} FROM data_recent_samples WHERE ts >= {_BORDER_64}
 """
 _RETENTION_AGAIN = f"INSERT INTO {schema.SETTINGS} (name, value) VALUES ('retention', '')"
-_LZ4 = f"ALTER TABLE {schema.RECENT} " + ", ".join(
-    f"MODIFY COLUMN {column.strip()}" for column in schema.ARRIVED.split(",\n")
-)
+
+
+def _to_windows() -> list[str]:
+    """A new table gets its retention; an old one is dropped when all of it is in the new ones."""
+    return [
+        *schema.ddl(),
+        *(_SAMPLES, _RECENT, _OLD_TO_WINDOWS, _OLD_TO_ARRIVALS, _RECENT_TO_ARRIVALS),
+        *(f"DROP TABLE data_{name} SYNC" for name in ("samples", "recent_samples")),
+        _RETENTION_AGAIN,
+    ]
+
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "first layout", schema.ddl),
-    Migration(2, "a table of arrivals", lambda: [*schema.ddl(), _TO_RECENT, _RETENTION_AGAIN]),
-    Migration(3, "arrivals in LZ4", lambda: [_LZ4]),
+    # 2 and 3 made, and then changed, a table that 4 drops.
+    Migration(4, "samples in windows of five minutes", _to_windows),
 )
 
 
@@ -63,9 +103,11 @@ def migrate(client: Client, retention: Retention | None = None) -> None:
                 f"the telemetry database {client.database} has schema {max(applied)}, newer than "
                 f"this release's {newest}: install the release that migrated it, or a later one"
             )
-        for migration in MIGRATIONS:
+        for migration in MIGRATIONS if applied else MIGRATIONS[:1]:
             if migration.number not in applied:
                 _run(client, migration)
+        if not applied:  # the layout of this release
+            _record(client, MIGRATIONS[1:])
         _replace_views(client)
     retention_rules.apply(client, retention or Retention())
 
@@ -81,11 +123,12 @@ def _applied(client: Client) -> set[int]:
 def _run(client: Client, migration: Migration) -> None:
     for statement in migration.statements():
         client.command(statement)
-    client.insert(
-        schema.MIGRATIONS,
-        [[migration.number, migration.name]],
-        column_names=["number", "name"],
-    )
+    _record(client, [migration])
+
+
+def _record(client: Client, migrations: Sequence[Migration]) -> None:
+    rows = [[migration.number, migration.name] for migration in migrations]
+    client.insert(schema.MIGRATIONS, rows, column_names=["number", "name"])
 
 
 def _replace_views(client: Client) -> None:

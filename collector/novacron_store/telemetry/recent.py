@@ -13,7 +13,7 @@ _LISTS = {"metrics": "metric", "ids": "series", "starts": "start_ts", "numbers":
 
 
 def arrivals(batch: Batch) -> pa.Table:
-    """All samples of a batch as rows of batch.ARRIVALS, which are those of schema.RECENT."""
+    """All samples of a batch as rows of batch.ARRIVALS, which are those of schema.ARRIVALS."""
     parts = [ARRIVALS.empty_table()]
     if rows := batch.tables.get("arrivals"):
         parts.append(rows)

@@ -21,15 +21,13 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import retention, schema
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
-from novacron_store.telemetry.samples import COLUMNS, RECENT_ROWS
 from novacron_store.telemetry.schema import WINDOW_S
+from novacron_store.telemetry.windows import drop_gathered, gather, gather_again
 from novacron_store.telemetry.writer import LATENESS_S, SETTLE_S
 
 log = logging.getLogger(__name__)
 
 HOUR_S = 3600
-_TABLES = (schema.SAMPLES, schema.RECENT)
 _BORDER_HELD_S = 600  # longer than any query may take
 
 _COLUMNS = (
@@ -42,53 +40,37 @@ _COUNTERS = (
 )
 _DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporality = 'delta')"
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
-_BEGIN = "toDateTime64({window:UInt32}, 3, 'UTC')"  # as times of samples are (samples.py)
-_END = f"{_BEGIN} + INTERVAL {WINDOW_S} SECOND"
+# A DateTime64, as times of samples are (samples.py).
+_END = f"toDateTime64({{window:UInt32}}, 3, 'UTC') + INTERVAL {WINDOW_S} SECOND"
 _BEFORE = f"{_WINDOW} - INTERVAL {WINDOW_S} SECOND"
+_SOLO = "SETTINGS max_threads = 1"  # a third less CPU than all threads take
 _STEP = "if({now} < {before}, {now}, {now} - {before})"  # a smaller value: the counter restarted
 
-# To where roll-ups and, when the window is recorded as rolled up, everybody reads them.
-_COPY = f"""
-INSERT INTO {schema.SAMPLES} ({COLUMNS})
-SELECT {COLUMNS} FROM ({RECENT_ROWS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW})
-"""
-_COPYING = {**ONLY_WITH_ROOM, "optimize_on_insert": "0"}  # as the writer inserts: half the CPU
-_COPIED_HOURS = f"""
-SELECT DISTINCT partition FROM system.parts
-WHERE active AND database = currentDatabase() AND table = '{schema.RECENT}'
-    AND toDateTime(partition, 'UTC') + INTERVAL 1 HOUR <= toDateTime({{unread:UInt32}}, 'UTC')
-ORDER BY partition
-"""
-
 # The step from the bucket just before is joined; the few series without one follow in _AFTER_GAP.
-_ROLL_SAMPLES = f"""
+_ROLL_WINDOW = f"""
 INSERT INTO {schema.ROLLUP_5M} ({_COLUMNS})
-SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, count, min, max, sum, first, last,
-    last_ts,
-    multiIf(delta, sum, NOT counter, 0,
-        inside + if(known, {_STEP.format(now="first", before="p.before")}, 0)),
-    sketch, retention
+SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, length(measured), arrayMin(measured),
+    arrayMax(measured), arraySum(measured), measured[1], measured[-1],
+    fromUnixTimestamp64Milli(last_time, 'UTC'),
+    multiIf(delta, arraySum(measured), NOT counter, 0,
+        arraySum(arrayMap((x, d) -> if(d < 0, x, d), measured, arrayDifference(measured)))
+        + if(known, {_STEP.format(now="measured[1]", before="p.before")}, 0)),
+    arrayReduce('{schema.SKETCH.replace("quantilesDD", "quantilesDDState")}',
+        if(counter, [], measured)),
+    retention
 FROM (
-    SELECT any(s.metric) AS metric, any(s.entity) AS entity, series, any(s.counter) AS counter,
-        any(s.delta) AS delta, any(s.retention) AS retention, count() AS count, min(value) AS min,
-        max(value) AS max, sum(value) AS sum, argMin(value, ts) AS first,
-        argMax(value, ts) AS last, max(ts) AS last_ts,
-        arrayMap(x -> x.2, arraySort(groupArrayIf((ts, value), s.counter))) AS ordered,
-        arraySum(arrayMap((x, d) -> if(d < 0, x, d), ordered, arrayDifference(ordered))) AS inside,
-        {schema.SKETCH.replace("quantilesDD", "quantilesDDStateIf")}(value, NOT s.counter) AS sketch
-    FROM (
-        SELECT metric, entity, series, ts, value, retention,
-            series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta
-        FROM {schema.SAMPLES} FINAL
-        WHERE ts >= {_BEGIN} AND ts < {_END}
-            AND toStartOfHour(ts) = toStartOfHour({_WINDOW}) AND NOT isNaN(value)
-            AND NOT has({{expired:Array(String)}}, toString(retention))
-    ) AS s
-    GROUP BY series
+    SELECT metric, entity, series, retention,
+        series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta,
+        arrayFilter(x -> NOT isNaN(x), values) AS measured,
+        arrayFilter((t, x) -> NOT isNaN(x), times, values)[-1] AS last_time
+    FROM {schema.WINDOWS} FINAL
+    WHERE t = {_WINDOW} AND NOT has({{expired:Array(String)}}, toString(retention))
 ) AS b
 LEFT ANY JOIN (
     SELECT series, last AS before, true AS known FROM {schema.ROLLUP_5M} FINAL WHERE t = {_BEFORE}
 ) AS p USING (series)
+WHERE notEmpty(measured)
+{_SOLO}
 """
 
 _ANY = f"SELECT count() FROM (SELECT 1 FROM {schema.ROLLUP_5M} WHERE t = {_WINDOW} LIMIT 1)"
@@ -143,6 +125,7 @@ FROM (
     WHERE t >= {_WINDOW} AND t < {_WINDOW} + INTERVAL {HOUR_S} SECOND
 ) AS b
 GROUP BY series
+{_SOLO}
 """
 
 _NEWEST_OF_HOUR = f"""
@@ -167,6 +150,7 @@ class Roller:
     client: Client
     lateness_s: float = LATENESS_S
     settle_s: float = SETTLE_S
+    arrivals_kept_s: int = _BORDER_HELD_S
 
     def run(
         self, now: datetime | None = None, stopping: Callable[[], bool] = lambda: False
@@ -182,10 +166,10 @@ class Roller:
             again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
             hours = self._advance_hours(at, stopping)
-            self._drop_copied()
             if not stopping():
                 end = self._rolled_to(WINDOW_S)
                 self._consume({window: marks[window] for window in marks if window < end})
+                drop_gathered(self.client, max(0, end - _BORDER_HELD_S), self.arrivals_kept_s)
         if again or windows or hours:
             log.info("rolled up %d windows, %d hours, %d again", windows, hours, again)
         return Rolled(windows, hours, again)
@@ -196,7 +180,7 @@ class Roller:
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
-            self._copy(window)
+            gather(self.client, window)
             self._roll(window)
             self._roll_hours([window])
             count += 1
@@ -213,11 +197,6 @@ class Roller:
         first = min(self._next_window(0), due)
         self._record(WINDOW_S, first)
         return first
-
-    def _copy(self, window: int) -> None:
-        """Afterwards, its arrivals are no longer needed."""
-        self.client.command(_COPY, parameters={"window": window}, settings=_COPYING)
-        require_room(self.client)
 
     def _after(self, window: int, due: int) -> int:
         """The window to go on with: after silence, the next that has samples."""
@@ -243,10 +222,9 @@ class Roller:
 
         By both, because a clock that jumps ahead for a while must not leave windows behind as done.
         """
-        newest = max(
-            self._row(f"SELECT toUnixTimestamp(max(ts)) FROM {table}")[0] for table in _TABLES
-        )
-        return min(int(at - self.lateness_s), int(newest) + width) // width * width
+        arrived = self._row(f"SELECT toUnixTimestamp(max(ts)) FROM {schema.ARRIVALS}")[0]
+        newest = max(int(arrived), self._rolled_to(WINDOW_S) - 1)
+        return min(int(at - self.lateness_s), newest + width) // width * width
 
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
@@ -256,6 +234,7 @@ class Roller:
         for window in dirty:
             if stopping():
                 return 0
+            gather_again(self.client, window)
             self._roll(window, rules.expired(window, at))
         followers = {f for window in dirty for f in self._followers(window) if f < end}
         for window in sorted(followers.difference(dirty)):
@@ -268,7 +247,7 @@ class Roller:
         """Samples of `expired` classes may be gone in part: their old buckets are better."""
         version = self._version(schema.ROLLUP_5M, window)
         parameters = {"window": window, "version": version, "expired": list(expired)}
-        self.client.command(_ROLL_SAMPLES, parameters=parameters)
+        self.client.command(_ROLL_WINDOW, parameters=parameters)
         if self.client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
             self.client.command(_AFTER_GAP, parameters=parameters)
 
@@ -334,22 +313,11 @@ class Roller:
     def _next_window(self, after: int) -> int:
         """The first window with samples behind the window `after`; 0 when there is none."""
         behind = f"ts >= {_END}" if after else "1"
-        found = [
-            int(
-                self._row(
-                    f"SELECT toUnixTimestamp(min(ts)) FROM {table} WHERE {behind}",
-                    {"window": after},
-                )[0]
-            )
-            for table in _TABLES
-        ]
-        return min(filter(None, found), default=0) // WINDOW_S * WINDOW_S
-
-    def _drop_copied(self) -> None:
-        """Hours of arrivals that every reader reads elsewhere, whatever border it still has."""
-        unread = {"unread": max(0, self._rolled_to(WINDOW_S) - _BORDER_HELD_S)}
-        for (hour,) in self.client.query(_COPIED_HOURS, parameters=unread).result_rows:
-            self.client.command(f"ALTER TABLE {schema.RECENT} DROP PARTITION '{hour}'")
+        oldest = self._row(
+            f"SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS} WHERE {behind}",
+            {"window": after},
+        )
+        return int(oldest[0]) // WINDOW_S * WINDOW_S
 
     def _first_hour(self) -> int:
         oldest = self._row(f"SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}")[0]

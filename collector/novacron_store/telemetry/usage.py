@@ -11,8 +11,11 @@ from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.samples import BORDER
 
 _PARTS = f"""
-SELECT sumIf(rows, table = {{samples:String}}) + (
-        SELECT sum(length(numbers)) FROM {schema.RECENT} WHERE ts >= {BORDER}
+SELECT (
+        SELECT sum(length(times)) FROM {schema.WINDOWS} WHERE t < {BORDER}
+    ) + (
+        SELECT sum(length(numbers)) FROM {schema.ARRIVALS}
+        WHERE ts >= toDateTime64({BORDER}, 3, 'UTC')
     ), sumIf(rows, table = {{series:String}}), sum(bytes_on_disk)
 FROM system.parts WHERE active AND database = currentDatabase()"""
 _DISK = "SELECT free_space, total_space FROM system.disks WHERE name = 'default'"
@@ -34,7 +37,7 @@ def usage(client: Client) -> Usage:
     Raises:
         Unavailable: the store does not answer.
     """
-    names = {"samples": schema.SAMPLES, "series": schema.SERIES}
+    names = {"series": schema.SERIES}
     with contract_errors():
         samples, series, size = client.query(_PARTS, parameters=names).result_rows[0]
         free, total = client.query(_DISK).result_rows[0]

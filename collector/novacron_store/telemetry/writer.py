@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.recent import arrivals, scattered
+from novacron_store.telemetry.recent import arrivals
 from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
 from novacron_store.telemetry.schema import WINDOW_S
 
@@ -65,24 +65,14 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
-        late = _write_samples(client, arrivals(batch), token)
+        rows = arrivals(batch)
+        windows = _windows(rows)
+        if windows:
+            _insert(client, schema.ARRIVALS, rows, f"{token}/{schema.ARRIVALS}")
+            claimed = _claimed(client)
+            windows = [window for window in windows if window < claimed]
         require_room(client)
-        _mark(client, late, at)
-
-
-def _write_samples(client: Client, rows: pa.Table, token: str) -> list[int]:
-    """Windows that are late, in Unix seconds: their samples are where roll-ups read."""
-    windows = _windows(rows)
-    if not windows:
-        return []
-    claimed = _claimed(client)
-    if windows[-1] >= claimed:
-        _insert(client, schema.RECENT, _between(rows, claimed, None), f"{token}/{schema.RECENT}")
-        claimed = _claimed(client)
-    if windows[0] < claimed:
-        late = scattered(_between(rows, None, claimed))
-        _insert(client, schema.SAMPLES, late, f"{token}/{schema.SAMPLES}")
-    return [window for window in windows if window < claimed]
+        _mark(client, windows, at)
 
 
 def _claimed(client: Client) -> int:
@@ -113,17 +103,6 @@ def _windows(rows: pa.Table) -> list[int]:
         return [low * WINDOW_S]
     starts = pc.unique(pc.divide(ms, span))
     return sorted(start * WINDOW_S for start in starts.to_pylist())
-
-
-def _between(rows: pa.Table, start: int | None, end: int | None) -> pa.Table:
-    """The rows from `start` to before `end`, in Unix seconds."""
-    ts = rows["ts"].cast(pa.int64())
-    low, high = pc.min_max(ts).as_py().values()
-    if start is not None and low < start * 1000:
-        return rows.filter(pc.greater_equal(ts, start * 1000))
-    if end is not None and high >= end * 1000:
-        return rows.filter(pc.less(ts, end * 1000))
-    return rows
 
 
 def _mark(client: Client, windows: list[int], at: datetime) -> None:

@@ -77,16 +77,14 @@ def progress(client: Client) -> Progress:
     rolled_5m, rolled_1h, first_raw, first_5m, first_1h = client.query(
         f"""SELECT toUnixTimestamp(maxIf(upto, resolution = 300)),
             toUnixTimestamp(maxIf(upto, resolution = 3600)),
-            (SELECT toUnixTimestamp(min(ts)) FROM {schema.SAMPLES}),
+            (SELECT toUnixTimestamp(min(t)) FROM {schema.WINDOWS}),
             (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}),
             (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_1H})
         FROM {schema.ROLLED}"""
     ).result_rows[0]
     if not first_raw:
-        after = as_stored(rolled_5m).after
-        (first_raw,) = client.query(f"SELECT toUnixTimestamp(min(ts)) FROM ({after})").result_rows[
-            0
-        ]
+        oldest = f"SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS}"
+        (first_raw,) = client.query(oldest).result_rows[0]
     return Progress(rolled_5m, rolled_1h, first_raw, first_5m, first_1h)
 
 
@@ -222,8 +220,6 @@ def growth(selection: Selection, where: Grid, start: int, known: Progress) -> st
 def _samples(selection: Selection, start: int, end: int, relation: str) -> str:
     return f"""SELECT entity, series, ts, s.value AS value FROM {relation} AS s
     WHERE {selection.condition} AND NOT isNaN(s.value)
-        AND toStartOfHour(ts) >= toStartOfHour(toDateTime({start}, 'UTC'))
-        AND toStartOfHour(ts) <= toDateTime({end}, 'UTC')
         AND ts >= toDateTime64({start}, 3, 'UTC') AND ts < toDateTime64({end}, 3, 'UTC')"""
 
 

@@ -22,17 +22,14 @@ GROUP BY metric
 ORDER BY metric
 """
 
+_SINCE = f"fromUnixTimestamp64Milli({{now:Int64}}, 'UTC') - INTERVAL {FRESH_S} SECOND"
 _LATEST = f"""
 SELECT n.metric, l.attributes, l.unit, l.kind, l.monotonic, toUnixTimestamp64Milli(n.newest),
     n.value
 FROM (
     SELECT metric, series, max(ts) AS newest, argMax(s.value, ts) AS value
-    FROM {samples.as_stored().all} AS s
-    WHERE entity = {{entity:String}}
-        AND ts > fromUnixTimestamp64Milli({{now:Int64}}) - INTERVAL {FRESH_S} SECOND
-        AND toStartOfHour(ts) >= toStartOfHour(
-            fromUnixTimestamp64Milli({{now:Int64}}, 'UTC') - INTERVAL {FRESH_S} SECOND)
-        AND NOT isNaN(s.value)
+    FROM {samples.as_stored().since(_SINCE)} AS s
+    WHERE entity = {{entity:String}} AND ts > {_SINCE} AND NOT isNaN(s.value)
     GROUP BY metric, series
 ) AS n
 INNER ANY JOIN (

@@ -134,10 +134,9 @@ FROM (
         dateDiff('ms', tail[1].1, tail[-1].1) / 1000 AS seconds,
         arraySum(arrayMap((x, d) -> if(d < 0, x, d), counted, arrayDifference(counted)))
             / if(length(tail) > 1 AND seconds > 0, seconds, NULL) AS rate
-    FROM {samples.as_stored().all} AS s
+    FROM {samples.as_stored().since(f"{_NOW} - INTERVAL {window_s} SECOND")} AS s
     WHERE s.metric IN ({_COUNTERS}, {_GAUGES}) AND {entities}
         AND ts > {_NOW} - INTERVAL {window_s} SECOND AND ts <= {_NOW} + INTERVAL 1 MINUTE
-        AND toStartOfHour(ts) >= toStartOfHour({_NOW} - INTERVAL {window_s} SECOND)
         AND NOT isNaN(s.value)
     GROUP BY series
 ) AS n

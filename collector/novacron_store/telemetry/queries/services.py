@@ -14,11 +14,12 @@ from novacron_store.telemetry.queries.catalog import FRESH_S
 
 _RATE_MS = 60_000  # a rate is that of the last minute before the newest sample
 
+_ASKED = "{since:DateTime64(3, 'UTC')}"
 _SERVICES = f"""
 SELECT entity, resource, toUnixTimestamp64Milli(newest)
 FROM (
-    SELECT entity, max(ts) AS newest FROM {samples.as_stored().all}
-    WHERE metric = {{metric:String}} AND ts >= {{since:DateTime64(3, 'UTC')}}
+    SELECT entity, max(ts) AS newest FROM {samples.as_stored().since(_ASKED)}
+    WHERE metric = {{metric:String}} AND ts >= {_ASKED}
     GROUP BY entity
 ) AS s
 INNER JOIN (
@@ -29,6 +30,7 @@ WHERE resource['service.name'] = {{name:String}}
 ORDER BY newest DESC, entity
 """
 
+_SINCE = f"fromUnixTimestamp64Milli({{now:Int64}}, 'UTC') - INTERVAL {FRESH_S} SECOND"
 _FIGURES = f"""
 SELECT n.metric, l.attributes, n.at, n.value,
     if(l.monotonic AND length(n.tail) > 1, n.grown * 1000 / (n.tail[-1].1 - n.tail[1].1), NULL)
@@ -39,12 +41,9 @@ FROM (
     FROM (
         SELECT metric, series, max(toUnixTimestamp64Milli(ts)) AS at,
             arraySort(groupArray((toUnixTimestamp64Milli(ts), s.value))) AS points
-        FROM {samples.once().all} AS s
+        FROM {samples.once().since(_SINCE)} AS s
         WHERE metric IN {{metrics:Array(String)}} AND entity = {{entity:String}}
-            AND ts > fromUnixTimestamp64Milli({{now:Int64}}) - INTERVAL {FRESH_S} SECOND
-            AND toStartOfHour(ts) >= toStartOfHour(
-                fromUnixTimestamp64Milli({{now:Int64}}, 'UTC') - INTERVAL {FRESH_S} SECOND)
-            AND NOT isNaN(s.value)
+            AND ts > {_SINCE} AND NOT isNaN(s.value)
         GROUP BY metric, series
     )
 ) AS n

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novacron_store.telemetry import samples, schema
-from novacron_store.telemetry.views.view import LABELS, NAME, TS, View
+from novacron_store.telemetry.views.view import HOUR, LABELS, NAME, TS, View
 
 _NAMED = "LEFT ANY JOIN (SELECT entity, name FROM entities) AS e USING (entity)"
 _LABELLED = (
@@ -50,9 +50,9 @@ METRICS = (
     View(
         "metrics_raw",
         "Every sample with its attributes and the entity's name",
-        (*_PERSON, ("unit", "String"), ("ts", TS), ("value", "Float64", "the value as sent")),
+        (*_PERSON, ("unit", "String"), ("ts", TS), ("value", "Float64", "the value as sent"), HOUR),
         f"""SELECT metric, entity, e.name AS name, l.attributes AS attributes, l.unit AS unit,
-    ts, value
+    ts, value, hour
 FROM samples AS s
 {_LABELLED}
 {_NAMED}""",
@@ -65,10 +65,8 @@ FROM samples AS s
     newest AS ts, value
 FROM (
     SELECT metric, entity, series, max(ts) AS newest, argMax(s.value, ts) AS value
-    FROM {samples.as_stored().all} AS s
-    WHERE ts > now64(3) - INTERVAL 15 MINUTE
-        AND toStartOfHour(ts) >= toStartOfHour(now() - INTERVAL 15 MINUTE)
-        AND NOT isNaN(s.value)
+    FROM {samples.as_stored().since("now64(3) - INTERVAL 15 MINUTE")} AS s
+    WHERE ts > now64(3) - INTERVAL 15 MINUTE AND NOT isNaN(s.value)
     GROUP BY metric, entity, series
 ) AS n
 {_LABELLED}

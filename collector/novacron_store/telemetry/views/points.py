@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novacron_store.telemetry import samples, schema
-from novacron_store.telemetry.views.view import LABELS, NAME, OPTIONAL, TS, stored
+from novacron_store.telemetry.views.view import HOUR, LABELS, NAME, OPTIONAL, TS, stored
 
 KEY = (("metric", NAME), ("entity", NAME), ("series", "UInt64"), ("ts", TS))
 POINT = (*KEY, ("start_ts", TS))
@@ -23,6 +23,7 @@ POINTS = (
         "Every stored sample, once; the attributes of a series are in `series`",
         *POINT,
         ("value", "Float64", "the value; a counter as it was sent"),
+        HOUR,
         where="NOT isNaN(value)",
     ),
     stored(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TS = "DateTime64(3, 'UTC')"
+HOUR = ("hour", "DateTime('UTC')", "the hour of ts: a condition on it narrows what is read")
 NAME = "LowCardinality(String)"  # as stored: a conversion would not use the index
 LABELS = "Map(String, String)"
 OPTIONAL = "Nullable(Float64)"

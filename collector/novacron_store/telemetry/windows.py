@@ -1,0 +1,104 @@
+"""Arrivals gathered to windows: all samples of a series in five minutes become one row.
+
+A window may be gathered again, when more came for it: what is there and what came are put together,
+so that nothing is lost with the arrivals. Of samples of one series and time one stays.
+"""
+
+from __future__ import annotations
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
+
+_WINDOW = "toDateTime({window:UInt32}, 'UTC')"
+# Pieces of series: rows of arrays. A machine's rows that list the same series with the same starts
+# are turned into columns, all of them at once, which takes half the time of sample by sample.
+_COME = f"""
+        SELECT retention, name AS metric, entity, id AS series, moments AS times, numbers AS values,
+            [toUnixTimestamp64Milli(since)] AS starts,
+            arrayExists(d -> d <= 0, arrayPopFront(arrayDifference(moments))) AS untidy
+        FROM (
+            SELECT entity, retention, any(r.metrics) AS names, any(r.ids) AS ids,
+                any(r.starts) AS sinces, groupArray(toUnixTimestamp64Milli(ts)) AS moments,
+                groupArrayForEach(r.numbers) AS columns
+            FROM (
+                SELECT * FROM {schema.ARRIVALS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW}
+                ORDER BY entity, ts
+            ) AS r
+            GROUP BY entity, retention, cityHash64(r.ids, r.starts)
+        )
+        ARRAY JOIN names AS name, ids AS id, sinces AS since, columns AS numbers"""
+_THERE = f"""
+        SELECT retention, metric, entity, series, times, values, starts, false AS untidy
+        FROM {schema.WINDOWS} FINAL
+        WHERE t = {_WINDOW} AND (metric, entity) IN (
+            SELECT DISTINCT name, entity FROM {schema.ARRIVALS} ARRAY JOIN metrics AS name
+            WHERE toStartOfFiveMinutes(ts) = {_WINDOW})"""
+# Of a series that came in several pieces, or out of order, `places` are those of its samples.
+_GATHER = f"""
+INSERT INTO {schema.WINDOWS}
+    (metric, entity, series, t, version, times, starts, values, retention)
+SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}},
+    if(messy, arrayMap(i -> every_time[i], places), every_time),
+    multiIf(NOT messy, told, length(arrayDistinct(every_start)) = 1, [every_start[1]],
+        arrayMap(i -> every_start[i], places)),
+    if(messy, arrayMap(i -> every_value[i], places), every_value), retention
+FROM (
+    SELECT any(p.metric) AS metric, any(p.entity) AS entity, series, any(p.retention) AS retention,
+        count() > 1 OR any(p.untidy) AS messy,
+        groupArrayArray(p.times) AS every_time, groupArrayArray(p.values) AS every_value,
+        groupArrayArray(p.starts) AS told, groupArray(length(p.starts)) AS told_of,
+        groupArray(length(p.times)) AS sizes,
+        if(messy, arrayFlatten(arrayMap(
+            (size, n, last) -> if(n = size, arraySlice(told, last - n + 1, n),
+                arrayResize([told[last]], size, told[last])),
+            sizes, told_of, arrayCumSum(told_of))), told) AS every_start,
+        if(messy, arrayFilter(i -> indexOf(every_time, every_time[i]) = i,
+            arraySort(i -> every_time[i], arrayEnumerate(every_time))), []) AS places
+    FROM (%s
+    ) AS p
+    GROUP BY series
+)
+"""
+_FIRST = _GATHER % _COME
+_AGAIN = _GATHER % f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})"
+_INSERTING = {**ONLY_WITH_ROOM, "max_threads": "1", "optimize_on_insert": "0"}
+
+_NEWEST = f"SELECT max(version) FROM {schema.WINDOWS} WHERE t = {_WINDOW}"
+
+
+def gather(client: Client, window: int) -> None:
+    """For the first time; afterwards, what has arrived by now is no longer needed."""
+    _run(client, _FIRST, window, 1)
+
+
+def gather_again(client: Client, window: int) -> None:
+    """Together with what was gathered before."""
+    newest = client.query(_NEWEST, parameters={"window": window}).result_rows[0][0]
+    _run(client, _AGAIN, window, int(newest) + 1)
+
+
+def _run(client: Client, statement: str, window: int, version: int) -> None:
+    parameters = {"window": window, "version": version}
+    client.command(statement, parameters=parameters, settings=_INSERTING)
+    require_room(client)
+
+
+# An hour of arrivals that is over, gathered, and read elsewhere, whatever border a reader holds.
+_GATHERED_HOURS = f"""
+SELECT toStartOfHour(arrived) AS hour, max(ts) AS newest, countIf(toStartOfFiveMinutes(ts) IN (
+        SELECT window FROM {schema.DIRTY} FINAL WHERE NOT done)) AS waiting
+FROM {schema.ARRIVALS} GROUP BY hour
+HAVING hour + toIntervalSecond({{kept:Int64}} + 3600) <= now('UTC') AND waiting = 0
+    AND newest < toDateTime64({{unread:UInt32}}, 3, 'UTC')
+ORDER BY hour
+"""
+
+
+def drop_gathered(client: Client, unread: int, kept_s: int) -> None:
+    """Drop the hours of arrivals of which nothing is needed: all of it lies before `unread` (Unix
+    seconds) and was gathered, and they ended `kept_s` ago, so that nothing comes to them."""
+    parameters = {"unread": unread, "kept": kept_s}
+    for hour, *_ in client.query(_GATHERED_HOURS, parameters=parameters).result_rows:
+        client.command(f"ALTER TABLE {schema.ARRIVALS} DROP PARTITION '{hour:%Y-%m-%d %H:%M:%S}'")
