@@ -107,6 +107,10 @@ wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
 bench-ingest: system-bench $(VENV)/installed-dev ## points per CPU second from OTLP to committed rows; bench/out/ingest.json
 	@$(BIN)/python bench/ingest.py
 
+.PHONY: bench-store
+bench-store: system-bench $(VENV)/installed-dev ## queries, bytes and writes beside VictoriaMetrics; bench/out/store.json
+	@$(BIN)/python bench/store.py
+
 .PHONY: bench-panels
 bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs; bench/out/panels.json
 	@$(BIN)/python bench/panels.py
