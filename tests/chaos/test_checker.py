@@ -16,6 +16,7 @@ from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_store.telemetry.migrations import migrate
 from novacron_store.telemetry.rollups import Roller
+from novacron_store.telemetry.windows import gather_again
 from novacron_store.telemetry.writer import write
 from store_process import StoreProcess
 
@@ -127,6 +128,8 @@ def test_a_bucket_that_misses_late_points_is_found(store: Client, account: Accou
     put(store, points[:70], "a")
     roll(store)
     put(store, points[70:], "late")
+    for window in range(NOON, NOON + 3600, 300):
+        gather_again(store, window)
 
     violations = said(store, account)
 

@@ -163,7 +163,7 @@ def test_figures_of_the_process_and_of_the_store_are_those_of_the_system(
     assert reporting.newest("process.thread.count")[""] >= 4
     assert 0 < reporting.newest("novacron.collector.loop.delay")[""] < 60
     parts = reporting.newest("novacron.collector.store.parts")
-    assert parts["samples"] >= 1
+    assert parts["arrivals"] >= 1
     assert set(parts) == set(reporting.newest("novacron.collector.store.size"))
     assert reporting.newest("novacron.collector.store.free")[""] > 0
 

@@ -214,7 +214,7 @@ def rows(store: Client, view: str, entity: str) -> Sequence[Row]:
         time.sleep(0.05)
         answer = store.query(sql, parameters={"entity": entity})
     named: list[Row] = [
-        {k: v for k, v in row.items() if k not in ("entity", "series")}
+        {k: v for k, v in row.items() if k not in ("entity", "series", "hour")}
         for row in answer.named_results()
     ]
     return [

@@ -58,3 +58,19 @@ def test_samples_become_buckets_and_answers(remote: Client) -> None:
 def test_a_wrong_password_is_refused(store_process: StoreProcess) -> None:
     with pytest.raises(Refused):
         connect(store_process.url, user="service", password="wrong")
+
+
+def test_a_series_of_many_samples_that_came_twice_fits_into_memory(remote: Client) -> None:
+    vm, begin = uuid4().hex, time.time() // 300 * 300 + 600
+    line = counter("vm.network.io", vm, [(begin + 0.01 * n, float(n)) for n in range(29_000)])
+    for times in range(2):
+        write(remote, batch([line]), f"{vm}{times}", at(begin))
+
+    drawn = chart(remote, ChartQuery("vm.network.io", vm, at(begin), at(begin + 300), 300))
+    Roller(remote, settle_s=0).run(at(begin + 1000))
+    again = chart(remote, ChartQuery("vm.network.io", vm, at(begin), at(begin + 300), 300))
+
+    rows = "SELECT count(), sum(value) FROM samples WHERE entity = {vm:String}"
+    assert remote.query(rows, parameters={"vm": vm}).result_rows == [(29_000, sum(range(29_000)))]
+    assert drawn == again
+    assert drawn.lines[0].values[1:] == pytest.approx([100] * 289)

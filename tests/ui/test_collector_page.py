@@ -283,7 +283,7 @@ def test_a_real_collector_is_seen_to_work(real: Real, visit: Open) -> None:
         expect(chart.locator(".legend-name")).to_have_text(["p50", "p95"])
         expect(chart.locator(".legend-value").first).to_contain_text("s")
     parts = panel(page, "Parts in the store by table")
-    expect(parts.locator(".legend")).to_contain_text("samples")
+    expect(parts.locator(".legend")).to_contain_text("arrivals")
     assert page.evaluate("window.stillTheSamePage"), "the page was loaded again"
     assert visited.errors == []
     socket = real.ui.replace("http", "ws", 1)

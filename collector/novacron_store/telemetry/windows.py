@@ -35,27 +35,24 @@ _THERE = f"""
         WHERE t = {_WINDOW} AND (metric, entity) IN (
             SELECT DISTINCT name, entity FROM {schema.ARRIVALS} ARRAY JOIN metrics AS name
             WHERE toStartOfFiveMinutes(ts) = {_WINDOW})"""
-# Of a series that came in several pieces, or out of order, `places` are those of its samples.
+# A series that came in several pieces, or out of order, is put in order. No lambda captures an
+# array: ClickHouse copies it for each element, and a series of many samples would take all memory.
 _GATHER = f"""
 INSERT INTO {schema.WINDOWS}
     (metric, entity, series, t, version, times, starts, values, retention)
-SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}},
-    if(messy, arrayMap(i -> every_time[i], places), every_time),
-    multiIf(NOT messy, told, length(arrayDistinct(every_start)) = 1, [every_start[1]],
-        arrayMap(i -> every_start[i], places)),
-    if(messy, arrayMap(i -> every_value[i], places), every_value), retention
+SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, if(messy, tidy.1, every_time),
+    multiIf(NOT messy, told[1], length(arrayDistinct(tidy.2)) = 1, [tidy.2[1]], tidy.2),
+    if(messy, tidy.3, every_value), retention
 FROM (
     SELECT any(p.metric) AS metric, any(p.entity) AS entity, series, any(p.retention) AS retention,
         count() > 1 OR any(p.untidy) AS messy,
         groupArrayArray(p.times) AS every_time, groupArrayArray(p.values) AS every_value,
-        groupArrayArray(p.starts) AS told, groupArray(length(p.starts)) AS told_of,
-        groupArray(length(p.times)) AS sizes,
-        if(messy, arrayFlatten(arrayMap(
-            (size, n, last) -> if(n = size, arraySlice(told, last - n + 1, n),
-                arrayResize([told[last]], size, told[last])),
-            sizes, told_of, arrayCumSum(told_of))), told) AS every_start,
-        if(messy, arrayFilter(i -> indexOf(every_time, every_time[i]) = i,
-            arraySort(i -> every_time[i], arrayEnumerate(every_time))), []) AS places
+        groupArray(p.starts) AS told, groupArray(length(p.times)) AS sizes,
+        if(messy, arraySort(arrayZip(every_time, arrayFlatten(
+            arrayMap((starts, n) -> arrayResize(starts, n, starts[1]), told, sizes)),
+            every_value)), []) AS ordered,
+        arrayFilter((sample, passed, n) -> passed > 0 OR n = 1,
+            ordered, arrayDifference(ordered.1), arrayEnumerate(ordered)) AS tidy
     FROM (%s
     ) AS p
     GROUP BY series

@@ -198,12 +198,15 @@ def growth(selection: Selection, where: Grid, start: int, known: Progress) -> st
     """
     first, end = start - LOOK_BACK_S, where.end
     every = _samples(selection, first, end, as_stored(known.rolled_5m).between(first, end))
-    step = "if(values[n] < values[n - 1], values[n], values[n] - values[n - 1])"  # less: a restart
+    # No lambda captures an array: ClickHouse copies it for each element.
+    steps = (
+        "arrayMap((x, d) -> if(d < 0, x, d), values, arrayDifference(values))"  # less: a restart
+    )
     if selection.metric.temporality == "delta":
-        step = "values[n]"
+        steps = "values"
     return f"""SELECT entity, series,
-        intDiv(intDiv(times[n], 1000) - {where.start}, {where.step}) AS slot, max(times[n]) AS at,
-        sum({step}) AS grown, sum((times[n] - times[n - 1]) / 1000) AS seconds
+        intDiv(intDiv(time, 1000) - {where.start}, {where.step}) AS slot, max(time) AS at,
+        sum(step) AS grown, sum(passed / 1000) AS seconds
     FROM (
         SELECT any(r.entity) AS entity, series, arraySort(groupArray(
                 (toUnixTimestamp64Milli(ts), r.value))) AS points,
@@ -211,9 +214,8 @@ def growth(selection: Selection, where: Grid, start: int, known: Progress) -> st
         FROM ({every}) AS r
         GROUP BY series
     )
-    ARRAY JOIN arrayFilter(
-        n -> n > 1 AND times[n] >= {start} * 1000 AND times[n] > times[n - 1],
-        arrayEnumerate(times)) AS n
+    ARRAY JOIN times AS time, {steps} AS step, arrayDifference(times) AS passed
+    WHERE passed > 0 AND time >= {start} * 1000
     GROUP BY entity, series, slot"""
 
 
