@@ -73,4 +73,6 @@ def test_a_series_of_many_samples_that_came_twice_fits_into_memory(remote: Clien
     rows = "SELECT count(), sum(value) FROM samples WHERE entity = {vm:String}"
     assert remote.query(rows, parameters={"vm": vm}).result_rows == [(29_000, sum(range(29_000)))]
     assert drawn == again
-    assert drawn.lines[0].values[1:] == pytest.approx([100] * 289)
+    values = drawn.lines[0].values
+    assert values == pytest.approx([100] * len(values))
+    assert len(values) > 280
