@@ -33,20 +33,20 @@ class RollupThread:
         self._thread.join()
 
     def _run(self) -> None:
-        client: Client | None = None
+        roller: Roller | None = None
         reported = ""
         while not self._stopping.wait(self.every_s):
             if not self.ready():
                 continue
             try:
-                client = client or self.connect()
-                Roller(client).run(stopping=self._stopping.is_set)
+                roller = roller or Roller(self.connect())
+                roller.run(stopping=self._stopping.is_set)
             except NovaCronError as err:
                 if str(err) != reported:
                     log.error("rollups are late, trying again: %s", err)
-                reported, client = str(err), None
+                reported, roller = str(err), None
             except Exception:  # the outermost loop of this thread
                 log.exception("rollups failed, trying again")
-                client = None
+                roller = None
             else:
                 reported = ""

@@ -71,6 +71,27 @@ def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> Non
     assert store.query("SELECT count, sum FROM metrics_5m").result_rows == [(2, 3)]
 
 
+def test_what_comes_late_can_be_read_before_its_buckets_are_made_again(store: Client) -> None:
+    roller = Roller(store, lateness_s=0, settle_s=60)
+    lines = [Line("heat", "svc", [(NOON + 300 * n, 1.0)]) for n in range(3)]
+    write(store, batch(lines), "one", at(NOON))
+    roller.run(at(NOON + 900))
+
+    for late in (1, 2):  # the second time by the same mark for two windows
+        write(
+            store,
+            batch([Line("heat", "svc", [(NOON + 300 * n + late, 2.0) for n in range(late)])]),
+            f"late {late}",
+            at(NOON + 900),
+        )
+        roller.run(at(NOON + 930))
+
+    assert store.query("SELECT count(), sum(value) FROM samples").result_rows == [(6, 9)]
+    assert store.query("SELECT sum(count) FROM metrics_5m").result_rows == [(3,)]
+    roller.run(at(NOON + 970))
+    assert store.query("SELECT sum(count) FROM metrics_5m").result_rows == [(6,)]
+
+
 def test_what_is_older_than_the_first_window_and_comes_as_it_is_looked_for_is_not_lost(
     store: Client,
 ) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,6 +151,8 @@ class Roller:
     lateness_s: float = LATENESS_S
     settle_s: float = SETTLE_S
     arrivals_kept_s: int = _BORDER_HELD_S
+    # Windows with those of their marks whose samples can be read.
+    _gathered: set[tuple[int, int]] = field(default_factory=set)
 
     def run(
         self, now: datetime | None = None, stopping: Callable[[], bool] = lambda: False
@@ -162,7 +164,8 @@ class Roller:
         """
         at = (now or datetime.now(UTC)).timestamp()
         with contract_errors():
-            marks = self._marks(at)
+            self._gather_late()
+            marks = self._marks(at - self.settle_s)
             again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
             hours = self._advance_hours(at, stopping)
@@ -226,6 +229,16 @@ class Roller:
         newest = max(int(arrived), self._rolled_to(WINDOW_S) - 1)
         return min(int(at - self.lateness_s), newest + width) // width * width
 
+    def _gather_late(self) -> None:
+        """At once, so that samples which came late can be read; buckets wait for the others."""
+        end = self._rolled_to(WINDOW_S)
+        waiting = self._marks()
+        for window, ids in sorted(waiting.items()):
+            marks = {(window, mark) for mark in ids}
+            if window < end and not self._gathered >= marks:
+                gather_again(self.client, window)
+                self._gathered.update(marks)
+
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
         end = self._rolled_to(WINDOW_S)
@@ -234,7 +247,6 @@ class Roller:
         for window in dirty:
             if stopping():
                 return 0
-            gather_again(self.client, window)
             self._roll(window, rules.expired(window, at))
         followers = {f for window in dirty for f in self._followers(window) if f < end}
         for window in sorted(followers.difference(dirty)):
@@ -290,13 +302,13 @@ class Roller:
             found |= {row[0] for row in later}
         return found
 
-    def _marks(self, at: float) -> dict[int, list[int]]:
-        """Marks of samples that have certainly arrived by now, by window."""
+    def _marks(self, before: float | None = None) -> dict[int, list[int]]:
+        """Marks by window: all, or those that were set before that Unix time."""
+        old = "" if before is None else " AND marked <= fromUnixTimestamp64Milli({before:Int64})"
         rows = self.client.query(
             f"SELECT toUnixTimestamp(window), groupArray(mark) FROM {schema.DIRTY} FINAL "
-            "WHERE NOT done AND marked <= fromUnixTimestamp64Milli({settled:Int64}) "
-            "GROUP BY window",
-            parameters={"settled": int((at - self.settle_s) * 1000)},
+            f"WHERE NOT done{old} GROUP BY window",
+            parameters={"before": int((before or 0) * 1000)},
         ).result_rows
         return {row[0]: row[1] for row in rows}
 
@@ -309,6 +321,7 @@ class Roller:
             for mark in ids
         ]
         self.client.insert(schema.DIRTY, rows, ["window", "mark", "marked", "done"])
+        self._gathered.difference_update((w, mark) for w, ids in marks.items() for mark in ids)
 
     def _next_window(self, after: int) -> int:
         """The first window with samples behind the window `after`; 0 when there is none."""
