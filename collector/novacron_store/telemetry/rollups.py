@@ -12,7 +12,7 @@ up to the increase of the samples, restarts of the counter included.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -164,8 +164,9 @@ class Roller:
         """
         at = (now or datetime.now(UTC)).timestamp()
         with contract_errors():
-            self._gather_late()
-            marks = self._marks(at - self.settle_s)
+            waiting = self._marks()
+            self._gather_late(waiting)
+            marks = _settled(waiting, at - self.settle_s)
             again = self._repair(sorted(marks), at, stopping)
             windows = self._advance(at, stopping)
             hours = self._advance_hours(at, stopping)
@@ -229,10 +230,9 @@ class Roller:
         newest = max(int(arrived), self._rolled_to(WINDOW_S) - 1)
         return min(int(at - self.lateness_s), newest + width) // width * width
 
-    def _gather_late(self) -> None:
+    def _gather_late(self, waiting: Mapping[int, Mapping[int, float]]) -> None:
         """At once, so that samples which came late can be read; buckets wait for the others."""
         end = self._rolled_to(WINDOW_S)
-        waiting = self._marks()
         for window, ids in sorted(waiting.items()):
             marks = {(window, mark) for mark in ids}
             if window < end and not self._gathered >= marks:
@@ -302,15 +302,15 @@ class Roller:
             found |= {row[0] for row in later}
         return found
 
-    def _marks(self, before: float | None = None) -> dict[int, list[int]]:
-        """Marks by window: all, or those that were set before that Unix time."""
-        old = "" if before is None else " AND marked <= fromUnixTimestamp64Milli({before:Int64})"
+    def _marks(self) -> dict[int, dict[int, float]]:
+        """By window, each mark with the Unix time at which it was set. Samples of a mark are there
+        before it is: what is gathered after this was asked holds them."""
         rows = self.client.query(
-            f"SELECT toUnixTimestamp(window), groupArray(mark) FROM {schema.DIRTY} FINAL "
-            f"WHERE NOT done{old} GROUP BY window",
-            parameters={"before": int((before or 0) * 1000)},
+            "SELECT toUnixTimestamp(window), groupArray(mark), "
+            f"groupArray(toUnixTimestamp64Milli(marked) / 1000) FROM {schema.DIRTY} FINAL "
+            "WHERE NOT done GROUP BY window"
         ).result_rows
-        return {row[0]: row[1] for row in rows}
+        return {window: dict(zip(ids, times, strict=True)) for window, ids, times in rows}
 
     def _consume(self, marks: dict[int, list[int]]) -> None:
         if not marks:
@@ -352,3 +352,12 @@ class Roller:
 
     def _row(self, sql: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
         return self.client.query(sql, parameters=parameters).result_rows[0]
+
+
+def _settled(waiting: Mapping[int, Mapping[int, float]], before: float) -> dict[int, list[int]]:
+    """Those of the marks that were set before that Unix time, of which no more is about to come."""
+    found = {
+        window: [mark for mark, set_at in marks.items() if set_at <= before]
+        for window, marks in waiting.items()
+    }
+    return {window: marks for window, marks in found.items() if marks}

@@ -38,6 +38,7 @@ SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 # ClickHouse's default is 5. Larger merges are fewer: over 160 inserts of 96,000 rows, insert and
 # merges together cost a third less, and reads met 10 parts where they had met 3 to 7.
 _PARTS_OF_A_MERGE = 16
+_NO_STATISTICS = "auto_statistics_types = ''"  # nothing asks for them; 7 % of a merge
 _RETRIES_KNOWN = "non_replicated_deduplication_window = 1000"
 _ON_DISK = ("fsync_after_insert = 1", "fsync_part_directory = 1")
 _KEY = """\
@@ -89,7 +90,7 @@ def _points(name: str, columns: str) -> Table:
             "min_compress_block_size = 262144",
             "max_compress_block_size = 4194304",
             f"merge_selector_base = {_PARTS_OF_A_MERGE}",
-            "auto_statistics_types = ''",  # nothing asks for them; 7 % of a merge
+            _NO_STATISTICS,
         ),
     )
 
@@ -138,7 +139,7 @@ TABLES: tuple[Table, ...] = (
         settings=(
             "index_granularity = 256",
             "merge_selector_base = 8",  # every panel reads all of its parts
-            "auto_statistics_types = ''",
+            _NO_STATISTICS,
         ),
     ),
     # A series in one window of five minutes: parallel arrays in the order of time, no time twice.
@@ -160,7 +161,7 @@ TABLES: tuple[Table, ...] = (
             "index_granularity = 256",
             "min_compress_block_size = 262144",
             "max_compress_block_size = 4194304",
-            "auto_statistics_types = ''",  # nothing asks for them; 7 % of a merge
+            _NO_STATISTICS,
         ),
     ),
     _points(

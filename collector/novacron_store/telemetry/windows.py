@@ -13,7 +13,7 @@ from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
 
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
 # Pieces of series: rows of arrays. A machine's rows that list the same series with the same starts
-# are turned into columns, all of them at once, which takes half the time of sample by sample.
+# are turned into columns, all of them at once, which takes a fifth less than sample by sample.
 _COME = f"""
         SELECT retention, name AS metric, entity, id AS series, moments AS times, numbers AS values,
             [toUnixTimestamp64Milli(since)] AS starts,

@@ -50,10 +50,10 @@ _CLAIMED = (
 def write(client: Client, batch: Batch, token: str, now: datetime | None = None) -> None:
     """Store `batch`; when this returns, it is on disk.
 
-    `token` names the batch: the same token again is no second copy. Samples of windows that may
-    have been rolled up already go where roll-ups read, and get those windows rolled up again. Which
-    ones these are is asked again when the samples are stored, so that neither clocks nor slow
-    writes matter: a roll-up says which window it takes before it reads samples.
+    `token` names the batch: the same token again is no second copy. Windows that may have been
+    rolled up already get a mark, and are gathered and rolled up again. Which ones these are is
+    asked when the samples are stored, so that neither clocks nor slow writes matter: a roll-up says
+    which window it takes before it reads samples.
 
     Raises:
         Unavailable: nothing, or a part, was stored; write the same batch again, with another token
