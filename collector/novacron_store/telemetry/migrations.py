@@ -73,6 +73,7 @@ def _to_windows() -> list[str]:
     """A new table gets its retention; an old one is dropped when all of it is in the new ones."""
     return [
         *schema.ddl(),
+        f"ALTER TABLE {schema.DIRTY} ADD COLUMN IF NOT EXISTS entities Array(String)",
         *(_SAMPLES, _RECENT, _OLD_TO_WINDOWS, _OLD_TO_ARRIVALS, _RECENT_TO_ARRIVALS),
         *(f"DROP TABLE data_{name} SYNC" for name in ("samples", "recent_samples")),
         _RETENTION_AGAIN,

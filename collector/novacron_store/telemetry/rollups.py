@@ -144,6 +144,12 @@ class Rolled:
 
 
 @dataclass(frozen=True, slots=True)
+class _Mark:
+    set_at: float  # Unix seconds
+    entities: Sequence[str]  # whose samples came; empty: not known
+
+
+@dataclass(frozen=True, slots=True)
 class Roller:
     """Rolls up what is due. One runs at a time; two at once waste work and harm nothing."""
 
@@ -230,14 +236,16 @@ class Roller:
         newest = max(int(arrived), self._rolled_to(WINDOW_S) - 1)
         return min(int(at - self.lateness_s), newest + width) // width * width
 
-    def _gather_late(self, waiting: Mapping[int, Mapping[int, float]]) -> None:
+    def _gather_late(self, waiting: Mapping[int, Mapping[int, _Mark]]) -> None:
         """At once, so that samples which came late can be read; buckets wait for the others."""
         end = self._rolled_to(WINDOW_S)
-        for window, ids in sorted(waiting.items()):
-            marks = {(window, mark) for mark in ids}
-            if window < end and not self._gathered >= marks:
-                gather_again(self.client, window)
-                self._gathered.update(marks)
+        for window, marks in sorted(waiting.items()):
+            new = [mark for mark in marks if (window, mark) not in self._gathered]
+            if window < end and new:
+                known = [marks[mark].entities for mark in new]
+                concerned = {entity for entities in known for entity in entities}
+                gather_again(self.client, window, sorted(concerned) if all(known) else ())
+                self._gathered.update((window, mark) for mark in new)
 
     def _repair(self, marked: Sequence[int], at: float, stopping: Callable[[], bool]) -> int:
         """Roll marked windows again, then those that follow from them, then their hours."""
@@ -302,15 +310,19 @@ class Roller:
             found |= {row[0] for row in later}
         return found
 
-    def _marks(self) -> dict[int, dict[int, float]]:
-        """By window, each mark with the Unix time at which it was set. Samples of a mark are there
-        before it is: what is gathered after this was asked holds them."""
+    def _marks(self) -> dict[int, dict[int, _Mark]]:
+        """By window and id. Samples of a mark are there before it is: what is gathered after this
+        was asked holds them."""
         rows = self.client.query(
             "SELECT toUnixTimestamp(window), groupArray(mark), "
-            f"groupArray(toUnixTimestamp64Milli(marked) / 1000) FROM {schema.DIRTY} FINAL "
+            "groupArray(toUnixTimestamp64Milli(marked) / 1000), groupArray(entities) "
+            f"FROM {schema.DIRTY} FINAL "
             "WHERE NOT done GROUP BY window"
         ).result_rows
-        return {window: dict(zip(ids, times, strict=True)) for window, ids, times in rows}
+        return {
+            window: dict(zip(ids, map(_Mark, times, entities), strict=True))
+            for window, ids, times, entities in rows
+        }
 
     def _consume(self, marks: dict[int, list[int]]) -> None:
         if not marks:
@@ -354,10 +366,10 @@ class Roller:
         return self.client.query(sql, parameters=parameters).result_rows[0]
 
 
-def _settled(waiting: Mapping[int, Mapping[int, float]], before: float) -> dict[int, list[int]]:
+def _settled(waiting: Mapping[int, Mapping[int, _Mark]], before: float) -> dict[int, list[int]]:
     """Those of the marks that were set before that Unix time, of which no more is about to come."""
     found = {
-        window: [mark for mark, set_at in marks.items() if set_at <= before]
+        window: [mark for mark, of in marks.items() if of.set_at <= before]
         for window, marks in waiting.items()
     }
     return {window: marks for window, marks in found.items() if marks}

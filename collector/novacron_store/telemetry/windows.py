@@ -6,6 +6,9 @@ so that nothing is lost with the arrivals. Of samples of one series and time one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
@@ -23,7 +26,7 @@ _COME = f"""
                 any(r.starts) AS sinces, groupArray(toUnixTimestamp64Milli(ts)) AS moments,
                 groupArrayForEach(r.numbers) AS columns
             FROM (
-                SELECT * FROM {schema.ARRIVALS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW}
+                SELECT * FROM {schema.ARRIVALS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW} AND %s
                 ORDER BY entity, ts
             ) AS r
             GROUP BY entity, retention, cityHash64(r.ids, r.starts)
@@ -32,9 +35,8 @@ _COME = f"""
 _THERE = f"""
         SELECT retention, metric, entity, series, times, values, starts, false AS untidy
         FROM {schema.WINDOWS} FINAL
-        WHERE t = {_WINDOW} AND (metric, entity) IN (
-            SELECT DISTINCT name, entity FROM {schema.ARRIVALS} ARRAY JOIN metrics AS name
-            WHERE toStartOfFiveMinutes(ts) = {_WINDOW})"""
+        WHERE t = {_WINDOW} AND %s"""
+_CONCERNED = "(empty({entities:Array(String)}) OR entity IN {entities:Array(String)})"
 # A series that came in several pieces, or out of order, is put in order. No lambda captures an
 # array: ClickHouse copies it for each element, and a series of many samples would take all memory.
 _GATHER = f"""
@@ -58,8 +60,10 @@ FROM (
     GROUP BY series
 )
 """
-_FIRST = _GATHER % _COME
-_AGAIN = _GATHER % f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})"
+_FIRST = _GATHER % (_COME % "true")
+_AGAIN = _GATHER % (
+    f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})" % ((_CONCERNED,) * 2)
+)
 _INSERTING = {**ONLY_WITH_ROOM, "max_threads": "1", "optimize_on_insert": "0"}
 
 _NEWEST = f"SELECT max(version) FROM {schema.WINDOWS} WHERE t = {_WINDOW}"
@@ -67,17 +71,17 @@ _NEWEST = f"SELECT max(version) FROM {schema.WINDOWS} WHERE t = {_WINDOW}"
 
 def gather(client: Client, window: int) -> None:
     """For the first time; afterwards, what has arrived by now is no longer needed."""
-    _run(client, _FIRST, window, 1)
+    _run(client, _FIRST, {"window": window, "version": 1})
 
 
-def gather_again(client: Client, window: int) -> None:
-    """Together with what was gathered before."""
+def gather_again(client: Client, window: int, entities: Sequence[str] = ()) -> None:
+    """What came of those entities (none: of all) together with what was gathered before."""
     newest = client.query(_NEWEST, parameters={"window": window}).result_rows[0][0]
-    _run(client, _AGAIN, window, int(newest) + 1)
+    version = int(newest) + 1
+    _run(client, _AGAIN, {"window": window, "version": version, "entities": list(entities)})
 
 
-def _run(client: Client, statement: str, window: int, version: int) -> None:
-    parameters = {"window": window, "version": version}
+def _run(client: Client, statement: str, parameters: dict[str, Any]) -> None:
     client.command(statement, parameters=parameters, settings=_INSERTING)
     require_room(client)
 

@@ -67,12 +67,13 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
         rows = arrivals(batch)
         windows = _windows(rows)
+        late: dict[int, list[str]] = {}
         if windows:
             _insert(client, schema.ARRIVALS, rows, f"{token}/{schema.ARRIVALS}")
             claimed = _claimed(client)
-            windows = [window for window in windows if window < claimed]
+            late = _entities(rows, [window for window in windows if window < claimed])
         require_room(client)
-        _mark(client, windows, at)
+        _mark(client, late, at)
 
 
 def _claimed(client: Client) -> int:
@@ -105,14 +106,28 @@ def _windows(rows: pa.Table) -> list[int]:
     return sorted(start * WINDOW_S for start in starts.to_pylist())
 
 
-def _mark(client: Client, windows: list[int], at: datetime) -> None:
-    if not windows:
+def _entities(rows: pa.Table, windows: list[int]) -> dict[int, list[str]]:
+    """Who has samples in each of those windows."""
+    found: dict[int, list[str]] = {}
+    ts = rows["ts"].cast(pa.int64()) if windows else None
+    for window in windows:
+        inside = pc.and_(
+            pc.greater_equal(ts, window * 1000), pc.less(ts, (window + WINDOW_S) * 1000)
+        )
+        names = rows["entity"].filter(inside).cast(pa.string())
+        found[window] = pc.unique(names).to_pylist()
+    return found
+
+
+def _mark(client: Client, late: dict[int, list[str]], at: datetime) -> None:
+    """Windows that are to be rolled up again, and whose samples came."""
+    if not late:
         return
     mark = secrets.randbits(64)
-    rows = [[datetime.fromtimestamp(window, UTC), mark, at, False] for window in windows]
+    rows = [[datetime.fromtimestamp(w, UTC), mark, at, False, late[w]] for w in late]
     client.insert(
         schema.DIRTY,
         rows,
-        column_names=["window", "mark", "marked", "done"],
+        column_names=["window", "mark", "marked", "done", "entities"],
         settings=_INSERT,
     )
