@@ -244,7 +244,11 @@ def real(store_process: StoreProcess, tmp_path: Path) -> Iterator[Real]:
     ):
         client = world.client()
         instance = (tmp_path / "wal" / "instance-id").read_text().strip()
-        asked = "SELECT 1 FROM entities WHERE entity LIKE {id:String}"
+        # Its samples are stored after its name is, and the page lists who has some.
+        asked = (
+            "SELECT 1 FROM metrics_raw WHERE metric = 'novacron.collector.log.size' "
+            "AND entity LIKE {id:String} LIMIT 1"
+        )
         known = {"id": f"%{instance}"}
         wait_until(lambda: client.query(asked, parameters=known).row_count, 60)
         client.close()
