@@ -105,7 +105,7 @@ class Front:
         if call.principal is Principal.READER:
             profile = reader_profile(self._limits, call.settings)
         elif session is None:
-            profile = self._profile
+            profile = self._profile | call.settings  # the handle is this request's alone
         else:
             handle = self._sessions.take(
                 session.name, session.lifetime, must_exist=session.must_exist
@@ -130,7 +130,7 @@ def _execute(handle: Handle, call: Call) -> Answer:
     if call.statement.changes_context:
         handle.change_context(call.statement.text)
         return Answer("", b"")
-    handle.prepare(call.database, call.settings)
+    handle.prepare(call.database, call.settings if call.session else {})
     return answer(handle, call.statement, call.parameters)
 
 
