@@ -76,7 +76,7 @@ def _check(sql: Client) -> None:
     """Every point once, and no roll-up among what was measured."""
     stored = sql.query(f"SELECT count() FROM samples WHERE {_OURS}").result_rows[0][0]
     assert stored == POINTS, f"{stored} points of {POINTS} are stored"
-    rolled = sql.query(f"SELECT count() FROM {schema.ROLLUP_5M} WHERE {_OURS}").result_rows[0][0]
+    rolled = sql.query(f"SELECT count() FROM {schema.BUCKETS_5M} WHERE {_OURS}").result_rows[0][0]
     assert not rolled, f"{rolled} buckets were rolled up meanwhile"
 
 

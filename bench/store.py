@@ -94,15 +94,15 @@ def _fill(client: Client, store: Program, fleet: StoreFleet) -> float:
 
 def _bytes(client: Client, samples: int) -> dict[str, float]:
     """On disk, when parts are merged; arrivals that are still there do not count."""
-    for table in (schema.WINDOWS, schema.ROLLUP_5M, schema.ROLLUP_1H):
+    for table in (schema.BLOCKS, schema.TIMES, schema.BUCKETS_5M, schema.BUCKETS_1H):
         client.command(f"OPTIMIZE TABLE {table} FINAL")
     rows = client.query(
         "SELECT table, sum(bytes_on_disk) FROM system.parts "
         "WHERE active AND database = currentDatabase() GROUP BY table"
     ).result_rows
     sizes: dict[str, int] = {row[0]: row[1] for row in rows}
-    raw = sizes[schema.WINDOWS]
-    rolled = sizes[schema.ROLLUP_5M] + sizes[schema.ROLLUP_1H]
+    raw = sizes[schema.BLOCKS] + sizes[schema.TIMES]
+    rolled = sizes[schema.BUCKETS_5M] + sizes[schema.BUCKETS_1H]
     return {
         "bytes_per_sample": raw / samples,
         "bytes_per_sample_total": (raw + rolled) / samples,
@@ -196,16 +196,14 @@ def _compare(name: str, ours: Answer, peers: Answer) -> None:
 def _add_days(client: Client, fleet: StoreFleet) -> None:
     """Thirty days of one-hour buckets before what is there, made of one of its hours."""
     hour = fleet.start // 1000 + 3600
-    columns = (
-        "metric, entity, series, version, count, min, max, sum, first, last, last_ts, increase"
-    )
+    columns = "metric, entity, series, version, count, min, max, sum, first, last, grown, carried"
     client.command(
-        f"INSERT INTO {schema.ROLLUP_1H} ({columns}, sketch, retention, t) "
+        f"INSERT INTO {schema.BUCKETS_1H} ({columns}, sketch, retention, t) "
         f"SELECT {columns}, sketch, retention, t - toIntervalHour(n) "
-        f"FROM {schema.ROLLUP_1H} FINAL ARRAY JOIN range(2, {_SAMPLE_DAYS * 24}) AS n "
+        f"FROM {schema.BUCKETS_1H} FINAL ARRAY JOIN range(2, {_SAMPLE_DAYS * 24}) AS n "
         f"WHERE t = toDateTime({hour}, 'UTC')"
     )
-    client.command(f"OPTIMIZE TABLE {schema.ROLLUP_1H} FINAL")
+    client.command(f"OPTIMIZE TABLE {schema.BUCKETS_1H} FINAL")
     wait_for_merges(client)
 
 

@@ -35,8 +35,24 @@ NEWEST = {1: "data_samples", 3: "data_recent_samples"}
 
 def older_layout(number: int) -> list[str]:
     """Its statements, as far as they matter to samples."""
-    mine = (schema.ARRIVALS, schema.WINDOWS)
-    others = [text for text in schema.ddl() if not any(name in text for name in mine)]
+    others = [
+        text
+        for text, table in zip(schema.ddl(), schema.TABLES, strict=True)
+        if table.name in (schema.SERIES, schema.ENTITIES, schema.METRICS, schema.MIGRATIONS)
+        or table.name in (schema.ROLLED, schema.DIRTY, schema.SETTINGS)
+    ]
+    rollups = [
+        f"""CREATE TABLE data_rollup_{width} (
+        metric LowCardinality(String), entity LowCardinality(String), series UInt64,
+        t DateTime('UTC'), version UInt64, count UInt32, min Float64, max Float64, sum Float64,
+        first Float64, last Float64, last_ts DateTime64(3, 'UTC'), increase Float64,
+        sketch AggregateFunction({schema.SKETCH}, Float64),
+        retention Enum8('default' = 0) DEFAULT 'default'
+    )
+    ENGINE = ReplacingMergeTree(version) PARTITION BY (retention, toDate(t))
+    ORDER BY (metric, entity, series, t)"""
+        for width in ("5m", "1h")
+    ]
     samples = """CREATE TABLE data_samples (
         metric LowCardinality(String), entity LowCardinality(String), series UInt64 CODEC(ZSTD(1)),
         ts DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1)),
@@ -53,7 +69,7 @@ def older_layout(number: int) -> list[str]:
     )
     ENGINE = MergeTree PARTITION BY (toStartOfHour(ts))
     ORDER BY (toStartOfFiveMinutes(ts), entity, ts)"""
-    return [*others, samples, recent][: None if number > 1 else -1]
+    return [*others, *rollups, samples, recent][: None if number > 1 else -1]
 
 
 def test_migrating_twice_changes_nothing(store: Client) -> None:
@@ -115,7 +131,34 @@ def test_what_an_older_layout_has_stays(empty: Client, layout: int) -> None:
     assert empty.query(heat).result_rows == [(12, sum(range(12)))]
 
 
-def test_moving_to_windows_may_be_cut_short(empty: Client) -> None:
+def test_buckets_of_an_older_layout_stay(empty: Client) -> None:
+    empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
+    for statement in older_layout(3):
+        empty.command(statement)
+    empty.insert(schema.MIGRATIONS, [[n, ""] for n in (1, 2, 3)], ["number", "name"])
+    old = "toStartOfHour(now('UTC') - INTERVAL 30 DAY)"
+    for width, seconds in (("5m", 300), ("1h", 3600)):
+        empty.command(
+            f"INSERT INTO data_rollup_{width} SELECT 'heat', 'svc', 1, {old} + {seconds} * number, "
+            "1, 20, 1, 3, 2.5, 1.5, 2, now(), 7, "
+            "arrayReduce('quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)', [2.]), 'default' "
+            "FROM numbers(14)"
+        )
+
+    migrate(empty)
+
+    columns = "count(), sum(count), min(min), max(max), sum(sum), any(first), any(last)"
+    wanted = (14, 280, 1, 3, 35, 1.5, 2, 98)
+    for view in ("metrics_5m", "metrics_1h"):
+        found = empty.query(f"SELECT {columns}, sum(increase) FROM {view} WHERE metric = 'heat'")
+        assert found.result_rows == [wanted]
+        first, last = f"{old} = min(t)", "dateDiff('second', min(t), max(t))"
+        span = 13 * (300 if view == "metrics_5m" else 3600)
+        assert empty.query(f"SELECT {first}, {last} FROM {view}").result_rows == [(True, span)]
+    assert empty.command("SELECT round(any(p50), 1) FROM metrics_1h") == 2
+
+
+def test_moving_to_blocks_may_be_cut_short(empty: Client) -> None:
     empty.command(f"CREATE DATABASE {empty.database}", use_database=False)
     for statement in older_layout(3):
         empty.command(statement)
@@ -123,7 +166,9 @@ def test_moving_to_windows_may_be_cut_short(empty: Client) -> None:
     lines = batch([Line("heat", "svc", [(time.time() - n, 1.0) for n in range(10)])])
     empty.insert_arrow("data_recent_samples", arrivals(lines))
     (move,) = [migration for migration in MIGRATIONS if migration.number == 4]
-    for statement in move.statements()[:-2]:
+    for statement in move.statements(empty):
+        if "DROP TABLE data_rollup_5m" in statement:
+            break
         empty.command(statement)
 
     migrate(empty)
@@ -170,7 +215,7 @@ def test_retention_is_what_was_set_last(store: Client) -> None:
 
     assert retention.current(store) == wanted
     assert "toIntervalSecond(transform(retention" in str(
-        store.command(f"SHOW CREATE TABLE {schema.WINDOWS}")
+        store.command(f"SHOW CREATE TABLE {schema.BLOCKS}")
     )
 
 
@@ -184,9 +229,10 @@ def _eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
-    store.command(f"ALTER TABLE {schema.WINDOWS} MODIFY SETTING merge_with_ttl_timeout = 0")
+    store.command(f"ALTER TABLE {schema.BLOCKS} MODIFY SETTING merge_with_ttl_timeout = 0")
     now = time.time()
-    lines = [Line("heat", "svc", [(now - 900 + n, float(n)) for n in range(100)])]
+    old = now // 3600 * 3600 - 7200
+    lines = [Line("heat", "svc", [(old + n, float(n)) for n in range(100)])]
     write(store, batch(lines), "old", at(now))
     write(store, batch([Line("heat", "svc", [(now, 7.0)])]), "new", at(now))
     Roller(store).run(at(now))
@@ -199,17 +245,17 @@ def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
 
 
 def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
-    store.command(f"ALTER TABLE {schema.WINDOWS} MODIFY SETTING merge_with_ttl_timeout = 0")
+    store.command(f"ALTER TABLE {schema.BLOCKS} MODIFY SETTING merge_with_ttl_timeout = 0")
     migrate(store, Retention(classes={"brief": 600}))
     now = time.time()
-    write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+    write(store, batch([Line("heat", "svc", [(now - 9000, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
 
     store.command(
-        f"INSERT INTO {schema.WINDOWS} SELECT * REPLACE('brief' AS retention) FROM {schema.WINDOWS}"
+        f"INSERT INTO {schema.BLOCKS} SELECT * REPLACE('brief' AS retention) FROM {schema.BLOCKS}"
     )
 
-    left = f"SELECT groupArray(retention) FROM {schema.WINDOWS}"
+    left = f"SELECT groupArray(retention) FROM {schema.BLOCKS}"
     assert _eventually(lambda: str(store.command(left)) == "['default']"), store.command(left)
 
 
@@ -217,14 +263,14 @@ def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client)
     for classes in ({"short": 9e9, "it's": 9e9}, {"long": 9e9}, {"a\\": 9e9, "it's": 9e9}):
         migrate(store, Retention(classes=classes))
     now = time.time()
-    write(store, batch([Line("heat", "svc", [(now - 900, 1.0)])]), "one", at(now))
+    write(store, batch([Line("heat", "svc", [(now - 9000, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
     store.command(
-        f"INSERT INTO {schema.WINDOWS} SELECT * REPLACE(name AS retention) FROM {schema.WINDOWS} "
+        f"INSERT INTO {schema.BLOCKS} SELECT * REPLACE(name AS retention) FROM {schema.BLOCKS} "
         r"ARRAY JOIN ['short', 'it\'s', 'long', 'a\\'] AS name"
     )
 
     migrate(store, Retention(classes={"another": 9e9, "short": 9e9}))
 
-    found = store.query(f"SELECT toString(retention) AS class FROM {schema.WINDOWS} ORDER BY class")
+    found = store.query(f"SELECT toString(retention) AS class FROM {schema.BLOCKS} ORDER BY class")
     assert [row[0] for row in found.result_rows] == ["a\\", "default", "it's", "long", "short"]

@@ -260,16 +260,16 @@ def test_a_long_chart_comes_from_buckets_and_ends_with_what_is_not_rolled_up(
 
 
 def test_a_chart_reaches_back_to_buckets_whose_samples_are_gone(store: Client) -> None:
-    samples = [(NOON + 60 * n, 1.0) for n in range(60)]
+    samples = [(NOON + 60 * n, 1.0) for n in range(120)]
     write(store, batch([Line("heat", "vm-1", samples)], VM), "one", at(NOON))
-    Roller(store).run(at(NOON + 4000))
-    gone = f"t < toDateTime({NOON + 1800}, 'UTC')"
-    store.command(f"ALTER TABLE data_windows DELETE WHERE {gone} SETTINGS mutations_sync = 2")
+    Roller(store, kept_s=0).run(at(NOON + 7800))
+    gone = f"hour = toDateTime({NOON}, 'UTC')"
+    store.command(f"ALTER TABLE data_blocks DELETE WHERE {gone} SETTINGS mutations_sync = 2")
 
-    drawn = chart(store, ChartQuery("heat", "vm-1", at(NOON), at(NOON + 3599)))
+    drawn = chart(store, ChartQuery("heat", "vm-1", at(NOON), at(NOON + 7199)))
 
     assert drawn.resolution is Resolution.FIVE_MINUTES
-    assert len(drawn.lines[0].values) == 12
+    assert len(drawn.lines[0].values) == 24
 
 
 def test_the_catalog_says_how_a_metric_is_shown(store: Client) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from operator import itemgetter
+from statistics import median
 from uuid import uuid4
 
 import pytest
@@ -104,11 +105,10 @@ def test_a_bucket_of_a_gauge_has_the_statistics_of_its_samples(store: Client) ->
     roll(store, NOON + 500)
 
     row = store.query(
-        "SELECT count, min, avg, max, sum, first, last, increase, p50 FROM metrics_5m"
+        "SELECT count, min, avg, max, sum, first, last, increase FROM metrics_5m"
     ).result_rows[0]
 
-    assert row[:8] == (30, 0, 14.5, 29, 435, 0, 29, 0)
-    assert row[8] == pytest.approx(14.5, rel=0.05)
+    assert row == (30, 0, 14.5, 29, 435, 0, 29, 0)
 
 
 def test_an_hour_has_the_statistics_of_its_samples(store: Client) -> None:
@@ -116,9 +116,10 @@ def test_an_hour_has_the_statistics_of_its_samples(store: Client) -> None:
     put(store, [Line("vm.cpu.utilization", "vm-1", samples)], "a", NOON + 3600)
 
     assert roll(store, NOON + 4000) == Rolled(windows=12, hours=1)
-    row = store.query("SELECT count, min, max, sum, first, last FROM metrics_1h").result_rows
+    row = store.query("SELECT count, min, max, sum, first, last, p50 FROM metrics_1h").result_rows
     values = [value for _, value in samples]
-    assert row == [(360, 0, 96, sum(values), values[0], values[-1])]
+    assert row[0][:-1] == (360, 0, 96, sum(values), values[0], values[-1])
+    assert row[0][-1] == pytest.approx(median(values), rel=0.02)
 
 
 def test_buckets_add_up_across_borders_and_a_restart(store: Client) -> None:
@@ -150,7 +151,7 @@ def test_a_counter_grows_across_hours_of_silence(store: Client) -> None:
     samples = [(NOON, 5.0), (NOON + 3 * 3600, 50.0), (NOON + 3 * 3600 + 10, 60.0)]
     other = counter("vm.network.io", "vm-2", [(NOON + 3600, 1.0), (NOON + 3 * 3600, 4.0)], **RX)
     put(store, [counter("vm.network.io", "vm-1", samples, **RX), other], "a", NOON + 3 * 3600)
-    roll(store, NOON + 4 * 3600)
+    roll(store, NOON + 4 * 3600 + 600)
 
     assert total(store) == 55 + 3
 
@@ -192,7 +193,7 @@ def test_late_samples_change_their_window_its_hour_and_the_step_that_follows(
     early = [(NOON, 10.0), (NOON + 10, 20.0)]
     later = [(NOON + 900, 100.0), (NOON + 3600, 110.0)]
     put(store, [counter("vm.network.io", "vm-1", early + later, **RX)], "a", NOON + 3600)
-    assert roll(store, NOON + 7800) == Rolled(windows=5, hours=2)
+    assert roll(store, NOON + 7800) == Rolled(windows=3, hours=2)
 
     late = [(NOON + 300, 5.0)]  # a restart nobody had seen
     put(store, [counter("vm.network.io", "vm-1", late, **RX)], "b", NOON + 8000)
@@ -268,8 +269,9 @@ def test_samples_that_may_be_gone_in_part_do_not_replace_their_buckets(store: Cl
     apply(store, Retention(raw=7 * 86400, classes={}))
     samples = [(NOON + 10 * n, 1.0) for n in range(30)]
     put(store, [Line("heat", "svc", samples)], "a", NOON + 300)
-    roll(store, NOON + 500)
-    store.command("ALTER TABLE data_windows DELETE WHERE 1 SETTINGS mutations_sync = 2")
+    roll(store, NOON + 4000)
+    for table in ("data_windows", "data_blocks", "data_arrivals"):
+        store.command(f"TRUNCATE TABLE {table}")
 
     week_later = NOON + 7 * 86400 + 400
     put(store, [Line("heat", "svc", [(NOON + 5, 1.0)])], "b", week_later)

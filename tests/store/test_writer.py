@@ -71,7 +71,7 @@ def test_what_is_rolled_up_while_it_is_written_is_not_lost(store: Client) -> Non
     assert store.query("SELECT count, sum FROM metrics_5m").result_rows == [(2, 3)]
 
 
-def test_what_comes_late_can_be_read_before_its_buckets_are_made_again(store: Client) -> None:
+def test_what_comes_late_in_an_open_hour_counts_at_once(store: Client) -> None:
     roller = Roller(store, lateness_s=0, settle_s=60)
     lines = [Line("heat", "svc", [(NOON + 300 * n, 1.0)]) for n in range(3)]
     write(store, batch(lines), "one", at(NOON))
@@ -87,9 +87,42 @@ def test_what_comes_late_can_be_read_before_its_buckets_are_made_again(store: Cl
         roller.run(at(NOON + 930))
 
     assert store.query("SELECT count(), sum(value) FROM samples").result_rows == [(6, 9)]
-    assert store.query("SELECT sum(count) FROM metrics_5m").result_rows == [(3,)]
-    roller.run(at(NOON + 970))
     assert store.query("SELECT sum(count) FROM metrics_5m").result_rows == [(6,)]
+
+
+def test_what_comes_late_of_a_closed_hour_counts_when_no_more_comes(store: Client) -> None:
+    roller = Roller(store, lateness_s=0, settle_s=60, kept_s=0)
+    every = [(NOON + 10 * n, float(n)) for n in range(500)]
+    machines = ("vm-1", "vm-2", "vm-3")
+    late = [sample for n, sample in enumerate(every) if n % 7 == 0]
+    soon = [sample for sample in every if sample not in late]
+    for name in machines:
+        write(store, batch([counter("m", name, soon), Line("g", name, soon)]), name, at(NOON))
+    roller.run(at(NOON + 5400))
+    hour = f"hour = toDateTime({NOON}, 'UTC')"
+    assert store.query(f"SELECT uniq(version) FROM data_blocks WHERE {hour}").result_rows == [(1,)]
+
+    write(store, batch([counter("m", "vm-2", late)]), "late", at(NOON + 5400))
+    roller.run(at(NOON + 5430))
+    count = "SELECT metric, entity, count(), sum(value) FROM samples GROUP BY ALL ORDER BY ALL"
+    assert len(soon) in {row[2] for row in store.query(count).result_rows[3:]}
+    roller.run(at(NOON + 5490))
+
+    total = sum(value for _, value in soon)
+    expected = [(m, name, len(soon), total) for m in ("g", "m") for name in machines]
+    expected[4] = ("m", "vm-2", 500, sum(value for _, value in every))
+    assert store.query(count).result_rows == expected
+    grown = (
+        "SELECT entity, sum(increase), sum(count) FROM %s WHERE metric = 'm' AND entity = 'vm-2'"
+    )
+    assert store.query(f"{grown % 'metrics_5m'} GROUP BY entity").result_rows == [
+        ("vm-2", 499, 500)
+    ]
+    assert store.query(f"{grown % 'metrics_1h'} GROUP BY entity").result_rows == [
+        ("vm-2", 359, 360)
+    ]
+    newer = f"SELECT DISTINCT entity FROM data_blocks WHERE {hour} AND version = 2"
+    assert store.query(newer).result_rows == [("vm-2",)], "others were left alone"
 
 
 def test_what_is_older_than_the_first_window_and_comes_as_it_is_looked_for_is_not_lost(
@@ -109,7 +142,7 @@ def test_what_is_older_than_the_first_window_and_comes_as_it_is_looked_for_is_no
 def test_arrivals_are_kept_no_longer_than_readers_need_them(store: Client) -> None:
     line = Line("heat", "svc", [(NOON + 60 * n, 1.0) for n in range(150)])
     write(store, batch([line]), "one", at(NOON))
-    roller = Roller(store, lateness_s=0, arrivals_kept_s=-3600)  # hours are over at once
+    roller = Roller(store, lateness_s=0, kept_s=-3600)  # hours are over at once
     arrivals = "SELECT sum(length(numbers)) FROM data_arrivals"
 
     roller.run(at(NOON + 60 * 150))

@@ -7,7 +7,7 @@ that was interrupted is simply run again. Views are code: they are replaced when
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.binding import quote_identifier
@@ -18,17 +18,18 @@ from novacron_store.telemetry import retention as retention_rules
 from novacron_store.telemetry import schema, views
 from novacron_store.telemetry.client import DATABASE, contract_errors
 from novacron_store.telemetry.retention import Retention
-from novacron_store.telemetry.samples import BORDER
+from novacron_store.telemetry.samples import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
     number: int
     name: str
-    statements: Callable[[], list[str]]
+    statements: Callable[[Client], Iterable[str]]
 
 
-# The layouts before the fourth: a row for each sample, and later arrivals in a table of their own.
+# The layouts before the fourth: a row for each sample, later arrivals in a table of their own, and
+# a row for each bucket.
 _SAMPLES = """
 CREATE TABLE IF NOT EXISTS data_samples (
     metric LowCardinality(String), entity LowCardinality(String), series UInt64,
@@ -43,7 +44,20 @@ CREATE TABLE IF NOT EXISTS data_recent_samples (
 )
 ENGINE = MergeTree ORDER BY (toStartOfFiveMinutes(ts), entity, ts)
 """
-_BORDER_64 = f"toDateTime64({BORDER}, 3, 'UTC')"
+_ROLLUP = f"""
+CREATE TABLE IF NOT EXISTS data_rollup_%s (
+    metric LowCardinality(String), entity LowCardinality(String), series UInt64, t DateTime('UTC'),
+    version UInt64, count UInt32, min Float64, max Float64, sum Float64, first Float64,
+    last Float64, increase Float64, sketch AggregateFunction({schema.SKETCH}, Float64),
+    retention Enum8('default' = 0)
+)
+ENGINE = ReplacingMergeTree(version) ORDER BY (metric, entity, series, t)
+"""
+_BORDER_64 = f"toDateTime64({UNKNOWN.gathered_sql}, 3, 'UTC')"
+_HOURS = f"""
+SELECT DISTINCT toUnixTimestamp(toStartOfHour(ts)) AS hour FROM data_samples
+WHERE ts < {_BORDER_64} ORDER BY hour
+"""
 _OLD_TO_WINDOWS = f"""
 INSERT INTO {schema.WINDOWS} (metric, entity, series, t, version, times, starts, values)
 SELECT metric, entity, series, t, 1, points.1, points.2, points.3
@@ -51,10 +65,10 @@ FROM (
     SELECT metric, entity, series, toStartOfFiveMinutes(ts) AS t,
         arraySort(groupArray((toUnixTimestamp64Milli(ts), toUnixTimestamp64Milli(start_ts), value)))
             AS points
-    FROM data_samples FINAL WHERE ts < {_BORDER_64} GROUP BY metric, toStartOfHour(ts), entity,
-        series, t
+    FROM data_samples FINAL
+    WHERE ts < {_BORDER_64} AND ts >= toDateTime64(%d, 3, 'UTC') AND ts < toDateTime64(%d, 3, 'UTC')
+    GROUP BY metric, entity, series, t
 )
-SETTINGS optimize_aggregation_in_order = 1
 """
 _ARRIVAL_COLUMNS = "entity, ts, metrics, ids, starts, numbers"
 _OLD_TO_ARRIVALS = f"""
@@ -66,24 +80,56 @@ _RECENT_TO_ARRIVALS = f"""
 INSERT INTO {schema.ARRIVALS} ({_ARRIVAL_COLUMNS})
 SELECT {_ARRIVAL_COLUMNS} FROM data_recent_samples WHERE ts >= {_BORDER_64}
 """
+_HOURS_TO_BUCKETS = f"""
+INSERT INTO {schema.BUCKETS_1H} (metric, entity, series, t, version, count, min, max, sum, first,
+    last, grown, carried, sketch)
+SELECT metric, entity, series, t, 0, count, min, max, sum, first, last, increase, 0, sketch
+FROM data_rollup_1h FINAL
+"""
+_WINDOWS_TO_BUCKETS = f"""
+INSERT INTO {schema.BUCKETS_5M} (metric, entity, series, hour, version, slots, counts, scale, base,
+    lasts, firsts, mins, maxs, sums, grown, floats, carried)
+SELECT metric, entity, series, toStartOfHour(t) AS hour, 0,
+    arrayMap(x -> toUInt8(toMinute(x.1) / 5), p), p.2, -1, 0, [], [], [], [], [], [],
+    [p.3, p.4, p.5, p.6, p.7, p.8], 0
+FROM (
+    SELECT metric, entity, series, any(t) AS t,
+        arraySort(groupArray((r.t, count, last, first, min, max, sum, increase))) AS p
+    FROM data_rollup_5m AS r FINAL GROUP BY metric, entity, series, toStartOfHour(r.t)
+)
+SETTINGS throw_on_max_partitions_per_insert_block = 0
+"""
+# Hours that have samples are to be closed again; of those before there are buckets alone.
+_NOTHING_CLOSED = (
+    f"ALTER TABLE {schema.ROLLED} DELETE WHERE resolution IN (1, 3600) SETTINGS mutations_sync = 2"
+)
+_CLOSED_BEFORE = f"""
+INSERT INTO {schema.ROLLED} SELECT {schema.HOUR_S}, if(
+    (SELECT count() FROM {schema.WINDOWS}) > 0,
+    (SELECT toStartOfHour(min(t)) FROM {schema.WINDOWS}),
+    (SELECT max(t) + {schema.HOUR_S} FROM {schema.BUCKETS_1H}))
+"""
 _RETENTION_AGAIN = f"INSERT INTO {schema.SETTINGS} (name, value) VALUES ('retention', '')"
+_OLD_TABLES = ("data_samples", "data_recent_samples", "data_rollup_5m", "data_rollup_1h")
 
 
-def _to_windows() -> list[str]:
+def _to_blocks(client: Client) -> Iterator[str]:
     """A new table gets its retention; an old one is dropped when all of it is in the new ones."""
-    return [
-        *schema.ddl(),
-        f"ALTER TABLE {schema.DIRTY} ADD COLUMN IF NOT EXISTS entities Array(String)",
-        *(_SAMPLES, _RECENT, _OLD_TO_WINDOWS, _OLD_TO_ARRIVALS, _RECENT_TO_ARRIVALS),
-        *(f"DROP TABLE data_{name} SYNC" for name in ("samples", "recent_samples")),
-        _RETENTION_AGAIN,
-    ]
+    yield from schema.ddl()
+    yield f"ALTER TABLE {schema.DIRTY} ADD COLUMN IF NOT EXISTS entities Array(String)"
+    yield from (_SAMPLES, _RECENT, _ROLLUP % "5m", _ROLLUP % "1h")
+    for (hour,) in client.query(_HOURS).result_rows:
+        yield _OLD_TO_WINDOWS % (hour, hour + schema.HOUR_S)
+    yield from (_OLD_TO_ARRIVALS, _RECENT_TO_ARRIVALS, _HOURS_TO_BUCKETS, _WINDOWS_TO_BUCKETS)
+    yield from (_NOTHING_CLOSED, _CLOSED_BEFORE)
+    yield from (f"DROP TABLE {name} SYNC" for name in _OLD_TABLES)
+    yield _RETENTION_AGAIN
 
 
 MIGRATIONS: tuple[Migration, ...] = (
-    Migration(1, "first layout", schema.ddl),
+    Migration(1, "first layout", lambda _: schema.ddl()),
     # 2 and 3 made, and then changed, a table that 4 drops.
-    Migration(4, "samples in windows of five minutes", _to_windows),
+    Migration(4, "closed hours in blocks", _to_blocks),
 )
 
 
@@ -122,7 +168,7 @@ def _applied(client: Client) -> set[int]:
 
 
 def _run(client: Client, migration: Migration) -> None:
-    for statement in migration.statements():
+    for statement in migration.statements(client):
         client.command(statement)
     _record(client, [migration])
 

@@ -13,6 +13,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
 
 _DAY = 86400.0
+_OPEN_S = 2 * 3600  # samples are needed until their hour is closed
 _NUMBERED = re.compile(r"('(?:[^'\\]|\\.)*') = (-?\d+)")  # of an Enum8, as ClickHouse prints it
 
 
@@ -81,9 +82,9 @@ def _name_classes(client: Client, table: schema.Table, retention: Retention) -> 
 def _modify_ttl(table: schema.Table, retention: Retention) -> str:
     """One expression over the class, and not one rule per class, so that whole parts drop."""
     match table.name:
-        case schema.ROLLUP_5M:
+        case schema.BUCKETS_5M:
             seconds = str(round(retention.rollup_5m))
-        case schema.ROLLUP_1H:
+        case schema.BUCKETS_1H:
             seconds = str(round(retention.rollup_1h))
         case _:
             names = [_literal(name) for name in retention.classes]
@@ -92,6 +93,8 @@ def _modify_ttl(table: schema.Table, retention: Retention) -> str:
                 f"transform(retention, [{', '.join(names)}], [{', '.join(kept)}], "
                 f"{round(retention.raw)})"
             )
+    if table.name in (schema.ARRIVALS, schema.WINDOWS):
+        seconds = f"greatest({seconds}, {_OPEN_S})"
     return (
         f"ALTER TABLE {table.name} MODIFY TTL "
         f"toDateTime({table.expires}) + toIntervalSecond({seconds})"

@@ -1,11 +1,11 @@
 """The physical tables of the telemetry store. Nobody but this package names them: people and
 components read the views of views.py, so that this layout can change under them.
 
-Samples lie in ARRIVALS as they come, and in WINDOWS once their five minutes are over (samples.py):
-a row there is a series in one window. The metric comes first because every panel asks for one, then
-the time, which keeps a look at a recent range of the whole fleet narrow. Values and times are
-delta-coded before ZSTD, which measured a third smaller than Gorilla on real telemetry. Large
-compression blocks are worth 6 % more.
+Samples lie in ARRIVALS as they come, in WINDOWS once their five minutes are over, and in BLOCKS
+once their hour is closed (samples.py): a row there is a series in one hour, as steps between
+integers where its values are decimals, with its times in TIMES, once for all series that were read
+together.
+The metric and a hash of the attributes come first because every panel asks for one of each.
 
 A point of another kind that came twice is two rows until a merge; readers see one through FINAL.
 """
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 ARRIVALS = "data_arrivals"
 WINDOWS = "data_windows"
+BLOCKS = "data_blocks"
+TIMES = "data_times"
 HISTOGRAMS = "data_histograms"
 EXPONENTIAL_HISTOGRAMS = "data_exponential_histograms"
 SUMMARIES = "data_summaries"
@@ -23,15 +25,15 @@ EXEMPLARS = "data_exemplars"
 SERIES = "data_series"
 ENTITIES = "data_entities"
 METRICS = "data_metrics"
-ROLLUP_5M = "data_rollup_5m"
-ROLLUP_1H = "data_rollup_1h"
+BUCKETS_5M = "data_buckets_5m"
+BUCKETS_1H = "data_buckets_1h"
 ROLLED = "data_rolled"
 DIRTY = "data_dirty_windows"
 MIGRATIONS = "data_migrations"
 SETTINGS = "data_settings"
 
-WINDOW_S = 300
-CLAIMED, CLAIMED_HOURS = 0, 1  # resolutions of ROLLED, beside WINDOW_S and an hour
+WINDOW_S, HOUR_S = 300, 3600
+CLAIMED = 0  # a resolution of ROLLED, beside WINDOW_S and HOUR_S
 
 SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 
@@ -39,7 +41,9 @@ SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 # merges together cost a third less, and reads met 10 parts where they had met 3 to 7.
 _PARTS_OF_A_MERGE = 16
 _NO_STATISTICS = "auto_statistics_types = ''"  # nothing asks for them; 7 % of a merge
-_RETRIES_KNOWN = "non_replicated_deduplication_window = 1000"
+# Compression blocks: large ones are worth 6 % where ranges are read, small ones where rows are.
+_LARGE_BLOCKS = ("min_compress_block_size = 262144", "max_compress_block_size = 4194304")
+_SMALL_BLOCKS = ("min_compress_block_size = 65536", "max_compress_block_size = 1048576")
 _ON_DISK = ("fsync_after_insert = 1", "fsync_part_directory = 1")
 _KEY = """\
     metric LowCardinality(String),
@@ -47,6 +51,7 @@ _KEY = """\
     series UInt64 CODEC(ZSTD(1))"""
 _TIME = "DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1))"
 _NUMBER = "Float64 CODEC(Delta(8), ZSTD(1))"
+_STEPS = "CODEC(T64('bit'), ZSTD(1))"
 _POINT = f"""{_KEY},
     ts {_TIME},
     start_ts {_TIME}"""
@@ -63,7 +68,7 @@ _DISTRIBUTION = f"""    count UInt64 CODEC(ZSTD(1)),
 class Table:
     """One physical table.
 
-    `expires` is the column that retention counts from; `ttl` is a rule that no setting changes;
+    `expires` is the time (SQL) that retention counts from; `ttl` is a rule that no setting changes;
     `shard` spreads the rows of a cluster.
     """
 
@@ -87,34 +92,10 @@ def _points(name: str, columns: str) -> Table:
         partition="retention, toDate(ts)",
         expires="ts",
         settings=(
-            "min_compress_block_size = 262144",
-            "max_compress_block_size = 4194304",
+            *_LARGE_BLOCKS,
             f"merge_selector_base = {_PARTS_OF_A_MERGE}",
             _NO_STATISTICS,
         ),
-    )
-
-
-def _rollup(name: str, partition: str) -> Table:
-    return Table(
-        name,
-        columns=f"""{_KEY},
-    t DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
-    version UInt64 CODEC(ZSTD(1)),
-    count UInt32 CODEC(T64, ZSTD(1)),
-    min {_NUMBER},
-    max {_NUMBER},
-    sum {_NUMBER},
-    first {_NUMBER},
-    last {_NUMBER},
-    last_ts {_TIME},
-    increase Float64 CODEC(ZSTD(1)),
-    sketch AggregateFunction({SKETCH}, Float64) CODEC(ZSTD(1)),
-{_RETENTION}""",
-        engine="ReplacingMergeTree(version)",
-        order="metric, entity, series, t",
-        partition=f"retention, {partition}",
-        expires="t",
     )
 
 
@@ -143,26 +124,59 @@ TABLES: tuple[Table, ...] = (
         ),
     ),
     # A series in one window of five minutes: parallel arrays in the order of time, no time twice.
-    # Of `starts` there is one where they are all the same. The newest version is what holds.
+    # Of `starts` there is one where they are all the same. The newest version is what holds. They
+    # stay until their hour is closed, so that a partition is an hour.
     Table(
         WINDOWS,
         columns=f"""{_KEY},
     t DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     version UInt64 CODEC(ZSTD(1)),
-    times Array(Int64) CODEC(Delta(8), T64, ZSTD(1)) COMMENT 'Unix milliseconds',
-    starts Array(Int64) CODEC(Delta(8), ZSTD(1)) COMMENT 'Unix milliseconds',
-    values Array(Float64) CODEC(Delta(8), ZSTD(1)),
+    times Array(Int64) CODEC(Delta(8), LZ4) COMMENT 'Unix milliseconds',
+    starts Array(Int64) CODEC(LZ4) COMMENT 'Unix milliseconds',
+    values Array(Float64) CODEC(LZ4),
 {_RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, t, entity, series",
-        partition="retention, toDate(t)",
+        partition="retention, toStartOfHour(t)",
         expires="t",
-        settings=(
-            "index_granularity = 256",
-            "min_compress_block_size = 262144",
-            "max_compress_block_size = 4194304",
-            _NO_STATISTICS,
-        ),
+        settings=("index_granularity = 256", *_LARGE_BLOCKS, _NO_STATISTICS),
+    ),
+    # A series in one closed hour (blocks.py). The newest version is what holds.
+    Table(
+        BLOCKS,
+        columns=f"""    metric LowCardinality(String),
+    class UInt32 CODEC(ZSTD(1)) COMMENT 'hash of the attributes',
+    entity LowCardinality(String),
+    series UInt64 CODEC(ZSTD(1)),
+    hour DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    version UInt64 CODEC(ZSTD(1)),
+    times UInt64 CODEC(ZSTD(1)) COMMENT 'id of the array in {TIMES}',
+    starts Array(Int64) CODEC(Delta(8), ZSTD(1)) COMMENT 'Unix ms; one where all are the same',
+    scale Int8 CODEC(ZSTD(1)) COMMENT 'a value is an integer / 10^scale; below 0: see floats',
+    base Int64 CODEC(ZSTD(1)) COMMENT 'the first integer',
+    steps Array(Int64) {_STEPS} COMMENT 'of each integer from the one before',
+    floats Array(Float64) CODEC(Delta(8), ZSTD(1)),
+{_RETENTION}""",
+        engine="ReplacingMergeTree(version)",
+        order="metric, class, hour, entity, series",
+        partition="retention, toDate(hour)",
+        expires="hour + 3600",
+        settings=("index_granularity = 32", *_SMALL_BLOCKS, _NO_STATISTICS),
+    ),
+    # The times of one or more series of an entity in one hour.
+    Table(
+        TIMES,
+        columns=f"""    hour DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    entity LowCardinality(String),
+    id UInt64 CODEC(ZSTD(1)),
+    first Int64 CODEC(ZSTD(1)) COMMENT 'Unix milliseconds',
+    steps Array(Int32) {_STEPS} COMMENT 'milliseconds from the one before',
+{_RETENTION}""",
+        engine="ReplacingMergeTree",
+        order="hour, entity, id",
+        partition="retention, toDate(hour)",
+        expires="hour + 3600",
+        settings=("index_granularity = 64", *_SMALL_BLOCKS, _NO_STATISTICS),
     ),
     _points(
         HISTOGRAMS,
@@ -252,11 +266,55 @@ TABLES: tuple[Table, ...] = (
         order="metric, kind, temporality, monotonic, unit",
         shard="cityHash64(metric)",
     ),
-    _rollup(ROLLUP_5M, "toDate(t)"),
-    _rollup(ROLLUP_1H, "toStartOfMonth(t)"),
-    # Windows before `upto` were rolled up at least once. Resolution 0 is written before that, and
-    # says up to where samples may have been read: what is stored for such a window gets a mark.
-    # Resolution 1 says the same of hours: who repairs a window rolls up its hour again, too.
+    # Buckets of five minutes, those of a series in one hour as arrays (buckets.py).
+    Table(
+        BUCKETS_5M,
+        columns=f"""{_KEY},
+    hour DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    version UInt64 CODEC(ZSTD(1)),
+    slots Array(UInt8) CODEC(ZSTD(1)) COMMENT 'which of the twelve there are, from 0',
+    counts Array(UInt32) CODEC(T64, ZSTD(1)),
+    scale Int8 CODEC(ZSTD(1)) COMMENT 'numbers are integers / 10^scale; below 0: see floats',
+    base Int64 CODEC(ZSTD(1)) COMMENT 'the first of the last values',
+    lasts Array(Int64) {_STEPS} COMMENT 'steps between last values',
+    firsts Array(Int64) {_STEPS} COMMENT 'above the last value of the bucket before',
+    mins Array(Int64) {_STEPS} COMMENT 'below the first value',
+    maxs Array(Int64) {_STEPS} COMMENT 'above the last value',
+    sums Array(Int64) {_STEPS} COMMENT 'above count * last value',
+    grown Array(Int64) {_STEPS} COMMENT 'increase; empty where none of the kind',
+    floats Array(Array(Float64)) CODEC(Delta(8), ZSTD(1)) COMMENT 'last, first, ... grown',
+    carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before, in the first bucket',
+{_RETENTION}""",
+        engine="ReplacingMergeTree(version)",
+        order="metric, entity, series, hour",
+        partition="retention, toDate(hour)",
+        expires="hour + 3600",
+        settings=("index_granularity = 64", *_SMALL_BLOCKS, _NO_STATISTICS),
+    ),
+    Table(
+        BUCKETS_1H,
+        columns=f"""{_KEY},
+    t DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    version UInt64 CODEC(ZSTD(1)),
+    count UInt32 CODEC(T64, ZSTD(1)),
+    min {_NUMBER},
+    max {_NUMBER},
+    sum {_NUMBER},
+    first {_NUMBER},
+    last {_NUMBER},
+    grown Float64 CODEC(ZSTD(1)) COMMENT 'increase inside the hour',
+    carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before',
+    sketch AggregateFunction({SKETCH}, Float64) CODEC(ZSTD(1)),
+{_RETENTION}""",
+        engine="ReplacingMergeTree(version)",
+        order="metric, entity, series, t",
+        partition="retention, toStartOfMonth(t)",
+        expires="t + 3600",
+        settings=(_NO_STATISTICS,),
+    ),
+    # Windows before `upto` were gathered, and hours closed, at least once. Resolution 0 is written
+    # before that, and says up to where samples may have been read: what is stored for such a window
+    # gets a mark.
     Table(
         ROLLED,
         columns="    resolution UInt32,\n    upto DateTime('UTC')",
@@ -264,8 +322,8 @@ TABLES: tuple[Table, ...] = (
         order="resolution",
         shard="resolution",
     ),
-    # Windows that changed after they were rolled up. A mark is consumed by a second row with
-    # `done`: marks have ids of their own, so no clock decides whether one was seen.
+    # Windows to which samples came after they were gathered. A mark is consumed by a second row
+    # with `done`: marks have ids of their own, so no clock decides whether one was seen.
     Table(
         DIRTY,
         columns="""    window DateTime('UTC'),

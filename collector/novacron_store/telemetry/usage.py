@@ -8,14 +8,18 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.samples import BORDER
+from novacron_store.telemetry.samples import UNKNOWN
 
 _PARTS = f"""
 SELECT (
-        SELECT sum(length(times)) FROM {schema.WINDOWS} WHERE t < {BORDER}
+        SELECT sum(length(steps) + length(floats)) FROM {schema.BLOCKS}
+        WHERE hour < {UNKNOWN.closed_sql}
+    ) + (
+        SELECT sum(length(times)) FROM {schema.WINDOWS}
+        WHERE t >= {UNKNOWN.closed_sql} AND t < {UNKNOWN.gathered_sql}
     ) + (
         SELECT sum(length(numbers)) FROM {schema.ARRIVALS}
-        WHERE ts >= toDateTime64({BORDER}, 3, 'UTC')
+        WHERE ts >= toDateTime64({UNKNOWN.gathered_sql}, 3, 'UTC')
     ), sumIf(rows, table = {{series:String}}), sum(bytes_on_disk)
 FROM system.parts WHERE active AND database = currentDatabase()"""
 _DISK = "SELECT free_space, total_space FROM system.disks WHERE name = 'default'"

@@ -7,6 +7,7 @@ so that nothing is lost with the arrivals. Of samples of one series and time one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -95,6 +96,26 @@ HAVING hour + toIntervalSecond({{kept:Int64}} + 3600) <= now('UTC') AND waiting 
     AND newest < toDateTime64({{unread:UInt32}}, 3, 'UTC')
 ORDER BY hour
 """
+
+
+_HOURS = (
+    f"SELECT DISTINCT toUnixTimestamp(toStartOfHour(t)) FROM {schema.WINDOWS} WHERE t < {_WINDOW}"
+)
+_PARTITIONS = f"""SELECT DISTINCT partition_id FROM system.parts
+WHERE active AND database = currentDatabase() AND table = '{schema.WINDOWS}'
+    AND partition LIKE {{hour:String}}"""
+
+
+def closed_hours(client: Client, before: int) -> list[int]:
+    """Hours of which windows are still there, though they were closed; in Unix seconds."""
+    return [row[0] for row in client.query(_HOURS, parameters={"window": before}).result_rows]
+
+
+def drop_hour(client: Client, hour: int) -> None:
+    """Drop the windows of a closed hour (Unix seconds), which nobody reads any more."""
+    parameters = {"hour": f"%'{datetime.fromtimestamp(hour, UTC):%Y-%m-%d %H:%M:%S}')"}
+    for (partition,) in client.query(_PARTITIONS, parameters=parameters).result_rows:
+        client.command(f"ALTER TABLE {schema.WINDOWS} DROP PARTITION ID '{partition}'")
 
 
 def drop_gathered(client: Client, unread: int, kept_s: int) -> None:

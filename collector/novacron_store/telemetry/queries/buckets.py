@@ -16,8 +16,9 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
+from novacron_store.telemetry.buckets import HOURS, five_minutes
 from novacron_store.telemetry.queries.catalog import MetricInfo
-from novacron_store.telemetry.samples import as_stored, once
+from novacron_store.telemetry.samples import Borders, as_stored, once
 
 LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
 
@@ -34,10 +35,9 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Unix seconds: where rolled-up data ends, and where each resolution begins (0: nowhere)."""
+    """Where each resolution ends, and begins (Unix seconds; 0: nowhere)."""
 
-    rolled_5m: int
-    rolled_1h: int
+    borders: Borders
     first_raw: int
     first_5m: int
     first_1h: int
@@ -74,18 +74,23 @@ def metric_info(client: Client, metric: str) -> MetricInfo:
 
 
 def progress(client: Client) -> Progress:
-    rolled_5m, rolled_1h, first_raw, first_5m, first_1h = client.query(
-        f"""SELECT toUnixTimestamp(maxIf(upto, resolution = 300)),
-            toUnixTimestamp(maxIf(upto, resolution = 3600)),
+    gathered, closed, blocks, windows, arrivals, first_5m, first_1h = client.query(
+        f"""SELECT toUnixTimestamp(maxIf(upto, resolution = {schema.WINDOW_S})),
+            toUnixTimestamp(maxIf(upto, resolution = {schema.HOUR_S})),
+            (SELECT toUnixTimestamp(min(hour)) FROM {schema.BLOCKS}),
             (SELECT toUnixTimestamp(min(t)) FROM {schema.WINDOWS}),
-            (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_5M}),
-            (SELECT toUnixTimestamp(min(t)) FROM {schema.ROLLUP_1H})
+            (SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS}),
+            (SELECT toUnixTimestamp(min(hour)) FROM {schema.BUCKETS_5M}),
+            (SELECT toUnixTimestamp(min(t)) FROM {schema.BUCKETS_1H})
         FROM {schema.ROLLED}"""
     ).result_rows[0]
-    if not first_raw:
-        oldest = f"SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS}"
-        (first_raw,) = client.query(oldest).result_rows[0]
-    return Progress(rolled_5m, rolled_1h, first_raw, first_5m, first_1h)
+    first_raw = _first(blocks, windows) or arrivals
+    return Progress(Borders(gathered, closed), first_raw, _first(first_5m, windows), first_1h)
+
+
+def _first(*times: int) -> int:
+    """The smallest of those that are there at all."""
+    return min(filter(None, times), default=0)
 
 
 def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:
@@ -110,9 +115,9 @@ def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:
 
 def _resolution(wanted: int, start: float, known: Progress) -> Resolution:
     """The coarsest one that is fine enough, or a coarser one that reaches further back."""
-    if wanted >= 3600 and known.rolled_1h:
+    if wanted >= 3600 and known.borders.closed:
         return Resolution.HOUR
-    if wanted >= 300 and known.rolled_5m:
+    if wanted >= 300 and known.borders.gathered:
         return Resolution.FIVE_MINUTES
     if start >= known.first_raw or not 0 < known.first_5m < known.first_raw - 300:
         return Resolution.RAW
@@ -161,7 +166,7 @@ class Selection:
 class RolledPart:
     """A part of a range that buckets of `width` seconds cover, in Unix seconds."""
 
-    table: str
+    relation: str  # to be read FROM
     width: int
     start: int
     end: int
@@ -172,22 +177,24 @@ class RolledPart:
 
 
 def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
-    """Hours as far as they are rolled up, then 5 minutes; samples have to do for the rest."""
-    start, parts = where.start, []
-    for resolution, table, rolled in (
-        (Resolution.HOUR, schema.ROLLUP_1H, known.rolled_1h),
-        (Resolution.FIVE_MINUTES, schema.ROLLUP_5M, known.rolled_5m),
+    """Hours as far as they are closed, then 5 minutes; samples have to do for the rest."""
+    start, parts, at = where.start, [], known.borders
+    for resolution, rolled in (
+        (Resolution.HOUR, at.closed),
+        (Resolution.FIVE_MINUTES, at.gathered),
     ):
         end = min(where.end, rolled)
         if where.resolution.seconds >= resolution.seconds and start < end:
-            parts.append(RolledPart(table, resolution.seconds, start, end))
+            hours = resolution is Resolution.HOUR
+            relation = HOURS if hours else five_minutes(at, start, end)
+            parts.append(RolledPart(relation, resolution.seconds, start, end))
             start = end
     return parts
 
 
 def samples(selection: Selection, start: int, end: int, known: Progress) -> str:
     """Rows of (entity, series, ts, value), each sample once."""
-    return _samples(selection, start, end, once(known.rolled_5m).between(start, end))
+    return _samples(selection, start, end, once(known.borders).between(start, end))
 
 
 def growth(selection: Selection, where: Grid, start: int, known: Progress) -> str:
@@ -197,7 +204,7 @@ def growth(selection: Selection, where: Grid, start: int, known: Progress) -> st
     stored twice is a step in no time, and left out with the first one.
     """
     first, end = start - LOOK_BACK_S, where.end
-    every = _samples(selection, first, end, as_stored(known.rolled_5m).between(first, end))
+    every = _samples(selection, first, end, as_stored(known.borders).between(first, end))
     # No lambda captures an array: ClickHouse copies it for each element.
     steps = (
         "arrayMap((x, d) -> if(d < 0, x, d), values, arrayDifference(values))"  # less: a restart

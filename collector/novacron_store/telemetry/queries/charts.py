@@ -143,7 +143,7 @@ def _rolled(selection: Selection, where: Grid, part: RolledPart) -> str:
         columns = f"sum(b.increase) AS grown, toFloat64(max(t) - min(t) + {part.width}) AS seconds"
     return f"""SELECT series, {slot("t", where)}, toInt64(toUnixTimestamp(min(t))) * 1000 AS at,
         {columns}
-    FROM {part.table} AS b FINAL WHERE {selection.condition} AND {part.condition}
+    FROM {part.relation} AS b WHERE {selection.condition} AND {part.condition}
     GROUP BY series, slot"""
 
 

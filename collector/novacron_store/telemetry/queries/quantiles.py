@@ -24,9 +24,10 @@ from novacron_store.telemetry.queries.buckets import (
     slot,
 )
 from novacron_store.telemetry.queries.charts import Chart, ChartQuery, Line, with_gaps
+from novacron_store.telemetry.samples import UNKNOWN
 
 QUANTILE = "quantile"  # the attribute that tells the lines apart
-_SAMPLES_ALONE = Progress(0, 0, 0, 0, 0)
+_SAMPLES_ALONE = Progress(UNKNOWN, 0, 0, 0)
 
 
 def quantiles(client: Client, query: ChartQuery, wanted: Sequence[float]) -> Chart:

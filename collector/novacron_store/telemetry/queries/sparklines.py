@@ -81,7 +81,7 @@ def _rolled(selection: Selection, where: Grid, part: RolledPart) -> str:
     else:
         top, weight = "b.sum", _per_slot(where, "toFloat64(b.count)")
     return f"""SELECT entity, {_per_slot(where, top)} AS top, {weight} AS weight
-    FROM (SELECT *, {slot("t", where)} FROM {part.table} FINAL
+    FROM (SELECT *, {slot("t", where)} FROM {part.relation}
         WHERE {selection.condition} AND {part.condition}) AS b
     GROUP BY entity"""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_store.telemetry import samples, schema
+from novacron_store.telemetry import buckets, samples
 from novacron_store.telemetry.views.view import HOUR, LABELS, NAME, TS, View
 
 _NAMED = "LEFT ANY JOIN (SELECT entity, name FROM entities) AS e USING (entity)"
@@ -13,7 +13,10 @@ _LABELLED = (
 _PERSON = (("metric", NAME), ("entity", NAME), ("name", "String"), ("attributes", LABELS))
 
 
-def _buckets(name: str, table: str, step: str, seconds: int) -> View:
+def _buckets(
+    name: str, relation: str, step: str, seconds: int, *more: tuple[str, str, str]
+) -> View:
+    quantiles = ", finalizeAggregation(sketch) AS quantiles" if more else ""
     return View(
         name,
         f"Every series in buckets of {step}; newest bucket some minutes after its end",
@@ -30,16 +33,14 @@ def _buckets(name: str, table: str, step: str, seconds: int) -> View:
             ("last", "Float64", "the last"),
             ("increase", "Float64", "growth of a counter, restarts handled; 0 for other kinds"),
             ("rate", "Float64", "increase per second"),
-            ("p50", "Float64", "median, within 1 %"),
-            ("p95", "Float64", "95th percentile, within 1 %"),
+            *more,
         ),
         f"""SELECT metric, entity, e.name AS name, l.attributes AS attributes, l.unit AS unit,
     t, count, min, sum / count AS avg, max, sum, first, last, increase,
-    increase / {seconds} AS rate, quantiles[1] AS p50, quantiles[3] AS p95
+    increase / {seconds} AS rate{", quantiles[1] AS p50, quantiles[3] AS p95" if more else ""}
 FROM (
-    SELECT metric, entity, series, t, count, min, max, sum, first, last, increase,
-        finalizeAggregation(sketch) AS quantiles
-    FROM {table} FINAL
+    SELECT metric, entity, series, t, count, min, max, sum, first, last, increase{quantiles}
+    FROM {relation}
 ) AS b
 {_LABELLED}
 {_NAMED}""",
@@ -72,6 +73,13 @@ FROM (
 {_LABELLED}
 {_NAMED}""",
     ),
-    _buckets("metrics_5m", schema.ROLLUP_5M, "5 minutes", 300),
-    _buckets("metrics_1h", schema.ROLLUP_1H, "one hour", 3600),
+    _buckets("metrics_5m", buckets.five_minutes(), "5 minutes", 300),
+    _buckets(
+        "metrics_1h",
+        buckets.HOURS,
+        "one hour",
+        3600,
+        ("p50", "Float64", "median, within 1 %; not of counters"),
+        ("p95", "Float64", "95th percentile, within 1 %; not of counters"),
+    ),
 )

@@ -1,0 +1,238 @@
+"""Buckets of 5 minutes and of one hour: made of an hour's windows when it is closed, and how they
+are read.
+
+A bucket of a counter holds the step from the bucket before, whenever that was, so that buckets add
+up to the increase of the samples, restarts of the counter included. The step into an hour is kept
+by itself (`carried`), so that it can be put right without the hour's samples.
+
+Buckets of 5 minutes are integers where samples are decimals, an hour of them in one row: 0.35 bytes
+a sample where rows of Float64 take 0.7. They have no quantiles: of 20 samples these say little more
+than the maximum does, and a sketch takes 0.25 bytes a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.client import Client
+
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.blocks import CONCERNED, HOUR, POWER, decimal, scale
+from novacron_store.telemetry.room import ONLY_WITH_ROOM
+from novacron_store.telemetry.samples import UNKNOWN, Borders
+from novacron_store.telemetry.schema import WINDOW_S
+
+_COUNTERS = (
+    f"(SELECT series FROM {schema.SERIES} "
+    "WHERE kind = 'sum' AND monotonic AND temporality = 'cumulative')"
+)
+_DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporality = 'delta')"
+_STEP = "if(now < before, now, now - before)"  # a smaller value: the counter restarted
+
+# A window as a bucket.
+_BUCKET_COLUMNS = f"""metric, entity, series, retention, t,
+        series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta,
+        arrayFilter(x -> NOT isNaN(x), values) AS measured, toUInt32(length(measured)) AS count,
+        measured[-1] AS last, measured[1] AS first, arrayMin(measured) AS min,
+        arrayMax(measured) AS max, arraySum(measured) AS sum,
+        multiIf(delta, sum, NOT counter, 0, arraySum(arrayMap(
+            (x, d) -> if(d < 0, x, d), measured, arrayDifference(measured)))) AS inside"""
+_OF_HOUR = f"""SELECT {_BUCKET_COLUMNS}
+        FROM {schema.WINDOWS} FINAL
+        WHERE t >= {HOUR} AND t < {HOUR} + INTERVAL 1 HOUR AND {CONCERNED}
+            AND NOT has({{expired:Array(String)}}, toString(retention)) AND notEmpty(measured)"""
+
+
+def _of_series(buckets: str) -> str:
+    """The buckets of a series in the order of time, as arrays."""
+    before = "arrayPushFront(arrayPopBack(last_of), first_of[1])"
+    return f"""
+    SELECT metric, entity, series, any(w.retention) AS retention, any(w.counter) AS counter,
+        counter OR any(w.delta) AS grows,
+        arraySort(groupArray((w.t, w.count, w.last, w.first, w.min, w.max, w.sum, w.inside))) AS p,
+        p.1 AS ts, p.2 AS counts, p.3 AS last_of, p.4 AS first_of, p.5 AS min_of, p.6 AS max_of,
+        p.7 AS sum_of,
+        if(counter, arrayMap((x, now, before) -> x + {_STEP}, p.8, first_of, {before}), p.8)
+            AS grown_of,
+        arrayReduce('{schema.SKETCH.replace("quantilesDD", "quantilesDDState")}',
+            if(counter, [], groupArrayArray(w.measured))) AS sketch
+    FROM ({buckets}) AS w GROUP BY metric, entity, series"""
+
+
+_BEFORE = f"""
+LEFT ANY JOIN (
+    SELECT metric, entity, series, last AS before, true AS known
+    FROM {schema.BUCKETS_1H} FINAL WHERE t = %s - INTERVAL 1 HOUR
+) AS q USING (metric, entity, series)"""
+_HOUR_BEFORE = (
+    f"{_BEFORE % HOUR} SETTINGS max_threads = 1"  # a third less CPU than all threads take
+)
+_STEP_IN = f"if(counter AND known, {_STEP}, 0)"  # of the first, `now`, from the hour before
+
+_ROLL_HOUR = f"""
+INSERT INTO {schema.BUCKETS_1H} (metric, entity, series, t, version, count, min, max, sum, first,
+    last, grown, carried, sketch, retention)
+WITH first_of[1] AS now
+SELECT metric, entity, series, {HOUR}, {{version:UInt64}}, arraySum(counts), arrayMin(min_of),
+    arrayMax(max_of), arraySum(sum_of), first_of[1], last_of[-1], arraySum(grown_of), {_STEP_IN},
+    sketch, retention
+FROM ({_of_series(_OF_HOUR)}) AS b {_HOUR_BEFORE}
+"""
+
+
+def _nearly(places: int) -> str:
+    """Sums of decimals miss theirs by rounding, and are kept as what they should be."""
+    power = 10**places
+    return (
+        f"arrayAll(x -> abs(x) < {9e15 / power} AND abs(round(x * {power}) / {power} - x) "
+        "<= 1e-14 * abs(x), arrayConcat(sum_of, grown_of))"
+    )
+
+
+_SCALE = scale(
+    lambda places: decimal(places, "arrayConcat(last_of, first_of, min_of, max_of)"), _nearly
+)
+_WHOLE = "arrayMap(x -> toInt64(round(x * power)), {0}_of) AS {0}_i"
+_ROLL_WINDOWS = f"""
+INSERT INTO {schema.BUCKETS_5M} (metric, entity, series, hour, version, slots, counts, scale, base,
+    lasts, firsts, mins, maxs, sums, grown, floats, carried, retention)
+WITH {POWER} AS power,
+    {", ".join(_WHOLE.format(name) for name in ("last", "first", "min", "max", "sum", "grown"))},
+    arrayDifference(last_i) AS step_i, first_of[1] AS now
+SELECT metric, entity, series, {HOUR}, {{version:UInt64}},
+    arrayMap(t -> toUInt8((toUnixTimestamp(t) - {{hour:UInt32}}) / {WINDOW_S}), ts), counts,
+    {_SCALE} AS scale, if(scale < 0, 0, last_i[1]), if(scale < 0, [], step_i),
+    if(scale < 0, [], arrayMap((f, l, d) -> f - (l - d), first_i, last_i, step_i)),
+    if(scale < 0, [], arrayMap((f, m) -> f - m, first_i, min_i)),
+    if(scale < 0, [], arrayMap((l, m) -> m - l, last_i, max_i)),
+    if(scale < 0, [], arrayMap((l, n, s) -> s - n * l, last_i, counts, sum_i)),
+    if(scale < 0 OR NOT grows, [], grown_i),
+    if(scale < 0, [last_of, first_of, min_of, max_of, sum_of, grown_of], []), {_STEP_IN}, retention
+FROM ({_of_series(_OF_HOUR)}) AS b {_HOUR_BEFORE}
+"""
+
+# Counters of an hour that have no bucket in the hour before.
+_NEWCOMERS = f"""
+SELECT metric, entity, series FROM {schema.BUCKETS_1H}
+WHERE t = {HOUR} AND {CONCERNED} AND series IN {_COUNTERS}
+    AND series NOT IN (SELECT series FROM {schema.BUCKETS_1H} WHERE t = {HOUR} - INTERVAL 1 HOUR)"""
+_CHANGED = f"""
+SELECT metric, entity, series FROM {schema.BUCKETS_1H}
+WHERE t = toDateTime({{changed:UInt32}}, 'UTC') AND {CONCERNED} AND series IN {_COUNTERS}"""
+_NEXT_HOURS = f"""
+SELECT DISTINCT toUnixTimestamp(next) FROM (
+    SELECT min(t) AS next FROM {schema.BUCKETS_1H}
+    WHERE t > toDateTime({{changed:UInt32}}, 'UTC') AND (metric, entity, series) IN ({_CHANGED})
+    GROUP BY series
+)"""
+_KEPT = {
+    schema.BUCKETS_1H: "metric, entity, series, t, count, min, max, sum, first, last, grown, "
+    "sketch, retention",
+    schema.BUCKETS_5M: "metric, entity, series, hour, slots, counts, scale, base, lasts, firsts, "
+    "mins, maxs, sums, grown, floats, retention",
+}
+_CARRY = """
+INSERT INTO {table} ({kept}, version, carried)
+SELECT {kept}, version + 1, {step}
+FROM (SELECT * FROM {table} FINAL WHERE {time} = {hour} AND (metric, entity, series) IN ({which}))
+    AS b
+INNER ANY JOIN (
+    SELECT series, argMaxIf(last, t, t < {hour}) AS before, anyIf(first, t = {hour}) AS now
+    FROM {hours} FINAL WHERE t <= {hour} AND (metric, entity, series) IN ({which})
+    GROUP BY series HAVING countIf(t < {hour}) > 0
+) AS p USING (series)
+"""
+
+
+def roll(
+    client: Client, hour: int, entities: Sequence[str] = (), expired: Sequence[str] = ()
+) -> None:
+    """Buckets of an hour (Unix seconds), whose windows are there, of those entities (none: of all).
+    Samples of the classes `expired` may be gone in part: their old buckets are better."""
+    settings = {**ONLY_WITH_ROOM, "optimize_on_insert": "0"}
+    parameters = {"hour": hour, "entities": list(entities), "expired": list(expired)}
+    for statement, table, time in (
+        (_ROLL_HOUR, schema.BUCKETS_1H, "t"),
+        (_ROLL_WINDOWS, schema.BUCKETS_5M, "hour"),
+    ):
+        newest = f"SELECT max(version) FROM {table} WHERE {time} = {HOUR}"
+        version = int(client.query(newest, parameters={"hour": hour}).result_rows[0][0]) + 1
+        client.command(statement, parameters=parameters | {"version": version}, settings=settings)
+    if client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
+        _carry(client, _NEWCOMERS, parameters)
+
+
+def follow(client: Client, changed: int, entities: Sequence[str] = ()) -> int:
+    """After the hour `changed` was rolled again: put the steps from it right. How many hours have
+    such steps."""
+    parameters = {"changed": changed, "entities": list(entities)}
+    found = client.query(_NEXT_HOURS, parameters=parameters).result_rows
+    for (hour,) in found:
+        _carry(client, _CHANGED, parameters | {"hour": hour})
+    return len(found)
+
+
+def _carry(client: Client, which: str, parameters: dict[str, object]) -> None:
+    for table, time in ((schema.BUCKETS_1H, "t"), (schema.BUCKETS_5M, "hour")):
+        statement = _CARRY.format(
+            table=table, kept=_KEPT[table], time=time, which=which, step=_STEP, hour=HOUR,
+            hours=schema.BUCKETS_1H,
+        )  # fmt: skip
+        client.command(statement, parameters=parameters)
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+_CLOSED = f"""SELECT retention, metric, entity, series,
+        hour + toIntervalSecond({WINDOW_S} * slot) AS t, count, min, max, sum, first, last,
+        grown_in + if(nth = 1, carried, 0) AS increase
+    FROM (
+        SELECT retention, metric, entity, series, hour, slots, counts, carried, {POWER} AS power,
+            arrayMap(x -> x + base, arrayCumSum(lasts)) AS last_i,
+            arrayMap((x, l, d) -> x + l - d, firsts, last_i, lasts) AS first_i,
+            if(scale < 0, floats[1], arrayMap(x -> x / power, last_i)) AS last_of,
+            if(scale < 0, floats[2], arrayMap(x -> x / power, first_i)) AS first_of,
+            if(scale < 0, floats[3], arrayMap((x, f) -> (f - x) / power, mins, first_i)) AS min_of,
+            if(scale < 0, floats[4], arrayMap((x, l) -> (l + x) / power, maxs, last_i)) AS max_of,
+            if(scale < 0, floats[5], arrayMap((x, n, l) -> (x + n * l) / power, sums, counts,
+                last_i)) AS sum_of,
+            multiIf(scale < 0, floats[6], notEmpty(grown), arrayMap(x -> x / power, grown),
+                arrayResize([0.], length(slots), 0.)) AS grown_of
+        FROM {schema.BUCKETS_5M} FINAL WHERE %s
+    )
+    ARRAY JOIN slots AS slot, counts AS count, last_of AS last, first_of AS first, min_of AS min,
+        max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(slots) AS nth"""
+_OPEN = f"""SELECT retention, metric, entity, series, t, count, min, max, sum, first, last,
+        grown_in + if(nth = 1, {_STEP_IN}, 0) AS increase
+    FROM (
+        SELECT *, first_of[1] AS now FROM ({_of_series("%s")}) AS b {_BEFORE}
+    )
+    ARRAY JOIN ts AS t, counts AS count, last_of AS last, first_of AS first, min_of AS min,
+        max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(ts) AS nth"""
+
+
+def five_minutes(borders: Borders = UNKNOWN, start: int = 0, end: int = 0) -> str:
+    """Buckets of 5 minutes, to be read FROM: those of closed hours, and of windows after these; in
+    Unix seconds those of a range, and some more.
+
+    A counter that was silent in the whole hour before its open one has the step over that silence
+    once its hour is closed.
+    """
+    closed = [f"hour < {borders.closed_sql}"]
+    opened = [f"t >= {borders.closed_sql}", f"t < {borders.gathered_sql}"]
+    if end:
+        closed += [
+            f"hour >= toStartOfHour(toDateTime({start}, 'UTC'))",
+            f"hour < toDateTime({end}, 'UTC')",
+        ]
+    windows = f"""SELECT {_BUCKET_COLUMNS} FROM {schema.WINDOWS} FINAL
+        WHERE {" AND ".join(opened)} AND notEmpty(measured)"""
+    parts = [_CLOSED % " AND ".join(closed)]
+    if not end or not borders.gathered or end > borders.closed:
+        parts.append(_OPEN % (windows, borders.closed_sql))
+    return "(" + "\n    UNION ALL\n    ".join(parts) + ")"
+
+
+HOURS = f"""(SELECT retention, metric, entity, series, t, count, min, max, sum, first, last,
+        grown + carried AS increase, sketch
+    FROM {schema.BUCKETS_1H} FINAL)"""
