@@ -196,7 +196,9 @@ def _compare(name: str, ours: Answer, peers: Answer) -> None:
 def _add_days(client: Client, fleet: StoreFleet) -> None:
     """Thirty days of one-hour buckets before what is there, made of one of its hours."""
     hour = fleet.start // 1000 + 3600
-    columns = "metric, entity, series, version, count, min, max, sum, first, last, grown, carried"
+    columns = (
+        "metric, class, entity, series, version, count, min, max, sum, first, last, grown, carried"
+    )
     client.command(
         f"INSERT INTO {schema.BUCKETS_1H} ({columns}, sketch, retention, t) "
         f"SELECT {columns}, sketch, retention, t - toIntervalHour(n) "

@@ -20,6 +20,26 @@ _PLACES = (0, 1, 2, 3, 4, 6)
 _LARGEST = 9e15  # up to here a Float64 holds every integer
 HOUR = "toDateTime({hour:UInt32}, 'UTC')"
 CONCERNED = "(empty({entities:Array(String)}) OR entity IN {entities:Array(String)})"
+COUNTERS = (
+    f"(SELECT series FROM {schema.SERIES} "
+    "WHERE kind = 'sum' AND monotonic AND temporality = 'cumulative')"
+)
+STEP = "if(now < before, now, now - before)"  # a smaller value: the counter restarted
+STEP_IN = f"if(counter AND known, {STEP}, 0)"  # to `now`, from the hour before
+
+
+def before_hour(hour: str) -> str:
+    """SQL: joins what was last in the hour before the DateTime `hour`, as `before`."""
+    return f"""
+LEFT ANY JOIN (
+    SELECT metric, entity, series, last AS before, true AS known
+    FROM {schema.BUCKETS_1H} FINAL WHERE t = {hour} - INTERVAL 1 HOUR
+) AS q USING (metric, entity, series)"""
+
+
+CLASS = "toUInt32(cityHash64(mapSort(attributes)))"
+OF_CLASS = f"""
+LEFT ANY JOIN (SELECT series, {CLASS} AS class FROM {schema.SERIES}) AS s USING (series)"""
 # By twelve windows at most: their order is made here, and not expected of how they were read.
 _IN_ORDER = "arrayFlatten(arraySort((x, t) -> t, groupArray(w.{0}), groupArray(w.t)))"
 _HOUR_OF_WINDOWS = f"""{schema.WINDOWS} FINAL
@@ -61,12 +81,13 @@ POWER = "toFloat64(intExp10(greatest(scale, 0)))"  # what integers of a row are 
 _PACK = f"""
 INSERT INTO {schema.BLOCKS}
     (metric, class, entity, series, hour, version, times, starts, scale, base, steps, floats,
-     retention)
-WITH {POWER} AS power, arrayMap(x -> toInt64(round(x * power)), numbers) AS whole
+     carried, retention)
+WITH {POWER} AS power, arrayMap(x -> toInt64(round(x * power)), numbers) AS whole,
+    arrayFirst(x -> NOT isNaN(x), numbers) AS now, series IN {COUNTERS} AS counter
 SELECT metric, class, entity, series, {HOUR}, {{version:UInt64}}, id, starts,
     {scale(lambda places: decimal(places, "numbers"))} AS scale,
     if(scale < 0, 0, whole[1]), if(scale < 0, [], arrayDifference(whole)),
-    if(scale < 0, numbers, []), retention
+    if(scale < 0, numbers, []), {STEP_IN}, retention
 FROM (
     SELECT any(w.metric) AS metric, any(w.entity) AS entity, series, any(w.retention) AS retention,
         {_ID} AS id, {_IN_ORDER.format("values")} AS numbers,
@@ -77,26 +98,30 @@ FROM (
             AS starts
     FROM (SELECT * FROM {_HOUR_OF_WINDOWS}) AS w GROUP BY series
 ) AS p
-LEFT ANY JOIN (
-    SELECT series, toUInt32(cityHash64(mapSort(attributes))) AS class FROM {schema.SERIES}
-) AS s USING (series)
+{OF_CLASS}{before_hour(HOUR)}
 """
 
 # Rows of arrays: `moments` in Unix milliseconds, `starts` one where they are all the same.
-_BLOCKS = f"""SELECT retention, metric, class, entity, series, hour, times, starts,
-        {POWER} AS power, if(scale < 0, floats,
-            arrayMap(x -> (x + base) / power, arrayCumSum(steps))) AS numbers
+_BLOCKS = f"""SELECT retention, metric, class, entity, series, hour, times, starts, carried,
+        {POWER} AS power, scale < 0 AND arrayExists(x -> isNaN(x), floats) AS ends,
+        if(scale < 0, floats, arrayMap(x -> (x + base) / power, arrayCumSum(steps))) AS numbers,
+        if(scale < 0 OR arrayExists(d -> d < 0, steps),
+            arrayMap((x, d) -> if(d < 0, x, d), numbers, arrayDifference(numbers)),
+            arrayMap(d -> d / power, steps)) AS grown
     FROM {schema.BLOCKS} %s WHERE %s"""
 _TIMES = f"""SELECT hour, entity, id, arrayMap(x -> x + first, arrayCumSum(steps)) AS moments
     FROM {schema.TIMES} WHERE %s"""
 
 
-def arrays(where: str, final: bool = True) -> str:
+def arrays(where: str, final: bool = True, and_of: str = "") -> str:
     """Rows of arrays of the hours that meet `where` (of hour and entity), to be read FROM:
-    retention, metric, class, entity, series, hour, starts, numbers, moments."""
-    blocks = _BLOCKS % ("FINAL" if final else "", where)
+    retention, metric, class, entity, series, hour, starts, numbers, moments, and what is known
+    beside: whether a series `ends` (NaN) there, what each value has `grown` by, and `carried`.
+    `and_of` are conditions on the series."""
+    blocks = _BLOCKS % ("FINAL" if final else "", where + and_of)
     return f"""(
-    SELECT retention, metric, class, entity, series, hour, starts, numbers, moments
+    SELECT retention, metric, class, entity, series, hour, starts, numbers, moments, ends, grown,
+        carried
     FROM ({blocks}) AS b
     LEFT ANY JOIN ({_TIMES % where}) AS t
         ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id)"""

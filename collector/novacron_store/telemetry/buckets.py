@@ -17,21 +17,27 @@ from collections.abc import Sequence
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
-from novacron_store.telemetry.blocks import CONCERNED, HOUR, POWER, decimal, scale
+from novacron_store.telemetry.blocks import (
+    CONCERNED,
+    COUNTERS,
+    HOUR,
+    OF_CLASS,
+    POWER,
+    STEP,
+    STEP_IN,
+    before_hour,
+    decimal,
+    scale,
+)
 from novacron_store.telemetry.room import ONLY_WITH_ROOM
 from novacron_store.telemetry.samples import UNKNOWN, Borders
 from novacron_store.telemetry.schema import WINDOW_S
 
-_COUNTERS = (
-    f"(SELECT series FROM {schema.SERIES} "
-    "WHERE kind = 'sum' AND monotonic AND temporality = 'cumulative')"
-)
 _DELTAS = f"(SELECT series FROM {schema.SERIES} WHERE kind = 'sum' AND temporality = 'delta')"
-_STEP = "if(now < before, now, now - before)"  # a smaller value: the counter restarted
 
 # A window as a bucket.
 _BUCKET_COLUMNS = f"""metric, entity, series, retention, t,
-        series IN {_COUNTERS} AS counter, series IN {_DELTAS} AS delta,
+        series IN {COUNTERS} AS counter, series IN {_DELTAS} AS delta,
         arrayFilter(x -> NOT isNaN(x), values) AS measured, toUInt32(length(measured)) AS count,
         measured[-1] AS last, measured[1] AS first, arrayMin(measured) AS min,
         arrayMax(measured) AS max, arraySum(measured) AS sum,
@@ -52,31 +58,24 @@ def _of_series(buckets: str) -> str:
         arraySort(groupArray((w.t, w.count, w.last, w.first, w.min, w.max, w.sum, w.inside))) AS p,
         p.1 AS ts, p.2 AS counts, p.3 AS last_of, p.4 AS first_of, p.5 AS min_of, p.6 AS max_of,
         p.7 AS sum_of,
-        if(counter, arrayMap((x, now, before) -> x + {_STEP}, p.8, first_of, {before}), p.8)
+        if(counter, arrayMap((x, now, before) -> x + {STEP}, p.8, first_of, {before}), p.8)
             AS grown_of,
         arrayReduce('{schema.SKETCH.replace("quantilesDD", "quantilesDDState")}',
             if(counter, [], groupArrayArray(w.measured))) AS sketch
     FROM ({buckets}) AS w GROUP BY metric, entity, series"""
 
 
-_BEFORE = f"""
-LEFT ANY JOIN (
-    SELECT metric, entity, series, last AS before, true AS known
-    FROM {schema.BUCKETS_1H} FINAL WHERE t = %s - INTERVAL 1 HOUR
-) AS q USING (metric, entity, series)"""
-_HOUR_BEFORE = (
-    f"{_BEFORE % HOUR} SETTINGS max_threads = 1"  # a third less CPU than all threads take
-)
-_STEP_IN = f"if(counter AND known, {_STEP}, 0)"  # of the first, `now`, from the hour before
+# One thread takes a third less CPU than all do.
+_JOINED = f"{OF_CLASS}{before_hour(HOUR)} SETTINGS max_threads = 1"
 
 _ROLL_HOUR = f"""
-INSERT INTO {schema.BUCKETS_1H} (metric, entity, series, t, version, count, min, max, sum, first,
-    last, grown, carried, sketch, retention)
+INSERT INTO {schema.BUCKETS_1H} (metric, class, entity, series, t, version, count, min, max, sum,
+    first, last, grown, carried, sketch, retention)
 WITH first_of[1] AS now
-SELECT metric, entity, series, {HOUR}, {{version:UInt64}}, arraySum(counts), arrayMin(min_of),
-    arrayMax(max_of), arraySum(sum_of), first_of[1], last_of[-1], arraySum(grown_of), {_STEP_IN},
-    sketch, retention
-FROM ({_of_series(_OF_HOUR)}) AS b {_HOUR_BEFORE}
+SELECT metric, class, entity, series, {HOUR}, {{version:UInt64}}, arraySum(counts),
+    arrayMin(min_of), arrayMax(max_of), arraySum(sum_of), first_of[1], last_of[-1],
+    arraySum(grown_of), {STEP_IN}, sketch, retention
+FROM ({_of_series(_OF_HOUR)}) AS b {_JOINED}
 """
 
 
@@ -94,12 +93,12 @@ _SCALE = scale(
 )
 _WHOLE = "arrayMap(x -> toInt64(round(x * power)), {0}_of) AS {0}_i"
 _ROLL_WINDOWS = f"""
-INSERT INTO {schema.BUCKETS_5M} (metric, entity, series, hour, version, slots, counts, scale, base,
-    lasts, firsts, mins, maxs, sums, grown, floats, carried, retention)
+INSERT INTO {schema.BUCKETS_5M} (metric, class, entity, series, hour, version, slots, counts,
+    scale, base, lasts, firsts, mins, maxs, sums, grown, floats, carried, retention)
 WITH {POWER} AS power,
     {", ".join(_WHOLE.format(name) for name in ("last", "first", "min", "max", "sum", "grown"))},
     arrayDifference(last_i) AS step_i, first_of[1] AS now
-SELECT metric, entity, series, {HOUR}, {{version:UInt64}},
+SELECT metric, class, entity, series, {HOUR}, {{version:UInt64}},
     arrayMap(t -> toUInt8((toUnixTimestamp(t) - {{hour:UInt32}}) / {WINDOW_S}), ts), counts,
     {_SCALE} AS scale, if(scale < 0, 0, last_i[1]), if(scale < 0, [], step_i),
     if(scale < 0, [], arrayMap((f, l, d) -> f - (l - d), first_i, last_i, step_i)),
@@ -107,18 +106,18 @@ SELECT metric, entity, series, {HOUR}, {{version:UInt64}},
     if(scale < 0, [], arrayMap((l, m) -> m - l, last_i, max_i)),
     if(scale < 0, [], arrayMap((l, n, s) -> s - n * l, last_i, counts, sum_i)),
     if(scale < 0 OR NOT grows, [], grown_i),
-    if(scale < 0, [last_of, first_of, min_of, max_of, sum_of, grown_of], []), {_STEP_IN}, retention
-FROM ({_of_series(_OF_HOUR)}) AS b {_HOUR_BEFORE}
+    if(scale < 0, [last_of, first_of, min_of, max_of, sum_of, grown_of], []), {STEP_IN}, retention
+FROM ({_of_series(_OF_HOUR)}) AS b {_JOINED}
 """
 
 # Counters of an hour that have no bucket in the hour before.
 _NEWCOMERS = f"""
 SELECT metric, entity, series FROM {schema.BUCKETS_1H}
-WHERE t = {HOUR} AND {CONCERNED} AND series IN {_COUNTERS}
+WHERE t = {HOUR} AND {CONCERNED} AND series IN {COUNTERS}
     AND series NOT IN (SELECT series FROM {schema.BUCKETS_1H} WHERE t = {HOUR} - INTERVAL 1 HOUR)"""
 _CHANGED = f"""
 SELECT metric, entity, series FROM {schema.BUCKETS_1H}
-WHERE t = toDateTime({{changed:UInt32}}, 'UTC') AND {CONCERNED} AND series IN {_COUNTERS}"""
+WHERE t = toDateTime({{changed:UInt32}}, 'UTC') AND {CONCERNED} AND series IN {COUNTERS}"""
 _NEXT_HOURS = f"""
 SELECT DISTINCT toUnixTimestamp(next) FROM (
     SELECT min(t) AS next FROM {schema.BUCKETS_1H}
@@ -126,10 +125,12 @@ SELECT DISTINCT toUnixTimestamp(next) FROM (
     GROUP BY series
 )"""
 _KEPT = {
-    schema.BUCKETS_1H: "metric, entity, series, t, count, min, max, sum, first, last, grown, "
-    "sketch, retention",
-    schema.BUCKETS_5M: "metric, entity, series, hour, slots, counts, scale, base, lasts, firsts, "
-    "mins, maxs, sums, grown, floats, retention",
+    schema.BLOCKS: "metric, class, entity, series, hour, times, starts, scale, base, steps, "
+    "floats, retention",
+    schema.BUCKETS_1H: "metric, class, entity, series, t, count, min, max, sum, first, last, "
+    "grown, sketch, retention",
+    schema.BUCKETS_5M: "metric, class, entity, series, hour, slots, counts, scale, base, lasts, "
+    "firsts, mins, maxs, sums, grown, floats, retention",
 }
 _CARRY = """
 INSERT INTO {table} ({kept}, version, carried)
@@ -173,9 +174,13 @@ def follow(client: Client, changed: int, entities: Sequence[str] = ()) -> int:
 
 
 def _carry(client: Client, which: str, parameters: dict[str, object]) -> None:
-    for table, time in ((schema.BUCKETS_1H, "t"), (schema.BUCKETS_5M, "hour")):
+    for table, time in (
+        (schema.BUCKETS_1H, "t"),
+        (schema.BUCKETS_5M, "hour"),
+        (schema.BLOCKS, "hour"),
+    ):
         statement = _CARRY.format(
-            table=table, kept=_KEPT[table], time=time, which=which, step=_STEP, hour=HOUR,
+            table=table, kept=_KEPT[table], time=time, which=which, step=STEP, hour=HOUR,
             hours=schema.BUCKETS_1H,
         )  # fmt: skip
         client.command(statement, parameters=parameters)
@@ -183,11 +188,12 @@ def _carry(client: Client, which: str, parameters: dict[str, object]) -> None:
 
 # -- reading -----------------------------------------------------------------------------------
 
-_CLOSED = f"""SELECT retention, metric, entity, series,
+CLOSED = f"""SELECT retention, metric, class, entity, series,
         hour + toIntervalSecond({WINDOW_S} * slot) AS t, count, min, max, sum, first, last,
         grown_in + if(nth = 1, carried, 0) AS increase
     FROM (
-        SELECT retention, metric, entity, series, hour, slots, counts, carried, {POWER} AS power,
+        SELECT retention, metric, class, entity, series, hour, slots, counts, carried,
+            {POWER} AS power,
             arrayMap(x -> x + base, arrayCumSum(lasts)) AS last_i,
             arrayMap((x, l, d) -> x + l - d, firsts, last_i, lasts) AS first_i,
             if(scale < 0, floats[1], arrayMap(x -> x / power, last_i)) AS last_of,
@@ -202,10 +208,11 @@ _CLOSED = f"""SELECT retention, metric, entity, series,
     )
     ARRAY JOIN slots AS slot, counts AS count, last_of AS last, first_of AS first, min_of AS min,
         max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(slots) AS nth"""
+_UNCLASSED = f"SELECT * EXCEPT class FROM ({CLOSED})"
 _OPEN = f"""SELECT retention, metric, entity, series, t, count, min, max, sum, first, last,
-        grown_in + if(nth = 1, {_STEP_IN}, 0) AS increase
+        grown_in + if(nth = 1, {STEP_IN}, 0) AS increase
     FROM (
-        SELECT *, first_of[1] AS now FROM ({_of_series("%s")}) AS b {_BEFORE}
+        SELECT *, first_of[1] AS now FROM ({_of_series("%s")}) AS b {before_hour("%s")}
     )
     ARRAY JOIN ts AS t, counts AS count, last_of AS last, first_of AS first, min_of AS min,
         max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(ts) AS nth"""
@@ -227,12 +234,13 @@ def five_minutes(borders: Borders = UNKNOWN, start: int = 0, end: int = 0) -> st
         ]
     windows = f"""SELECT {_BUCKET_COLUMNS} FROM {schema.WINDOWS} FINAL
         WHERE {" AND ".join(opened)} AND notEmpty(measured)"""
-    parts = [_CLOSED % " AND ".join(closed)]
+    parts = [_UNCLASSED % " AND ".join(closed)]
     if not end or not borders.gathered or end > borders.closed:
         parts.append(_OPEN % (windows, borders.closed_sql))
     return "(" + "\n    UNION ALL\n    ".join(parts) + ")"
 
 
-HOURS = f"""(SELECT retention, metric, entity, series, t, count, min, max, sum, first, last,
-        grown + carried AS increase, sketch
-    FROM {schema.BUCKETS_1H} FINAL)"""
+HOURS_OF = f"""(SELECT retention, metric, class, entity, series, t, count, min, max, sum, first,
+        last, grown + carried AS increase, sketch
+    FROM {schema.BUCKETS_1H} FINAL WHERE %s)"""
+HOURS = HOURS_OF % "true"

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import ConfigError
 from novacron_store.telemetry import retention as retention_rules
 from novacron_store.telemetry import schema, views
+from novacron_store.telemetry.blocks import OF_CLASS
 from novacron_store.telemetry.client import DATABASE, contract_errors
 from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.samples import UNKNOWN
@@ -81,22 +82,22 @@ INSERT INTO {schema.ARRIVALS} ({_ARRIVAL_COLUMNS})
 SELECT {_ARRIVAL_COLUMNS} FROM data_recent_samples WHERE ts >= {_BORDER_64}
 """
 _HOURS_TO_BUCKETS = f"""
-INSERT INTO {schema.BUCKETS_1H} (metric, entity, series, t, version, count, min, max, sum, first,
-    last, grown, carried, sketch)
-SELECT metric, entity, series, t, 0, count, min, max, sum, first, last, increase, 0, sketch
-FROM data_rollup_1h FINAL
+INSERT INTO {schema.BUCKETS_1H} (metric, class, entity, series, t, version, count, min, max, sum,
+    first, last, grown, carried, sketch)
+SELECT metric, class, entity, series, t, 0, count, min, max, sum, first, last, increase, 0, sketch
+FROM (SELECT * FROM data_rollup_1h FINAL) AS b {OF_CLASS}
 """
 _WINDOWS_TO_BUCKETS = f"""
-INSERT INTO {schema.BUCKETS_5M} (metric, entity, series, hour, version, slots, counts, scale, base,
-    lasts, firsts, mins, maxs, sums, grown, floats, carried)
-SELECT metric, entity, series, toStartOfHour(t) AS hour, 0,
+INSERT INTO {schema.BUCKETS_5M} (metric, class, entity, series, hour, version, slots, counts, scale,
+    base, lasts, firsts, mins, maxs, sums, grown, floats, carried)
+SELECT metric, class, entity, series, toStartOfHour(t) AS hour, 0,
     arrayMap(x -> toUInt8(toMinute(x.1) / 5), p), p.2, -1, 0, [], [], [], [], [], [],
     [p.3, p.4, p.5, p.6, p.7, p.8], 0
 FROM (
     SELECT metric, entity, series, any(t) AS t,
         arraySort(groupArray((r.t, count, last, first, min, max, sum, increase))) AS p
     FROM data_rollup_5m AS r FINAL GROUP BY metric, entity, series, toStartOfHour(r.t)
-)
+) AS b {OF_CLASS}
 SETTINGS throw_on_max_partitions_per_insert_block = 0
 """
 # Hours that have samples are to be closed again; of those before there are buckets alone.

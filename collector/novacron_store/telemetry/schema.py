@@ -49,6 +49,8 @@ _KEY = """\
     metric LowCardinality(String),
     entity LowCardinality(String),
     series UInt64 CODEC(ZSTD(1))"""
+_CLASSED_KEY = f"""{_KEY},
+    class UInt32 CODEC(ZSTD(1)) COMMENT 'hash of the attributes'"""
 _TIME = "DateTime64(3, 'UTC') CODEC(Delta(8), T64, ZSTD(1))"
 _NUMBER = "Float64 CODEC(Delta(8), ZSTD(1))"
 _STEPS = "CODEC(T64('bit'), ZSTD(1))"
@@ -144,10 +146,7 @@ TABLES: tuple[Table, ...] = (
     # A series in one closed hour (blocks.py). The newest version is what holds.
     Table(
         BLOCKS,
-        columns=f"""    metric LowCardinality(String),
-    class UInt32 CODEC(ZSTD(1)) COMMENT 'hash of the attributes',
-    entity LowCardinality(String),
-    series UInt64 CODEC(ZSTD(1)),
+        columns=f"""{_CLASSED_KEY},
     hour DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     version UInt64 CODEC(ZSTD(1)),
     times UInt64 CODEC(ZSTD(1)) COMMENT 'id of the array in {TIMES}',
@@ -156,6 +155,7 @@ TABLES: tuple[Table, ...] = (
     base Int64 CODEC(ZSTD(1)) COMMENT 'the first integer',
     steps Array(Int64) {_STEPS} COMMENT 'of each integer from the one before',
     floats Array(Float64) CODEC(Delta(8), ZSTD(1)),
+    carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before to the first value',
 {_RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, class, hour, entity, series",
@@ -269,7 +269,7 @@ TABLES: tuple[Table, ...] = (
     # Buckets of five minutes, those of a series in one hour as arrays (buckets.py).
     Table(
         BUCKETS_5M,
-        columns=f"""{_KEY},
+        columns=f"""{_CLASSED_KEY},
     hour DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     version UInt64 CODEC(ZSTD(1)),
     slots Array(UInt8) CODEC(ZSTD(1)) COMMENT 'which of the twelve there are, from 0',
@@ -286,14 +286,14 @@ TABLES: tuple[Table, ...] = (
     carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before, in the first bucket',
 {_RETENTION}""",
         engine="ReplacingMergeTree(version)",
-        order="metric, entity, series, hour",
+        order="metric, class, entity, series, hour",
         partition="retention, toDate(hour)",
         expires="hour + 3600",
         settings=("index_granularity = 64", *_SMALL_BLOCKS, _NO_STATISTICS),
     ),
     Table(
         BUCKETS_1H,
-        columns=f"""{_KEY},
+        columns=f"""{_CLASSED_KEY},
     t DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     version UInt64 CODEC(ZSTD(1)),
     count UInt32 CODEC(T64, ZSTD(1)),
@@ -307,7 +307,7 @@ TABLES: tuple[Table, ...] = (
     sketch AggregateFunction({SKETCH}, Float64) CODEC(ZSTD(1)),
 {_RETENTION}""",
         engine="ReplacingMergeTree(version)",
-        order="metric, entity, series, t",
+        order="metric, class, entity, series, t",
         partition="retention, toStartOfMonth(t)",
         expires="t + 3600",
         settings=(_NO_STATISTICS,),

@@ -1,0 +1,37 @@
+"""Questions over series, for pages, API, alerts and analytics alike: what can be asked is in
+expressions.py, `evaluate` answers it."""
+
+from novacron_store.telemetry.builder.evaluate import Answer, Limits, Query, evaluate
+from novacron_store.telemetry.builder.expressions import (
+    Aggregate,
+    Binary,
+    Expression,
+    How,
+    Over,
+    Scalar,
+    Select,
+    Smooth,
+)
+from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
+
+__all__ = [
+    "Aggregate",
+    "All",
+    "Answer",
+    "Any",
+    "Binary",
+    "Expression",
+    "Filter",
+    "How",
+    "Label",
+    "Limits",
+    "Not",
+    "Over",
+    "Query",
+    "Scalar",
+    "Select",
+    "Smooth",
+    "evaluate",
+    "label",
+    "labels",
+]

@@ -1,0 +1,280 @@
+"""From an expression to values at points of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from numpy.typing import NDArray
+
+from novacron_contract.errors import BadMessage, TooLarge
+from novacron_store.telemetry.builder import windows
+from novacron_store.telemetry.builder.expressions import (
+    Aggregate,
+    Binary,
+    Expression,
+    How,
+    Over,
+    Scalar,
+    Select,
+    Smooth,
+)
+from novacron_store.telemetry.builder.grid import Grid, Slots
+from novacron_store.telemetry.builder.groups import aggregate, groups, paired, smooth
+from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
+from novacron_store.telemetry.builder.partials import (
+    IN_BUCKETS,
+    Part,
+    Resolution,
+    Wanted,
+    collect,
+)
+from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
+
+Floats = NDArray[np.float64]
+MAX_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    series: int = 50_000  # of one Select
+    values: int = 20_000_000  # rows times slots
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`start`, `end` and `step` in (Unix) seconds; a point is told for each step from start to end.
+
+    `resolution` None: the coarsest that says the same, and a coarser one where finer data is gone.
+    `as_of`: the tags of that time, and not of now.
+    """
+
+    of: Expression
+    start: float
+    end: float
+    step: float
+    resolution: Resolution | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question to the store, for --explain."""
+
+    sql: str
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`values` of (series, times), NaN where there is none; `times` in Unix milliseconds."""
+
+    labels: list[dict[str, str]]
+    times: NDArray[np.int64]
+    values: Floats
+    resolution: Resolution
+    asked: list[Asked] = field(default_factory=list)
+
+    def to_arrow(self) -> pa.Table:
+        """A row for each series: labels (a map), times (ms, UTC) and values, gaps left out."""
+        there = ~np.isnan(self.values)
+        offsets = np.concatenate(([0], np.cumsum(there.sum(axis=1)))).astype(np.int32)
+        times = np.broadcast_to(self.times, self.values.shape)[there]
+        stamps = pa.array(times).cast(pa.timestamp("ms", "UTC"))
+        labels = pa.array(
+            [list(one.items()) for one in self.labels], pa.map_(pa.string(), pa.string())
+        )
+        return pa.table({
+            "labels": labels,
+            "times": pa.ListArray.from_arrays(offsets, stamps),
+            "values": pa.ListArray.from_arrays(offsets, pa.array(self.values[there])),
+        })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Values of (rows, points); `names` are the labels that rows are known by."""
+
+    values: Floats
+    names: Sequence[str]
+    label: Callable[[str], Sequence[str]]
+
+    def labels(self) -> list[dict[str, str]]:
+        columns = [(name, self.label(name)) for name in self.names]
+        return [
+            {name: column[row] for name, column in columns if column[row]}
+            for row in range(len(self.values))
+        ]
+
+
+def evaluate(
+    client: Client, query: Query, index: Index | None = None, limits: Limits | None = None
+) -> Answer:
+    """Answer `query`.
+
+    Raises:
+        NotFound: a metric that nobody ever sent.
+        BadMessage: an expression, a range or a step that makes no sense.
+        TooLarge: more points, series or values than `limits` allow.
+    """
+    grid = Grid.between(query.start, query.end, query.step)
+    with contract_errors():
+        run = _Run(client, query, index or Index(), limits or Limits(), progress(client), grid, [])
+        found = run.vector(query.of, grid)
+    (shown,) = np.nonzero((~np.isnan(found.values)).any(axis=1))
+    every = found.labels()
+    labels = [every[row] for row in shown]
+    times = grid.start + grid.step * np.arange(grid.points, dtype=np.int64)
+    used = min(run.used, key=list(Resolution).index, default=Resolution.RAW)
+    return Answer(labels, times, found.values[shown], used, run.asked)
+
+
+@dataclass(slots=True)
+class _Run:
+    client: Client
+    query: Query
+    index: Index
+    limits: Limits
+    known: Progress
+    grid: Grid
+    asked: list[Asked]
+    used: set[Resolution] = field(default_factory=set)
+
+    def vector(self, of: Expression, grid: Grid, depth: int = 0) -> Vector:
+        if depth > MAX_DEPTH:
+            raise BadMessage(f"expressions are nested deeper than {MAX_DEPTH}")
+        match of:
+            case Scalar():
+                return Vector(np.full((1, grid.points), of.value), (), lambda _: [""])
+            case Select():
+                return self._select(of, grid, None)
+            case Aggregate():
+                return self._aggregate(of, grid, depth)
+            case Smooth():
+                longer = Grid(grid.start - grid.step * (of.points - 1), grid.step,
+                              grid.points + of.points - 1)  # fmt: skip
+                inner = self.vector(of.of, longer, depth + 1)
+                return Vector(smooth(inner.values, of.points), inner.names, inner.label)
+            case Binary():
+                return self._binary(of, grid, depth)
+
+    def _binary(self, of: Binary, grid: Grid, depth: int) -> Vector:
+        left, right = (self.vector(side, grid, depth + 1) for side in (of.left, of.right))
+        if isinstance(of.right, Scalar):
+            return Vector(
+                windows.arithmetic(of.op, left.values, right.values), left.names, left.label
+            )
+        if isinstance(of.left, Scalar):
+            values = windows.arithmetic(of.op, left.values, right.values)
+            return Vector(values, right.names, right.label)
+        rows = paired(left.labels(), right.labels(), of.on)
+        mine, theirs = ([pair[side] for pair in rows] for side in (0, 1))
+        values = windows.arithmetic(of.op, left.values[mine], right.values[theirs])
+        names = left.names if of.on is None else of.on
+        return Vector(values, names, lambda name: [left.label(name)[row] for row in mine])
+
+    def _aggregate(self, of: Aggregate, grid: Grid, depth: int) -> Vector:
+        if isinstance(of.of, Select) and (of.how, of.of.over) in _PUSHED:
+            return self._select(of.of, grid, of.by)
+        inner = self.vector(of.of, grid, depth + 1)
+        if of.how in (How.TOP, How.BOTTOM):
+            row_of, _ = groups([inner.label(name) for name in of.by], len(inner.values))
+            values = windows.leading(inner.values, row_of, of)
+            return Vector(values, inner.names, inner.label)
+        row_of, first = groups([inner.label(name) for name in of.by], len(inner.values))
+        values = aggregate(inner.values, row_of, len(first), of)
+        return Vector(values, of.by, lambda name: [inner.label(name)[row] for row in first])
+
+    def _select(self, of: Select, grid: Grid, by: Sequence[str] | None) -> Vector:
+        """Its series; with `by`, what those of equal labels `by` add up to."""
+        info = metric_info(self.client, of.metric)
+        if of.over in (Over.INCREASE, Over.RATE) and not info.is_counter:
+            raise BadMessage(
+                f"{of.metric} is no counter, it has no {of.over}: take delta or derivative"
+            )
+        series = self.index.series(self.client, of.metric, self.query.as_of)
+        (chosen,) = np.nonzero(series.choose(of.where, matcher(self.client)))
+        if len(chosen) > self.limits.series:
+            raise TooLarge(
+                f"{len(chosen)} series of {of.metric}: expected {self.limits.series} or fewer; "
+                "ask for some of them by their labels"
+            )
+        if by is None:
+            row_of, rows = np.arange(len(chosen)), list(range(len(chosen)))
+        else:
+            row_of, rows = groups([_of(series, name, chosen) for name in by], len(chosen))
+        values = self._windows(of, grid, series, chosen, row_of, len(rows), info.temporality)
+        first = chosen[rows]
+        names = [*series.attribute_names(chosen), "entity"] if by is None else by
+        return Vector(values, names, lambda name: _of(series, name, first))
+
+    def _windows(
+        self,
+        of: Select,
+        grid: Grid,
+        series: MetricSeries,
+        chosen: NDArray[np.intp],
+        row_of: NDArray[np.intp],
+        rows: int,
+        temporality: str,
+    ) -> Floats:
+        window = grid.step if of.window is None else round(of.window * 1000)
+        before = 1 if of.over is Over.DELTA else 0
+        slots = grid.slots(window, round(of.offset * 1000), before)
+        if rows * slots.count > self.limits.values:
+            raise TooLarge(
+                f"{rows} series of {slots.count} slots: expected {self.limits.values} values or "
+                "fewer; take a larger step or fewer series"
+            )
+        parts = windows.parts_of(of.over, slots, self.known.borders.closed)
+        if not len(chosen):
+            return np.empty((0, grid.points))
+        wanted = Wanted(of.metric, series, chosen, rows, row_of, slots, parts,
+                        temporality == "delta", of.argument)  # fmt: skip
+        resolution = self._resolution(slots, parts)
+        self.used.add(resolution)
+        found = collect(self._ask, wanted, self.known.borders, resolution)
+        return windows.combine(of, found, slots, window / 1000)
+
+    def _resolution(self, slots: Slots, parts: tuple[Part, ...]) -> Resolution:
+        """The coarsest that says the same as samples."""
+        exact = [Resolution.RAW]
+        if IN_BUCKETS.issuperset(parts):
+            exact += [r for r, s in ((Resolution.FIVE_MINUTES, 300), (Resolution.HOUR, 3600))
+                      if slots.whole(s)]  # fmt: skip
+        wanted = self.query.resolution
+        if wanted is None:
+            return exact[-1]
+        if wanted not in exact:
+            raise BadMessage(f"{wanted} does not say the same as samples: take a coarser step")
+        return wanted
+
+    def _ask(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        began = time.monotonic()
+        rows = self.client.query_arrow(sql, parameters=parameters, use_strings=True)
+        self.asked.append(Asked(sql, rows.num_rows, time.monotonic() - began))
+        return rows
+
+
+# Adding up series before or after their windows is the same.
+_PUSHED = {
+    (How.SUM, Over.SUM),
+    (How.SUM, Over.COUNT),
+    (How.SUM, Over.INCREASE),
+    (How.SUM, Over.RATE),
+    (How.MIN, Over.MIN),
+    (How.MAX, Over.MAX),
+}
+
+
+def _of(series: MetricSeries, name: str, rows: NDArray[np.intp]) -> list[str]:
+    codes, values = series.label(name)
+    return [values[code] for code in codes[rows]]

@@ -1,0 +1,203 @@
+"""Which series a metric has, and their labels: asked for once in a while, then looked up here.
+
+The attributes of a series are few for each metric, its entity's tags are few for each entity: both
+are kept apart, and a label is looked at once for each of its values, however many series have it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from numpy.typing import NDArray
+
+from novacron_contract.errors import BadMessage, NotFound
+from novacron_store.telemetry import schema
+from novacron_store.telemetry.blocks import CLASS
+from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
+from novacron_store.telemetry.queries.cheaply import CHEAPLY
+
+HELD_S = 10.0
+_EVER = datetime(2200, 1, 1, tzinfo=UTC)
+_CANNOT_COMPILE_REGEXP = 427
+_SERIES = f"""
+SELECT {CLASS} AS class, attributes, groupArray(series) AS ids, groupArray(entity) AS entities
+FROM (
+    SELECT series, any(s.entity) AS entity, any(s.attributes) AS attributes
+    FROM {schema.SERIES} AS s WHERE metric = {{metric:String}} GROUP BY series
+)
+GROUP BY attributes
+{CHEAPLY}"""
+_TAGS = f"""
+SELECT entity, argMax(t.resource, last_seen) AS tags FROM {schema.ENTITIES} AS t
+WHERE first_seen <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC') GROUP BY entity ORDER BY entity
+{CHEAPLY}"""
+_MATCHES = "SELECT arrayMap(x -> match(x, {pattern:String}), {values:Array(String)})"
+
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What resources of entities say, by entity."""
+
+    entities: list[str]
+    maps: pa.Array
+
+    @classmethod
+    def ask(cls, client: Client, at: datetime) -> Tags:
+        parameters = {"at": int(at.timestamp() * 1000)}
+        rows = client.query_arrow(_TAGS, parameters=parameters, use_strings=True)
+        return cls(rows["entity"].to_pylist(), _whole(rows["tags"]))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSeries:
+    """The series of a metric, in the order of their ids."""
+
+    ids: NDArray[np.uint64]
+    classes: NDArray[np.uint32]
+    attributes: pa.Array  # distinct ones, as maps
+    attributes_of: Codes  # of each series, an index into `attributes`
+    entities: list[str]  # distinct ones
+    entity_of: Codes
+    tags: Tags
+    _labels: dict[str, tuple[Codes, list[str]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def label(self, name: str) -> tuple[Codes, list[str]]:
+        """Of each series an index into the values that the label has; "" where it has none."""
+        known = self._labels.get(name)
+        if known is None:
+            known = self._labels[name] = self._look_up(name)
+        return known
+
+    def _look_up(self, name: str) -> tuple[Codes, list[str]]:
+        if name == "entity":
+            return self.entity_of, self.entities
+        own = _values(self.attributes, name)
+        tags = dict(zip(self.tags.entities, _values(self.tags.maps, name), strict=True))
+        theirs = [tags.get(entity, "") for entity in self.entities]
+        values = sorted({*own, *theirs, ""})
+        code = {value: n for n, value in enumerate(values)}
+        mine = np.array([code[value] for value in own], np.int32)[self.attributes_of]
+        tag = np.array([code[value] for value in theirs], np.int32)[self.entity_of]
+        return np.where(mine == code[""], tag, mine), values
+
+    def attribute_names(self, rows: NDArray[np.intp]) -> list[str]:
+        """Of those series."""
+        kinds = np.unique(self.attributes_of[rows])
+        maps = self.attributes.take(pa.array(kinds)).to_pylist()
+        return sorted({name for one in maps for name, _ in one})
+
+    def choose(self, where: Filter, matches: Callable[[str, list[str]], list[bool]]) -> Chosen:
+        """
+        Raises:
+            BadMessage: a wrong regular expression, or conditions that are nested too deeply.
+        """
+
+        def compared(of: Label) -> Chosen:
+            codes, values = self.label(of.name)
+            if of.op in ("=~", "!~"):
+                holds = matches(of.value, values)
+            else:
+                holds = [value == of.value for value in values]
+            chosen: Chosen = np.array(holds, bool)[codes]
+            return ~chosen if of.op in ("!=", "!~") else chosen
+
+        return choose(where, compared, len(self))
+
+
+@dataclass(slots=True)
+class Index:
+    """Series of metrics, as they were at most HELD_S ago. Threads that want the same ask once."""
+
+    held_s: float = HELD_S
+    _known: dict[tuple[str, int], tuple[float, MetricSeries]] = field(default_factory=dict)
+    _tags: tuple[float, Tags] | None = None
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def series(self, client: Client, metric: str, as_of: datetime | None = None) -> MetricSeries:
+        """With the tags of now, or those `as_of` then.
+
+        Raises:
+            NotFound: nobody ever sent the metric.
+        """
+        with self._locks.setdefault(metric, threading.Lock()):
+            key = (metric, int(as_of.timestamp()) if as_of else 0)
+            known = self._known.get(key)
+            if known is None or time.monotonic() > known[0] + self.held_s:
+                known = (time.monotonic(), self._ask(client, metric, as_of))
+                self._forget()
+                self._known[key] = known
+            return known[1]
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        for key, (asked, _) in list(self._known.items()):
+            if now > asked + self.held_s:
+                self._known.pop(key, None)
+
+    def _ask(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
+        rows = client.query_arrow(_SERIES, parameters={"metric": metric}, use_strings=True)
+        if not rows.num_rows:
+            raise NotFound(f"no metric {metric!r} was ever received")
+        ids, entities = (_whole(rows[name]) for name in ("ids", "entities"))
+        each = np.diff(ids.offsets.to_numpy())
+        series = ids.flatten().to_numpy(zero_copy_only=False)
+        named = entities.flatten()
+        if not pa.types.is_dictionary(named.type):
+            named = named.dictionary_encode()
+        order = np.argsort(series)
+        kind = np.repeat(np.arange(rows.num_rows, dtype=np.int32), each)[order]
+        classes = rows["class"].to_numpy().astype(np.uint32)[kind]
+        return MetricSeries(
+            series[order],
+            classes,
+            _whole(rows["attributes"]),
+            kind,
+            named.dictionary.to_pylist(),
+            named.indices.to_numpy().astype(np.int32)[order],
+            Tags.ask(client, as_of) if as_of else self._tags_now(client),
+        )
+
+    def _tags_now(self, client: Client) -> Tags:
+        if self._tags is None or time.monotonic() > self._tags[0] + self.held_s:
+            self._tags = (time.monotonic(), Tags.ask(client, _EVER))
+        return self._tags[1]
+
+
+def matcher(client: Client) -> Callable[[str, list[str]], list[bool]]:
+    """Regular expressions are ClickHouse's, RE2, which no expression can keep busy for long."""
+
+    def matches(pattern: str, values: list[str]) -> list[bool]:
+        parameters = {"pattern": f"^(?:{pattern})$", "values": values}
+        try:
+            return [
+                bool(x) for x in client.query(_MATCHES, parameters=parameters).result_rows[0][0]
+            ]
+        except DatabaseError as err:
+            if err.code == _CANNOT_COMPILE_REGEXP:
+                raise BadMessage(f"the regular expression {pattern!r} is not one of RE2") from err
+            raise
+
+    return matches
+
+
+def _values(maps: pa.Array, name: str) -> list[str]:
+    found: list[str | None] = pc.map_lookup(maps, pa.scalar(name), "first").to_pylist()
+    return [value or "" for value in found]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
