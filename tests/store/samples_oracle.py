@@ -119,9 +119,22 @@ class Oracle:
                 found[name][point] = _HOW[of.how](same, of.argument)
         return found
 
+    def leaders(self, of: Aggregate) -> dict[int, int]:
+        """How many rows have a value at each point: of those that tie only so many are kept."""
+        groups: dict[tuple[int, tuple[str, ...]], int] = {}
+        for labels, _, row in self._labelled(of.of):
+            for point in row:
+                key = (point, tuple(labels.get(name, "") for name in of.by))
+                groups[key] = groups.get(key, 0) + 1
+        found: dict[int, int] = {}
+        for (point, _), count in groups.items():
+            found[point] = found.get(point, 0) + min(count, int(of.argument))
+        return found
+
     def _leading(
         self, of: Aggregate, inner: list[tuple[Mapping[str, str], Mapping[str, str], Row]]
     ) -> Rows:
+        """With all that tie with the last of them."""
         found: Rows = {}
         for labels, shown, row in inner:
             kept = {}

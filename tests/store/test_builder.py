@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ from novacron_store.telemetry.builder import (
     label,
 )
 from novacron_store.telemetry.builder.index import Index
-from novacron_store.telemetry.builder.partials import Resolution
+from novacron_store.telemetry.builder.wanted import Resolution
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
 from novacron_store.telemetry.rollups import Roller
@@ -226,13 +227,18 @@ def test_a_query_equals_what_is_worked_out_slowly(
 
     answer = evaluate(told.client, Query(of, start, start + step * (points - 1), step), told.index)
 
-    expected = Oracle(told.series, start * 1000, step * 1000, points).answer(of)
+    oracle = Oracle(told.series, start * 1000, step * 1000, points)
+    expected = oracle.answer(of)
     found: Rows = {
         frozenset(labels.items()): {
             n: float(value) for n, value in enumerate(row) if not math.isnan(value)
         }
         for labels, row in zip(answer.labels, answer.values, strict=True)
     }
+    if isinstance(of, Aggregate) and of.how in (How.TOP, How.BOTTOM):
+        counts = Counter(point for row in found.values() for point in row)
+        assert counts == oracle.leaders(of)
+        expected = {name: {p: expected[name][p] for p in row} for name, row in found.items()}
     assert found.keys() == expected.keys()
     for name, row in expected.items():
         assert found[name] == pytest.approx(row, rel=1e-7, abs=1e-9), dict(name)

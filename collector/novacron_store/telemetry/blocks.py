@@ -101,38 +101,27 @@ FROM (
 {OF_CLASS}{before_hour(HOUR)}
 """
 
-# Rows of arrays: `moments` in Unix milliseconds, `starts` one where they are all the same.
-_BLOCKS = f"""SELECT retention, metric, class, entity, series, hour, times, starts, carried,
-        {POWER} AS power, scale < 0 AND arrayExists(x -> isNaN(x), floats) AS ends,
-        if(scale < 0, floats, arrayMap(x -> (x + base) / power, arrayCumSum(steps))) AS numbers,
-        if(scale < 0 OR arrayExists(d -> d < 0, steps),
-            arrayMap((x, d) -> if(d < 0, x, d), numbers, arrayDifference(numbers)),
-            arrayMap(d -> d / power, steps)) AS grown
+# Reading. Rows of arrays: `moments` in Unix milliseconds.
+_BLOCKS = f"""SELECT retention, metric, entity, series, hour, times, starts, if(scale < 0, floats,
+            arrayMap(x -> (x + base) / {POWER}, arrayCumSum(steps))) AS numbers
     FROM {schema.BLOCKS} %s WHERE %s"""
 _TIMES = f"""SELECT hour, entity, id, arrayMap(x -> x + first, arrayCumSum(steps)) AS moments
     FROM {schema.TIMES} WHERE %s"""
 
 
-def arrays(where: str, final: bool = True, and_of: str = "") -> str:
-    """Rows of arrays of the hours that meet `where` (of hour and entity), to be read FROM:
-    retention, metric, class, entity, series, hour, starts, numbers, moments, and what is known
-    beside: whether a series `ends` (NaN) there, what each value has `grown` by, and `carried`.
-    `and_of` are conditions on the series."""
-    blocks = _BLOCKS % ("FINAL" if final else "", where + and_of)
-    return f"""(
-    SELECT retention, metric, class, entity, series, hour, starts, numbers, moments, ends, grown,
-        carried
-    FROM ({blocks}) AS b
-    LEFT ANY JOIN ({_TIMES % where}) AS t
-        ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id)"""
-
-
 def rows(where: str, final: bool = True) -> str:
-    """Samples of those hours, to be read FROM: as samples.py has them."""
+    """Samples of the hours that meet `where` (of hour and entity), to be read FROM: as samples.py
+    has them."""
+    blocks = _BLOCKS % ("FINAL" if final else "", where)
     return f"""SELECT retention, metric, entity, series,
         fromUnixTimestamp64Milli(time, 'UTC') AS ts,
         fromUnixTimestamp64Milli(start, 'UTC') AS start_ts, value, hour
-    FROM {arrays(where, final)}
+    FROM (
+        SELECT retention, metric, entity, series, hour, starts, numbers, moments
+        FROM ({blocks}) AS b
+        LEFT ANY JOIN ({_TIMES % where}) AS t
+            ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id
+    )
     ARRAY JOIN moments AS time, numbers AS value,
         if(length(starts) = 1, arrayResize(starts, length(moments), starts[1]), starts) AS start"""
 

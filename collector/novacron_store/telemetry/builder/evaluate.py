@@ -28,15 +28,10 @@ from novacron_store.telemetry.builder.expressions import (
 from novacron_store.telemetry.builder.grid import Grid, Slots
 from novacron_store.telemetry.builder.groups import aggregate, groups, paired, smooth
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
-from novacron_store.telemetry.builder.partials import (
-    IN_BUCKETS,
-    Part,
-    Resolution,
-    Wanted,
-    collect,
-)
+from novacron_store.telemetry.builder.partials import collect
+from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Resolution, Wanted
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
+from novacron_store.telemetry.queries.buckets import Progress
 
 Floats = NDArray[np.float64]
 MAX_DEPTH = 20
@@ -126,8 +121,9 @@ def evaluate(
         TooLarge: more points, series or values than `limits` allow.
     """
     grid = Grid.between(query.start, query.end, query.step)
+    index = index or Index()
     with contract_errors():
-        run = _Run(client, query, index or Index(), limits or Limits(), progress(client), grid, [])
+        run = _Run(client, query, index, limits or Limits(), index.progress(client), grid, [])
         found = run.vector(query.of, grid)
     (shown,) = np.nonzero((~np.isnan(found.values)).any(axis=1))
     every = found.labels()
@@ -195,12 +191,11 @@ class _Run:
 
     def _select(self, of: Select, grid: Grid, by: Sequence[str] | None) -> Vector:
         """Its series; with `by`, what those of equal labels `by` add up to."""
-        info = metric_info(self.client, of.metric)
-        if of.over in (Over.INCREASE, Over.RATE) and not info.is_counter:
+        series = self.index.series(self.client, of.metric, self.query.as_of)
+        if of.over in (Over.INCREASE, Over.RATE) and not series.info.is_counter:
             raise BadMessage(
                 f"{of.metric} is no counter, it has no {of.over}: take delta or derivative"
             )
-        series = self.index.series(self.client, of.metric, self.query.as_of)
         (chosen,) = np.nonzero(series.choose(of.where, matcher(self.client)))
         if len(chosen) > self.limits.series:
             raise TooLarge(
@@ -211,7 +206,7 @@ class _Run:
             row_of, rows = np.arange(len(chosen)), list(range(len(chosen)))
         else:
             row_of, rows = groups([_of(series, name, chosen) for name in by], len(chosen))
-        values = self._windows(of, grid, series, chosen, row_of, len(rows), info.temporality)
+        values = self._windows(of, grid, series, chosen, row_of, len(rows))
         first = chosen[rows]
         names = [*series.attribute_names(chosen), "entity"] if by is None else by
         return Vector(values, names, lambda name: _of(series, name, first))
@@ -224,7 +219,6 @@ class _Run:
         chosen: NDArray[np.intp],
         row_of: NDArray[np.intp],
         rows: int,
-        temporality: str,
     ) -> Floats:
         window = grid.step if of.window is None else round(of.window * 1000)
         before = 1 if of.over is Over.DELTA else 0
@@ -238,7 +232,7 @@ class _Run:
         if not len(chosen):
             return np.empty((0, grid.points))
         wanted = Wanted(of.metric, series, chosen, rows, row_of, slots, parts,
-                        temporality == "delta", of.argument)  # fmt: skip
+                        series.info.temporality == "delta", of.argument)  # fmt: skip
         resolution = self._resolution(slots, parts)
         self.used.add(resolution)
         found = collect(self._ask, wanted, self.known.borders, resolution)

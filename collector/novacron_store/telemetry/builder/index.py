@@ -23,9 +23,12 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
+from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
+from novacron_store.telemetry.queries.catalog import MetricInfo
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
 HELD_S = 10.0
+BORDERS_HELD_S = 2.0  # what was gathered or closed since is still where it was
 _EVER = datetime(2200, 1, 1, tzinfo=UTC)
 _CANNOT_COMPILE_REGEXP = 427
 _SERIES = f"""
@@ -70,6 +73,7 @@ class MetricSeries:
     entities: list[str]  # distinct ones
     entity_of: Codes
     tags: Tags
+    info: MetricInfo
     _labels: dict[str, tuple[Codes, list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -125,6 +129,7 @@ class Index:
     held_s: float = HELD_S
     _known: dict[tuple[str, int], tuple[float, MetricSeries]] = field(default_factory=dict)
     _tags: tuple[float, Tags] | None = None
+    _progress: tuple[float, Progress] | None = None
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def series(self, client: Client, metric: str, as_of: datetime | None = None) -> MetricSeries:
@@ -169,7 +174,15 @@ class Index:
             named.dictionary.to_pylist(),
             named.indices.to_numpy().astype(np.int32)[order],
             Tags.ask(client, as_of) if as_of else self._tags_now(client),
+            metric_info(client, metric),
         )
+
+    def progress(self, client: Client) -> Progress:
+        """Where each resolution begins and ends, as it was at most BORDERS_HELD_S ago."""
+        with self._locks.setdefault("", threading.Lock()):
+            if self._progress is None or time.monotonic() > self._progress[0] + BORDERS_HELD_S:
+                self._progress = (time.monotonic(), progress(client))
+            return self._progress[1]
 
     def _tags_now(self, client: Client) -> Tags:
         if self._tags is None or time.monotonic() > self._tags[0] + self.held_s:

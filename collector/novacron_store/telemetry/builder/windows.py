@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder.expressions import Aggregate, How, Over, Select
 from novacron_store.telemetry.builder.grid import Slots
-from novacron_store.telemetry.builder.partials import Part, Partials, together
+from novacron_store.telemetry.builder.partials import Partials, together
+from novacron_store.telemetry.builder.wanted import Part
 
 Floats = NDArray[np.float64]
 _PARTS: dict[Over, tuple[Part, ...]] = {
