@@ -8,24 +8,28 @@ from typing import Any
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command
 from novacron_cli.output import moment, plain, print_json, print_table, sparkline
+from novacron_cli.series import add_series_to, run_series
 from novacron_contract.units import duration, readable
 
 _POINTS = 60
 _RATES = {"s": "1"}  # seconds of CPU per second are a share
-_SUMMARY = "show a metric of a VM or host over time"
+_SUMMARY = "show a metric over time: of a VM or host, or of all that have it"
 _EXAMPLES = """\
 examples:
   novacron query vm.cpu.utilization --entity web-1
   novacron query vm.network.io --entity web-1 --from -6h --filter network.io.direction=receive
   novacron query system.memory.usage --entity kvm-a --from 2026-11-24T00:00:00Z --json
+  novacron query vm.network.io --over rate --sum-by team --where network.io.direction=receive
+  novacron query vm.cpu.utilization --over quantile --share 0.95 --window 1d --where 'team=~web.*'
 
-Counters are shown as their rate per second."""
+Of one machine, counters are shown as their rate per second. With --over, or without --entity, all
+series are asked, and --where compares attributes and tags: = != =~ !~ (regular expressions)."""
 
 
 def add_to(commands: Commands) -> None:
     parser = add_command(commands, "query", _run, _SUMMARY, _EXAMPLES)
     parser.add_argument("metric", metavar="METRIC", help="its name, such as vm.disk.io")
-    parser.add_argument("--entity", required=True, metavar="ID|NAME", help="a VM or a host")
+    parser.add_argument("--entity", metavar="ID|NAME", help="a VM or a host")
     parser.add_argument(
         "--from", dest="start", default="-1h", metavar="TIME", help="(default: -1h)"
     )
@@ -35,9 +39,12 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--filter", action="append", default=[], metavar="ATTRIBUTE=VALUE", help="repeatable"
     )
+    add_series_to(parser)
 
 
 def _run(args: Namespace) -> int:
+    if args.over or not args.entity:
+        return run_series(args)
     filters = dict(text.partition("=")[::2] for text in args.filter)
     asked = {
         "metric": args.metric,

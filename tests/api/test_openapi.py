@@ -31,12 +31,15 @@ URLS = {
     "/v1/agents": "/v1/agents",
     "/v1/metrics": "/v1/metrics",
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
-    "/v1/sql": "/v1/sql",
+}
+POSTED = {
+    "/v1/series": {"expression": {"select": "vm.cpu.utilization"}, "explain": True},
+    "/v1/sql": {"query": "SELECT 1 AS a"},
 }
 
 
 def schema_errors(document: dict[str, Any], path: str, answer: Any, status: str) -> list[str]:
-    method = "post" if path == "/v1/sql" else "get"
+    method = "post" if path in POSTED else "get"
     steps = ["paths", path, method, "responses", status, "content", "application/json", "schema"]
     pointer = "/".join(step.replace("/", "~1") for step in steps)
     resource = DRAFT202012.create_resource(document)
@@ -61,16 +64,15 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     described = {
         (path, method) for path in paths for method in paths[path] if method != "parameters"
     }
-    assert described == routes == {(path, "post" if path == "/v1/sql" else "get") for path in URLS}
+    expected = {*((path, "get") for path in URLS), *((path, "post") for path in POSTED)}
+    assert described == routes == expected
 
 
-@pytest.mark.parametrize("path", URLS)
+@pytest.mark.parametrize("path", [*URLS, *POSTED])
 def test_answers_are_as_described(http: FlaskClient, fleet: SampleFleet, path: str) -> None:
     document = get(http, "/v1/openapi.json")
-    if path == "/v1/sql":
-        answer = http.post(path, json={"query": "SELECT 1 AS a"})
-    else:
-        answer = http.get(URLS[path])
+    posted = POSTED.get(path)
+    answer = http.post(path, json=posted) if posted else http.get(URLS[path])
     assert schema_errors(document, path, json_of(answer), "200") == []
 
 

@@ -71,6 +71,32 @@ def test_query_of_nothing_says_so(novacron: Novacron) -> None:
     assert (ended.code, ended.out) == (0, "no values of vm.network.io for idle-1 in that time\n")
 
 
+def test_query_of_many_series_shows_each(novacron: Novacron) -> None:
+    ended = novacron("query", "vm.cpu.utilization", "--from", "-10m", "--step", "1m")
+    assert re.search(r"^\d+ series every 1 min, from raw data$", ended.out, re.MULTILINE)
+    assert re.search(r"entity=\S+ +0\.5 +0\.5 +0\.5 +0\.5", ended.out)
+
+
+def test_query_puts_series_together_and_explains(novacron: Novacron) -> None:
+    ended = novacron(
+        *("query", "vm.network.io", "--over", "rate", "--window", "5m", "--step", "1m"),
+        *("--sum-by", "network.io.direction", "--where", "entity=~.+"),
+        *("--where", "network.io.direction!=transmit", "--from", "-10m", "--explain"),
+    )
+    assert "1 series every 1 min" in ended.out
+    assert "network.io.direction=receive" in ended.out
+    assert re.search(r"\d+ rows in [\d.]+ ms:\nSELECT", ended.out)
+
+
+def test_query_says_what_it_cannot_read(novacron: Novacron) -> None:
+    ended = novacron("query", "m", "--where", "team")
+    assert ended.code != 0
+    assert "--where 'team': expected LABEL=VALUE" in ended.err
+    assert (
+        "--step '5 minutes': expected a time" in novacron("query", "m", "--step", "5 minutes").err
+    )
+
+
 def test_sql_prints_a_table(novacron: Novacron) -> None:
     ended = novacron("sql", "SELECT 1 AS one, 'a' AS letter, NULL AS nothing")
     assert [line.split() for line in ended.out.splitlines() if "─" not in line] == [

@@ -94,6 +94,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/v1/agents": _get("Agents and their clocks", _inline(ref("Agents")), *_PAGING),
         "/v1/metrics": _get("The metrics there are", _inline(ref("Metrics"))),
         "/v1/query": _get("A metric over time", _inline(ref("Chart")), *_CHART),
+        "/v1/series": _SERIES,
         "/v1/sql": _SQL,
     }
 
@@ -131,6 +132,19 @@ _SQL: dict[str, Any] = {
             **_inline(ref("Rows")),
             "text/csv": {"schema": TEXT},
             "text/tab-separated-values": {"schema": TEXT},
+            "application/vnd.apache.arrow.stream": {"schema": {}},
+        },
+    }
+}
+
+
+_SERIES: dict[str, Any] = {
+    "post": {
+        "summary": "An expression over series: functions over windows, by any label",
+        "parameters": [_query("format", {**enum(("json", "arrow")), "default": "json"}, "form")],
+        "requestBody": {"required": True, "content": _inline(ref("Question"))},
+        "content": {
+            **_inline(ref("Series")),
             "application/vnd.apache.arrow.stream": {"schema": {}},
         },
     }

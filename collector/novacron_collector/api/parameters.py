@@ -78,7 +78,13 @@ def page() -> Page:
 
 def moment(name: str, default: str, now: datetime) -> datetime:
     """RFC 3339 ("2026-11-24T12:00:00Z"), "now", or relative to now ("-90s", "-1h", "-7d")."""
-    value = text(name) or default
+    return moment_of(name, text(name) or default, now)
+
+
+def moment_of(name: str, value: object, now: datetime) -> datetime:
+    """The same of a value that came otherwise."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise BadMessage(f"{name}: expected a time such as 2026-11-24T12:00:00Z, now, -15m or -7d")
     if value == "now":
         return now
     if ago := _AGO.fullmatch(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from novacron_collector.api.notices import Severity
+from novacron_collector.api.series import MAX_POINTS
 from novacron_collector.api.sql import MAX_STATEMENT
 from novacron_contract.metrics import VmState
 from novacron_store.state import Freshness
@@ -168,6 +169,28 @@ def _telemetry_schemas() -> dict[str, Schema]:
                 **{"from": TIME, "to": TIME},
             ),
             "description": "ts in Unix milliseconds; a counter as its rate per second; null: a gap",
+        },
+        "Question": {
+            **exactly(
+                expression={"description": "docs/query.md says what it may be"},
+                step={**NUMBER, "minimum": 0.001, "description": "seconds"},
+                points={"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": 500},
+                tags_as_of={**TEXT, "description": "tags of that time, and not of now"},
+                explain={**FLAG, "default": False},
+                **{"from": {**TEXT, "default": "-1h"}, "to": {**TEXT, "default": "now"}},
+            ),
+            "required": ["expression"],
+        },
+        "Series": {
+            **exactly(
+                step_s=NUMBER,
+                resolution=enum(("raw", "5m", "1h")),
+                times=_list({"type": "integer"}),
+                series=_list(exactly(labels=LABELS, values=_list(_or_null(NUMBER)))),
+                asked=_list(exactly(sql=TEXT, rows=COUNT, seconds=NUMBER)),
+            ),
+            "required": ["step_s", "resolution", "times", "series"],
+            "description": "times in Unix milliseconds, the same for all series; null: a gap",
         },
         "Statement": {
             **exactly(

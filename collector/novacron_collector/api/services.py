@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_collector.forward.state import ForwardingState
 from novacron_store.state import Agents, Inventory
+from novacron_store.telemetry.builder import Index
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -32,5 +33,6 @@ class Services:
     forwarding: Callable[[], ForwardingState] = ForwardingState
     not_ready: Callable[[], str | None] = lambda: None  # the reason not to be sent to
     problem: Callable[[], str | None] = lambda: None  # what an operator is to see to
+    index: Index = field(default_factory=Index)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     trusted_hosts: tuple[str, ...] = LOOPBACK

@@ -13,6 +13,7 @@ from novacron_store.telemetry.builder.expressions import (
     Smooth,
 )
 from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
+from novacron_store.telemetry.builder.index import Index
 
 __all__ = [
     "Aggregate",
@@ -23,6 +24,7 @@ __all__ = [
     "Expression",
     "Filter",
     "How",
+    "Index",
     "Label",
     "Limits",
     "Not",

@@ -1,0 +1,113 @@
+"""novacron query over many series: functions over windows, by any label."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from novacron_cli.collector import Collector
+from novacron_cli.output import plain, print_json, print_table, sparkline
+from novacron_contract.errors import BadMessage
+from novacron_contract.units import duration
+
+_OVER = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "quantile", "increase",
+         "rate", "delta", "derivative")  # fmt: skip
+_BY = ("sum", "avg", "min", "max", "count")
+_COMPARISON = re.compile(r"([^=!~]+?)(=~|!~|!=|=)(.*)", re.DOTALL)
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def add_series_to(parser: ArgumentParser) -> None:
+    many = parser.add_argument_group("of many series")
+    many.add_argument("--over", choices=_OVER, help="what a window of samples becomes (avg)")
+    many.add_argument("--where", action="append", default=[], metavar="LABEL=VALUE",
+                      help="only series that match; repeatable")  # fmt: skip
+    for how in _BY:
+        many.add_argument(f"--{how}-by", metavar="LABEL,…", help=f"the {how} of such series")
+    many.add_argument("--window", metavar="TIME", help="such as 5m (default: one step)")
+    many.add_argument("--step", metavar="TIME", help="(default: by --points)")
+    many.add_argument("--offset", metavar="TIME", help="so long before")
+    many.add_argument("--share", type=float, default=0.5, help="of a quantile (default: 0.5)")
+    many.add_argument("--explain", action="store_true", help="the SQL, and how long it took")
+
+
+def run_series(args: Namespace) -> int:
+    asked: dict[str, Any] = {
+        "expression": _expression(args),
+        "from": args.start,
+        "to": args.end,
+        "points": args.points,
+        "explain": args.explain,
+    }
+    if args.step:
+        asked["step"] = _seconds("--step", args.step)
+    answer = Collector(args.url).post("/v1/series", asked).json()
+    if args.json:
+        print_json(answer)
+        return 0
+    if answer["series"]:
+        _show(answer)
+    else:
+        print(f"no values of {plain(args.metric)} in that time")
+    for one in answer.get("asked", ()):
+        print(f"\n{one['rows']} rows in {one['seconds'] * 1000:.1f} ms:\n{plain(one['sql'], 9999)}")
+    return 0
+
+
+def _expression(args: Namespace) -> dict[str, Any]:
+    compared = [_comparison(text) for text in args.where]
+    if args.entity:
+        compared.append({"label": "entity", "op": "=", "value": args.entity})
+    for text in args.filter:
+        name, _, value = text.partition("=")
+        compared.append({"label": name, "op": "=", "value": value})
+    select: dict[str, Any] = {
+        "select": args.metric,
+        "over": args.over or "avg",
+        "where": {"all": compared},
+        "argument": args.share,
+    }
+    if args.window:
+        select["window"] = _seconds("--window", args.window)
+    if args.offset:
+        select["offset"] = _seconds("--offset", args.offset)
+    for how in _BY:
+        labels = getattr(args, f"{how}_by")
+        if labels is not None:
+            by = [name for name in labels.split(",") if name]
+            return {"aggregate": how, "of": select, "by": by}
+    return select
+
+
+def _comparison(text: str) -> dict[str, str]:
+    found = _COMPARISON.fullmatch(text)
+    if not found:
+        raise BadMessage(f"--where {text!r}: expected LABEL=VALUE, or !=, =~, !~ between them")
+    name, op, value = found.groups()
+    return {"label": name, "op": op, "value": value}
+
+
+def _seconds(option: str, text: str) -> float:
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise BadMessage(f"{option} {text!r}: expected a time such as 30s, 5m or 1h")
+    return float(found[1]) * _SECONDS[found[2] or "s"]
+
+
+def _show(answer: dict[str, Any]) -> None:
+    step = duration(answer["step_s"])
+    count = len(answer["series"])
+    print(f"{count} series every {step}, from {answer['resolution']} data")
+    figures = ("LOW", "AVERAGE", "HIGH", "LAST")
+    lines = [_line(series) for series in answer["series"]]
+    print_table(("SERIES", *figures, "OVER TIME"), lines, right=figures)
+
+
+def _line(series: dict[str, Any]) -> tuple[str, ...]:
+    values = [value for value in series["values"] if value is not None]
+    labels = " ".join(f"{key}={text}" for key, text in sorted(series["labels"].items()))
+    figures = (min(values), sum(values) / len(values), max(values), values[-1])
+    shown = [f"{figure:.6g}" for figure in figures]
+    return (labels or "all", *shown, sparkline(series["values"]))

@@ -1,0 +1,137 @@
+"""Expressions over series, over REST."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from flask.testing import FlaskClient
+
+from api.answers import json_of
+from fleet_samples import SampleFleet
+
+pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+
+DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text()
+RATE = {"select": "vm.network.io", "over": "rate", "window": 300}
+RECEIVED = {"label": "network.io.direction", "value": "receive"}
+
+
+def ask(http: FlaskClient, expression: Any, status: int = 200, **more: Any) -> Any:
+    body = {"expression": expression, "from": "-10m", **more}
+    return json_of(http.post("/v1/series", json=body), status)
+
+
+def test_every_series_has_its_labels_and_a_value_for_each_time(
+    http: FlaskClient, fleet: SampleFleet
+) -> None:
+    answer = ask(http, {"select": "vm.cpu.utilization"}, step=60)
+
+    lines = {line["labels"]["entity"]: line["values"] for line in answer["series"]}
+    assert {fleet.web, fleet.db} <= lines.keys()
+    assert set(lines[fleet.web]) == {0.5} | ({None} if None in lines[fleet.web] else set())
+    assert all(len(values) == len(answer["times"]) for values in lines.values())
+    assert (answer["step_s"], answer["resolution"]) == (60, "raw")
+    assert all(time % 60_000 == 0 for time in answer["times"])
+
+
+def test_series_are_chosen_and_put_together_by_their_labels(http: FlaskClient) -> None:
+    select = RATE | {"where": {"all": [RECEIVED, {"not": {"label": "vm.name", "op": "=~",
+                                                          "value": "idle.*"}}]}}  # fmt: skip
+
+    answer = ask(http, {"aggregate": "sum", "of": select, "by": ["network.io.direction"]}, step=60)
+
+    (line,) = answer["series"]
+    assert line["labels"] == {"network.io.direction": "receive"}
+    assert max(filter(None, line["values"])) > 0
+
+
+def test_arithmetic_of_expressions(http: FlaskClient, fleet: SampleFleet) -> None:
+    share = {"op": "*", "left": {"select": "vm.cpu.utilization", "where": {
+        "label": "entity", "value": fleet.web}}, "right": 100}  # fmt: skip
+
+    (line,) = ask(http, {"smooth": 2, "of": share}, step=60)["series"]
+
+    assert set(filter(None, line["values"])) == {50.0}
+
+
+def test_the_step_is_handy_where_none_is_asked_for(http: FlaskClient) -> None:
+    assert ask(http, {"select": "vm.cpu.utilization"}, points=40)["step_s"] == 15
+    assert ask(http, {"select": "vm.cpu.utilization"}, points=2)["step_s"] == 300
+
+
+def test_how_it_was_asked_is_told_on_request(http: FlaskClient) -> None:
+    assert "asked" not in ask(http, {"select": "vm.cpu.utilization"})
+
+    (one,) = ask(http, {"select": "vm.cpu.utilization"}, explain=True)["asked"]
+
+    assert one["sql"].startswith("SELECT")
+    assert one["rows"] > 0 < one["seconds"]
+
+
+def test_an_answer_comes_as_arrow(http: FlaskClient) -> None:
+    body = {"expression": {"select": "vm.cpu.utilization"}, "from": "-10m", "step": 60}
+
+    answer = http.post("/v1/series?format=arrow", json=body)
+
+    table = pa.ipc.open_stream(answer.data).read_all()
+    assert table.column_names == ["labels", "times", "values"]
+    assert table.num_rows >= 2
+
+
+@pytest.mark.parametrize(
+    ("expression", "more", "words"),
+    [
+        ({"select": 1}, {}, "expected an expression"),
+        ({"select": "m", "over": "median"}, {}, "over: expected one of avg, min"),
+        ({"select": "m", "were": {}}, {}, "were: unknown; allowed: over, where"),
+        ({"select": "m", "where": {"label": "x"}}, {}, "expected a condition"),
+        (
+            {"select": "m", "where": {"label": "x", "op": "<", "value": "y"}},
+            {},
+            "expected one of =",
+        ),
+        ({"select": "m", "window": "5m"}, {}, "window: expected a number"),
+        ({"select": "m", "window": -5}, {}, "a window of -5.0 s"),
+        ({"aggregate": "sum", "of": {"select": "m"}, "by": "team"}, {}, "by: expected a list"),
+        ({"aggregate": "top", "of": {"select": "m"}, "argument": 0}, {}, "top 0.0: expected 1"),
+        ({"smooth": 0, "of": {"select": "m"}}, {}, "a mean of 0 points"),
+        ({"op": "^", "left": 1, "right": 2}, {}, "'^': expected one of + - * /"),
+        ({"select": "m"}, {"step": "60"}, "step: expected seconds"),
+        ({"select": "m"}, {"points": 0}, "points: expected 1 to 5000"),
+        ({"select": "m"}, {"from": "now"}, "from: must be before `to`"),
+        ({"select": "m"}, {"from": 5}, "from: expected a time"),
+        ({"select": "m"}, {"explain": 1}, "explain: expected true or false"),
+        ({"select": "m"}, {"limit": 1}, "limit: unknown; allowed: expression, from"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    http: FlaskClient, expression: Any, more: dict[str, Any], words: str
+) -> None:
+    answer = ask(http, expression, 400, **more)
+
+    assert answer["error"] == "BadMessage"
+    assert words in answer["message"]
+
+
+def test_expressions_are_not_nested_without_an_end(http: FlaskClient) -> None:
+    deep: Any = {"select": "m"}
+    for _ in range(50):
+        deep = {"smooth": 2, "of": deep}
+
+    assert "nested deeper than 20" in ask(http, deep, 400)["message"]
+
+
+@pytest.mark.parametrize("body", re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL))
+def test_examples_of_the_docs_are_answered(http: FlaskClient, body: str) -> None:
+    answer = http.post("/v1/series", data=body, content_type="application/json")
+
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json["times"]) >= 1  # type: ignore[index]
+
+
+def test_a_metric_nobody_sent_is_not_found(http: FlaskClient) -> None:
+    assert ask(http, {"select": "no.such"}, 404)["error"] == "NotFound"
