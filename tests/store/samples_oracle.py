@@ -63,9 +63,7 @@ class Oracle:
     def _rows(self, of: Expression) -> Rows:
         match of:
             case Select():
-                return {
-                    frozenset(one.shown.items()): self._points(of, one) for one in self._chosen(of)
-                }
+                return {_name(of, one): self._points(of, one) for one in self._chosen(of)}
             case Aggregate():
                 return self._aggregate(of)
             case Smooth():
@@ -76,7 +74,7 @@ class Oracle:
                 raise AssertionError("a number alone has no rows")
 
     def _chosen(self, of: Select) -> list[Known]:
-        return [one for one in self.series if one.metric == of.metric and holds(of.where, one)]
+        return [one for one in self.series if one.metric in of.metrics and holds(of.where, one)]
 
     def _points(self, of: Select, one: Known) -> Row:
         return {point: value for point in range(self.points)
@@ -150,7 +148,10 @@ class Oracle:
     def _labelled(self, of: Expression) -> list[tuple[Mapping[str, str], Mapping[str, str], Row]]:
         """Labels that may be aggregated by, labels that are shown, and the row."""
         if isinstance(of, Select):
-            return [(one.labels, one.shown, self._points(of, one)) for one in self._chosen(of)]
+            return [
+                (one.labels, dict(_name(of, one)), self._points(of, one))
+                for one in self._chosen(of)
+            ]
         return [(dict(name), dict(name), row) for name, row in self._rows(of).items()]
 
     def _smooth(self, of: Smooth) -> Rows:
@@ -179,6 +180,11 @@ class Oracle:
                    and (v := calculate(of.op, x, right_rows[name][p])) is not None}
             for name, row in left.items() if name in right_rows
         }  # fmt: skip
+
+
+def _name(of: Select, one: Known) -> frozenset[tuple[str, str]]:
+    known = {"metric": one.metric} if isinstance(of.metric, tuple) else {}
+    return frozenset({**one.shown, **known}.items())
 
 
 def holds(of: Filter, one: Known) -> bool:

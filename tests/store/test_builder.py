@@ -174,7 +174,8 @@ filters: st.SearchStrategy[Filter] = st.recursive(
 
 @st.composite
 def selects(draw: st.DrawFn) -> Select:
-    metric = draw(st.sampled_from([*COUNTERS, *GAUGES]))
+    metrics: list[str | tuple[str, ...]] = [*COUNTERS, *GAUGES, GAUGES]
+    metric = draw(st.sampled_from(metrics))
     overs = [over for over in Over if metric in COUNTERS or over not in (Over.INCREASE, Over.RATE)]
     return Select(
         metric,
@@ -285,6 +286,7 @@ def test_an_answer_is_a_table_without_gaps(told: Told) -> None:
         (Select("cpu"), 0, BadMessage, "a step of 0 s"),
         (Select("cpu"), 0.1, TooLarge, "take a larger step"),
         (Select("cpu", window=59.999), 60, TooLarge, "divide each other"),
+        (Select(("net", "reqs"), Over.RATE), 60, BadMessage, "ask for each, and add these"),
         (Binary("/", Select("cpu"), Select("cpu"), ("mode",)), 60, BadMessage, "several series"),
     ],
 )

@@ -43,11 +43,11 @@ def expression(document: Whatever, depth: int = 0) -> Expression:
     if _is_number(document):
         return Scalar(float(document))
     match document:
-        case {"select": str(metric), **rest}:
+        case {"select": str() | list() as metric, **rest}:
             _only(rest, ("over", "where", "window", "offset", "argument"))
             window = rest.get("window")
             return Select(
-                _text("select", metric),
+                _text("select", metric) if isinstance(metric, str) else _names("select", metric),
                 _choice("over", rest.get("over", Over.AVG), Over),
                 condition(rest["where"]) if "where" in rest else EVERY,
                 None if window is None else _number("window", window),

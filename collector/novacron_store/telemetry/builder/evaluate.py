@@ -191,16 +191,21 @@ class _Run:
 
     def _select(self, of: Select, grid: Grid, by: Sequence[str] | None) -> Vector:
         """Its series; with `by`, what those of equal labels `by` add up to."""
-        series = self.index.series(self.client, of.metric, self.query.as_of)
-        if of.over in (Over.INCREASE, Over.RATE) and not series.info.is_counter:
+        series = self.index.series(self.client, of.metrics, self.query.as_of)
+        for info in series.metrics:
+            if of.over in (Over.INCREASE, Over.RATE) and not info.is_counter:
+                raise BadMessage(
+                    f"{info.metric} is no counter, it has no {of.over}: take delta or derivative"
+                )
+        if len({info.temporality == "delta" for info in series.metrics}) > 1:
             raise BadMessage(
-                f"{of.metric} is no counter, it has no {of.over}: take delta or derivative"
+                "cumulative and delta metrics are not asked together: ask for each, and add these"
             )
         (chosen,) = np.nonzero(series.choose(of.where, matcher(self.client)))
         if len(chosen) > self.limits.series:
             raise TooLarge(
-                f"{len(chosen)} series of {of.metric}: expected {self.limits.series} or fewer; "
-                "ask for some of them by their labels"
+                f"{len(chosen)} series of {', '.join(of.metrics)[:200]}: expected "
+                f"{self.limits.series} or fewer; ask for some of them by their labels"
             )
         if by is None:
             row_of, rows = np.arange(len(chosen)), list(range(len(chosen)))
@@ -208,7 +213,8 @@ class _Run:
             row_of, rows = groups([_of(series, name, chosen) for name in by], len(chosen))
         values = self._windows(of, grid, series, chosen, row_of, len(rows))
         first = chosen[rows]
-        names = [*series.attribute_names(chosen), "entity"] if by is None else by
+        own = ["metric", "entity"] if isinstance(of.metric, tuple) else ["entity"]
+        names = [*series.attribute_names(chosen), *own] if by is None else by
         return Vector(values, names, lambda name: _of(series, name, first))
 
     def _windows(
@@ -231,8 +237,9 @@ class _Run:
         parts = windows.parts_of(of.over, slots, self.known.borders.closed)
         if not len(chosen):
             return np.empty((0, grid.points))
-        wanted = Wanted(of.metric, series, chosen, rows, row_of, slots, parts,
-                        series.info.temporality == "delta", of.argument)  # fmt: skip
+        delta = series.metrics[0].temporality == "delta"
+        wanted = Wanted(of.metrics, series, chosen, rows, row_of, slots, parts, delta,
+                        of.argument)  # fmt: skip
         resolution = self._resolution(slots, parts)
         self.used.add(resolution)
         found = collect(self._ask, wanted, self.known.borders, resolution)

@@ -14,6 +14,8 @@ from enum import StrEnum
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.builder.filters import EVERY, Filter
 
+MAX_METRICS = 200
+
 
 class Over(StrEnum):
     """What a window of samples becomes.
@@ -56,13 +58,14 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """A function over windows of every series of a metric.
+    """A function over windows of every series of a metric, or of several metrics: these have a
+    label `metric` then.
 
     `window` in seconds, None: as long as a step. `offset` in seconds: so long before the time it is
     told for. `argument` is the quantile's share, 0 to 1.
     """
 
-    metric: str
+    metric: str | tuple[str, ...]
     over: Over = Over.AVG
     where: Filter = EVERY
     window: float | None = None
@@ -71,10 +74,16 @@ class Select:
 
     def __post_init__(self) -> None:
         _require_share(self.over is Over.QUANTILE, self.argument)
+        if not 1 <= len(self.metrics) <= MAX_METRICS:
+            raise BadMessage(f"{len(self.metrics)} metrics: expected 1 to {MAX_METRICS}")
         if self.window is not None and not 0.001 <= self.window <= 366 * 86400:
             raise BadMessage(f"a window of {self.window} s: expected 0.001 s to 366 days")
         if abs(self.offset) > 20 * 366 * 86400:
             raise BadMessage(f"an offset of {self.offset} s is more than 20 years")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
 
 
 @dataclass(frozen=True, slots=True)

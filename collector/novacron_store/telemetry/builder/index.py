@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,8 +65,10 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """The series of a metric, in the order of their ids."""
+    """The series of a metric, or of some, in the order of their ids."""
 
+    metrics: list[MetricInfo]
+    metric_of: Codes
     ids: NDArray[np.uint64]
     classes: NDArray[np.uint32]
     attributes: pa.Array  # distinct ones, as maps
@@ -73,7 +76,6 @@ class MetricSeries:
     entities: list[str]  # distinct ones
     entity_of: Codes
     tags: Tags
-    info: MetricInfo
     _labels: dict[str, tuple[Codes, list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -89,6 +91,8 @@ class MetricSeries:
     def _look_up(self, name: str) -> tuple[Codes, list[str]]:
         if name == "entity":
             return self.entity_of, self.entities
+        if name == "metric":
+            return self.metric_of, [info.metric for info in self.metrics]
         own = _values(self.attributes, name)
         tags = dict(zip(self.tags.entities, _values(self.tags.maps, name), strict=True))
         theirs = [tags.get(entity, "") for entity in self.entities]
@@ -132,12 +136,18 @@ class Index:
     _progress: tuple[float, Progress] | None = None
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
-    def series(self, client: Client, metric: str, as_of: datetime | None = None) -> MetricSeries:
+    def series(
+        self, client: Client, metrics: Sequence[str], as_of: datetime | None = None
+    ) -> MetricSeries:
         """With the tags of now, or those `as_of` then.
 
         Raises:
-            NotFound: nobody ever sent the metric.
+            NotFound: nobody ever sent one of the metrics.
         """
+        every = [self._one(client, metric, as_of) for metric in metrics]
+        return every[0] if len(every) == 1 else _united(every)
+
+    def _one(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
         with self._locks.setdefault(metric, threading.Lock()):
             key = (metric, int(as_of.timestamp()) if as_of else 0)
             known = self._known.get(key)
@@ -167,6 +177,8 @@ class Index:
         kind = np.repeat(np.arange(rows.num_rows, dtype=np.int32), each)[order]
         classes = rows["class"].to_numpy().astype(np.uint32)[kind]
         return MetricSeries(
+            [metric_info(client, metric)],
+            np.zeros(len(series), np.int32),
             series[order],
             classes,
             _whole(rows["attributes"]),
@@ -174,7 +186,6 @@ class Index:
             named.dictionary.to_pylist(),
             named.indices.to_numpy().astype(np.int32)[order],
             Tags.ask(client, as_of) if as_of else self._tags_now(client),
-            metric_info(client, metric),
         )
 
     def progress(self, client: Client) -> Progress:
@@ -188,6 +199,32 @@ class Index:
         if self._tags is None or time.monotonic() > self._tags[0] + self.held_s:
             self._tags = (time.monotonic(), Tags.ask(client, _EVER))
         return self._tags[1]
+
+
+def _united(every: Sequence[MetricSeries]) -> MetricSeries:
+    """Series of several metrics as if these were one."""
+    entities = sorted({name for one in every for name in one.entities})
+    code = {name: n for n, name in enumerate(entities)}
+    first = np.cumsum([0, *(len(one.attributes) for one in every)])
+    order = np.argsort(np.concatenate([one.ids for one in every]))
+
+    def joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(arrays)[order]
+
+    return MetricSeries(
+        [info for one in every for info in one.metrics],
+        joined([np.full(len(one), n, np.int32) for n, one in enumerate(every)]),
+        joined([one.ids for one in every]),
+        joined([one.classes for one in every]),
+        pa.concat_arrays([one.attributes for one in every]),
+        joined([one.attributes_of + n for n, one in zip(first, every, strict=False)]),
+        entities,
+        joined([
+            np.array([code[name] for name in one.entities], np.int32)[one.entity_of]
+            for one in every
+        ]),
+        every[0].tags,
+    )  # fmt: skip
 
 
 def matcher(client: Client) -> Callable[[str, list[str]], list[bool]]:

@@ -46,11 +46,11 @@ def conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     """Which series, as shortly as can be: classes and entities, each where not all are meant, and
     series by their ids only where these two do not say it."""
     series, chosen = wanted.series, wanted.chosen
-    parameters: dict[str, Any] = {"metric": wanted.metric}
-    text = "metric = {metric:String}"
+    parameters: dict[str, Any] = {"metrics": list(wanted.metrics)}
+    text = "metric IN {metrics:Array(String)}"
     if len(chosen) == len(series):
         return text, parameters
-    kinds = np.isin(series.attributes_of, np.unique(series.attributes_of[chosen]))
+    kinds = np.isin(series.classes, np.unique(series.classes[chosen]))
     named = np.isin(series.entity_of, np.unique(series.entity_of[chosen]))
     if not kinds.all():
         text += " AND class IN {classes:Array(UInt32)}"
@@ -134,7 +134,7 @@ def _arrays(wanted: Wanted) -> list[str]:
 def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
     """The same of windows and arrivals behind the last closed hour, by series, and parameters."""
     closed, gathered = borders.closed_sql, borders.gathered_sql
-    asked = "metric = {metric:String} AND series IN {series:Array(UInt64)}"
+    asked = "metric IN {metrics:Array(String)} AND series IN {series:Array(UInt64)}"
     steps, lasts, known = "", "", ""
     if Part.INCREASE in wanted.parts:
         steps = ", xs AS is"
@@ -165,7 +165,7 @@ def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
             UNION ALL
             SELECT id AS series, [toUnixTimestamp64Milli(ts)] AS times, [number] AS values
             FROM {schema.ARRIVALS} ARRAY JOIN metrics AS metric, ids AS id, numbers AS number
-            WHERE ts >= toDateTime64({gathered}, 3, 'UTC') AND metric = {{metric:String}}
+            WHERE ts >= toDateTime64({gathered}, 3, 'UTC') AND metric IN {{metrics:Array(String)}}
                 AND id IN {{series:Array(UInt64)}}
         ) AS o{lasts}
         GROUP BY series HAVING notEmpty(xs)
@@ -173,7 +173,7 @@ def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
     ARRAY JOIN {joined} WHERE time >= {slots.start} AND time < {slots.end}
     GROUP BY key, slot {CHEAPLY}"""
     ids = wanted.series.ids[wanted.chosen].tolist()
-    return sql, {"metric": wanted.metric, "series": ids}
+    return sql, {"metrics": list(wanted.metrics), "series": ids}
 
 
 def _columns(wanted: Wanted, forms: dict[Part, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +54,10 @@ class Key(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`parts` of the series `chosen` (indices into those of the metric), each of which is counted
-    into one of `rows` rows: `row_of`. `delta` says that values of the metric are increases."""
+    """`parts` of the series `chosen` (indices into those of the metrics), each of which is counted
+    into one of `rows` rows: `row_of`. `delta` says that values of the metrics are increases."""
 
-    metric: str
+    metrics: tuple[str, ...]
     series: MetricSeries
     chosen: NDArray[np.intp]
     rows: int
@@ -72,7 +73,7 @@ class Wanted:
         if self.rows == 1:
             return Key.ALL
         for key, codes in (
-            (Key.CLASS, self.series.attributes_of[self.chosen]),
+            (Key.CLASS, self.series.classes[self.chosen]),
             (Key.ENTITY, self.series.entity_of[self.chosen]),
         ):
             if _decides(codes, self.row_of):
@@ -80,7 +81,7 @@ class Wanted:
         return Key.SERIES
 
 
-def _decides(codes: NDArray[np.int32], row_of: NDArray[np.intp]) -> bool:
+def _decides(codes: NDArray[Any], row_of: NDArray[np.intp]) -> bool:
     """Whether series of one code are all counted into one row."""
     order = np.lexsort((row_of, codes))
     same = codes[order][1:] == codes[order][:-1]
