@@ -1,14 +1,25 @@
-"""What is asked of both stores: ours in SQL, VictoriaMetrics in MetricsQL, and what both must say.
-
-A window ends at its time and leaves out its begin, as PromQL has them.
+"""What is asked of both stores, ours by expressions and VictoriaMetrics in MetricsQL, and what both
+must say. No sample lies on the border of a window, which either has at its other end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any as Whatever
 
+from novacron_store.telemetry.builder import (
+    Aggregate,
+    All,
+    Any,
+    Expression,
+    How,
+    Over,
+    Query,
+    Resolution,
+    Select,
+    label,
+)
 from store_fleet import SERIES, StoreFleet
 
 # By what a line is of and its time in Unix seconds.
@@ -16,15 +27,14 @@ Answer = dict[tuple[str, float], float]
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 WINDOWS = 60  # of the heat map
 
-_CPU = "system.cpu.utilization"
-_USER = (
-    f"metric = '{_CPU}' AND series IN (SELECT series FROM series WHERE metric = '{_CPU}' "
-    "AND attributes['cpu.mode'] = 'user')"
-)
-_TAGGED = """entity IN (
-    SELECT entity FROM entities WHERE resource['service'] IN ('svc-01', 'svc-07', 'svc-20')
-    AND resource['deployment.environment'] = 'prod'
-    AND (resource['cloud.region'] = 'fr-par' OR resource['team'] = 'team-03'))"""
+CPU = "system.cpu.utilization"
+_USER = label("cpu.mode", "user")
+_TAGGED = All((
+    _USER,
+    Any(tuple(label("service", name) for name in ("svc-01", "svc-07", "svc-20"))),
+    label("deployment.environment", "prod"),
+    Any((label("cloud.region", "fr-par"), label("team", "team-03"))),
+))  # fmt: skip
 _PEER_USER = 'system_cpu_utilization{cpu_mode="user"}'
 _PEER_TAGGED = (
     'cpu_mode="user",service=~"svc-01|svc-07|svc-20",deployment_environment="prod"'
@@ -36,7 +46,7 @@ class Peers:
     """A question to VictoriaMetrics: a path of its API, and parameters."""
 
     path: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Whatever]
 
 
 @dataclass(frozen=True)
@@ -52,47 +62,23 @@ class Questions:
     def start(self) -> int:
         return self.end - self.span
 
-    def ours(self) -> dict[str, str]:
-        user, host = self._rows(_USER), f"entity = '{self.host}'"
-        raw = self._rows(f"metric = '{_CPU}' AND {host}", self.end - HOUR_MS)
-        minute, part = self._window(MINUTE_MS), self._window(self.span // WINDOWS)
-        milliseconds = "toUnixTimestamp64Milli(ts)"
-        return {
-            "one_vm_raw": f"SELECT toString(series), {milliseconds} / 1000, value {raw}",
-            "one_vm_all": f"SELECT toString(series) AS s, {minute}, avg(value) {self._rows(host)} "
-            "GROUP BY s, t",
-            "top10": f"SELECT entity, {self.end / 1000}, avg(value) AS mean {user} "
-            "GROUP BY entity ORDER BY mean DESC LIMIT 10",
-            "heatmap": f"SELECT entity, {part}, avg(value) {user} GROUP BY entity, t",
-            "p95": f"SELECT entity, {self.end / 1000}, quantileExactInclusive(0.95)(value) {user} "
-            "GROUP BY entity",
-            "rate": self._growth(),
-            "tags": f"""SELECT 'all', t, avg(mean) FROM (
-                SELECT entity, {minute}, avg(value) AS mean
-                {self._rows(f"{_USER} AND {_TAGGED}")} GROUP BY entity, t) GROUP BY t""",
+    def ours(self, resolution: Resolution | None = None) -> dict[str, Query]:
+        """`resolution` RAW: from samples, where buckets would say the same."""
+        whole, minute, part = self.span / 1000, MINUTE_MS / 1000, self.span / WINDOWS / 1000
+        metrics = tuple(sorted({name for name, *_ in SERIES}))
+        host = label("entity", self.host)
+        asked: dict[str, tuple[Expression, float]] = {
+            "one_vm_all": (Select(metrics, where=host), minute),
+            "top10": (Aggregate(How.TOP, Select(CPU, where=_USER), argument=10), whole),
+            "heatmap": (Select(CPU, where=_USER), part),
+            "p95": (Select(CPU, Over.QUANTILE, _USER, argument=0.95), whole),
+            "rate": (Aggregate(How.SUM, Select("system.network.io", Over.RATE)), minute),
+            "tags": (Aggregate(How.AVG, Select(CPU, where=_TAGGED)), minute),
         }
-
-    def _growth(self) -> str:
-        """From sample to sample of each series; the first step is from the sample before."""
-        rows = self._rows("metric = 'system.network.io'", self.start - MINUTE_MS)
-        return f"""SELECT 'all', {self._window(MINUTE_MS)}, sum(step) / 60 FROM (
-            SELECT ts, if(value < before, value, value - before) AS step,
-                lagInFrame(value, 1, value) OVER (PARTITION BY series ORDER BY ts
-                    ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before
-            {rows}) WHERE ts > fromUnixTimestamp64Milli({self.start}) GROUP BY t"""
-
-    def _rows(self, where: str, start: int | None = None) -> str:
-        first = self.start if start is None else start
-        return (
-            f"FROM samples WHERE {where} AND ts > fromUnixTimestamp64Milli({first}) "
-            f"AND ts <= fromUnixTimestamp64Milli({self.end}) "
-            f"AND hour >= toStartOfHour(toDateTime({first // 1000}, 'UTC'))"
-        )
-
-    def _window(self, step: int) -> str:
-        """The time of a sample's window, in Unix seconds."""
-        number = f"intDiv(toUnixTimestamp64Milli(ts) - 1 - {self.start}, {step})"
-        return f"({self.start} + ({number} + 1) * {step}) / 1000 AS t"
+        return {
+            name: Query(of, self.start / 1000 + step, self.end / 1000, step, resolution)
+            for name, (of, step) in asked.items()
+        }
 
     def peers(self) -> dict[str, Peers]:
         host = f'{{host_id="{self.host}"}}'
@@ -122,7 +108,7 @@ class Questions:
 OF_SERIES = ("one_vm_raw", "one_vm_all")  # the lines of the others are of a host, or of all
 
 
-def peers_answer(fleet: StoreFleet, name: str, result: list[Mapping[str, Any]]) -> Answer:
+def peers_answer(fleet: StoreFleet, name: str, result: list[Mapping[str, Whatever]]) -> Answer:
     known = {
         frozenset(labels(of, tags).items()): str(fleet.ids[n, k])
         for n, tags in enumerate(fleet.tags)

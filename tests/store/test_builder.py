@@ -32,6 +32,7 @@ from novacron_store.telemetry.builder import (
     Smooth,
     evaluate,
     label,
+    samples,
 )
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.builder.wanted import Resolution
@@ -261,6 +262,32 @@ def test_the_coarsest_data_that_says_the_same_is_read(
     assert coarse.resolution is resolution
     assert coarse.labels == raw.labels
     assert coarse.values == pytest.approx(raw.values, nan_ok=True)
+
+
+@pytest.mark.parametrize("metrics", [("net",), ("temp", "cpu")])
+@pytest.mark.parametrize(
+    ("first", "last"), [(BEGIN, END), (NOON - 4000, NOON - 100), (NOON - 10, NOON + 10), (END, 9e9)]
+)
+def test_samples_come_as_they_were_sent(
+    told: Told, metrics: tuple[str, ...], first: float, last: float
+) -> None:
+    found = samples(told.client, metrics, first, last, Label("team", "!=", "db"), told.index)
+
+    expected = {}
+    for one in told.series:
+        if one.metric in metrics and one.labels["team"] != "db":
+            named = {**one.shown, **({"metric": one.metric} if len(metrics) > 1 else {})}
+            inside = [(t, x) for t, x in zip(one.times, one.values, strict=True)
+                      if first * 1000 <= t < last * 1000]  # fmt: skip
+            if inside:
+                expected[frozenset(named.items())] = inside
+    assert expected == {
+        frozenset(labels.items()): list(zip(times.tolist(), values.tolist(), strict=True))
+        for labels, times, values in zip(found.labels, found.times, found.values, strict=True)
+    }
+    table = found.to_arrow()
+    assert table.num_rows == len(expected)
+    assert sum(map(len, table["values"].to_pylist())) == sum(map(len, expected.values()))
 
 
 def test_an_answer_is_a_table_without_gaps(told: Told) -> None:

@@ -14,6 +14,8 @@ from novacron_store.telemetry.builder.expressions import (
 )
 from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
 from novacron_store.telemetry.builder.index import Index
+from novacron_store.telemetry.builder.raw import Samples, samples
+from novacron_store.telemetry.builder.wanted import Resolution
 
 __all__ = [
     "Aggregate",
@@ -30,10 +32,13 @@ __all__ = [
     "Not",
     "Over",
     "Query",
+    "Resolution",
+    "Samples",
     "Scalar",
     "Select",
     "Smooth",
     "evaluate",
     "label",
     "labels",
+    "samples",
 ]

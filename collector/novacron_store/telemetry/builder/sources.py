@@ -68,10 +68,8 @@ def conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:
 def closed(wanted: Wanted, condition: str, borders: Borders, resolution: Resolution) -> str:
     """Rows of (key, slot, parts) of closed hours."""
     slots = wanted.slots
-    first, last = slots.start // 1000, min(-(-slots.end // 1000), borders.closed)
-    hours = (
-        f"hour >= toDateTime({first // 3600 * 3600}, 'UTC') AND hour < toDateTime({last}, 'UTC')"
-    )
+    first, last = _range(slots, borders)
+    hours = _hours(slots, borders)
     if resolution is Resolution.RAW:
         return _of_blocks(wanted, condition, hours, last)
     if resolution is Resolution.HOUR:
@@ -106,20 +104,43 @@ def _of_blocks(wanted: Wanted, condition: str, hours: str, last: int) -> str:
             {_columns(wanted, _OF_ARRAYS)}
         FROM (SELECT {arrays} FROM {schema.BLOCKS} FINAL WHERE {hours} AND {condition})
         GROUP BY key, slot {CHEAPLY}"""
-    entities = " AND entity IN {entities:Array(String)}" if "{entities:" in condition else ""
     edges = slots.start % 3_600_000 or slots.end > last * 1000 or slots.end % 3_600_000
     inside = f"WHERE time >= {slots.start} AND time < {slots.end}" if edges else ""
     names = [text.rpartition(" AS ")[2] for text in _arrays(wanted)]
     joined = ", ".join(f"{name} AS {name[:-1]}" for name in names)
-    kept = ", ".join(dict.fromkeys([*columns, "hour", "entity", "times", "scale", "floats"]))
     return f"""SELECT {wanted.key} AS key, {_counted(wanted)}
-    FROM (SELECT {kept} FROM {schema.BLOCKS} FINAL WHERE {hours} AND {condition}) AS b
+    FROM {_with_times(columns, hours, condition)}
+    ARRAY JOIN {_TIMES_OF_MEASURED} AS time, {joined} {inside}
+    GROUP BY key, slot {CHEAPLY}"""
+
+
+def _with_times(columns: list[str], hours: str, condition: str) -> str:
+    """Blocks beside their times."""
+    kept = ", ".join(dict.fromkeys([*columns, "hour", "entity", "times", "scale", "floats"]))
+    entities = " AND entity IN {entities:Array(String)}" if "{entities:" in condition else ""
+    return f"""(SELECT {kept} FROM {schema.BLOCKS} FINAL WHERE {hours} AND {condition}) AS b
     LEFT ANY JOIN (
         SELECT hour, entity, id, arrayMap(x -> x + first, arrayCumSum(steps)) AS moments
         FROM {schema.TIMES} WHERE {hours}{entities}
-    ) AS t ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id
-    ARRAY JOIN {_TIMES_OF_MEASURED} AS time, {joined} {inside}
-    GROUP BY key, slot {CHEAPLY}"""
+    ) AS t ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id"""
+
+
+def closed_samples(wanted: Wanted, condition: str, borders: Borders) -> str:
+    """Rows of (key, at, xs): samples of a series in one closed hour."""
+    return f"""SELECT series AS key, {_TIMES_OF_MEASURED} AS at, xs
+    FROM {_with_times(["series", f"{_XS} AS xs"], _hours(wanted.slots, borders), condition)}
+    {CHEAPLY}"""
+
+
+def _range(slots: Slots, borders: Borders) -> tuple[int, int]:
+    """The part of them that is closed, in Unix seconds."""
+    return slots.start // 1000, min(-(-slots.end // 1000), borders.closed)
+
+
+def _hours(slots: Slots, borders: Borders) -> str:
+    first, last = _range(slots, borders)
+    begin = f"hour >= toDateTime({first // 3600 * 3600}, 'UTC')"
+    return f"{begin} AND hour < toDateTime({last}, 'UTC')"
 
 
 def _arrays(wanted: Wanted) -> list[str]:
@@ -133,6 +154,28 @@ def _arrays(wanted: Wanted) -> list[str]:
 
 def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
     """The same of windows and arrivals behind the last closed hour, by series, and parameters."""
+    slots = wanted.slots
+    joined = "times AS time, xs AS x" + (", is AS i" if Part.INCREASE in wanted.parts else "")
+    sql = f"""SELECT series AS key, {_counted(wanted)}
+    FROM ({_open_series(wanted, borders)})
+    ARRAY JOIN {joined} WHERE time >= {slots.start} AND time < {slots.end}
+    GROUP BY key, slot {CHEAPLY}"""
+    return sql, _opened(wanted)
+
+
+def open_samples(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
+    """Rows of (key, at, xs) of what is not closed yet, and parameters."""
+    series = _open_series(wanted, borders)
+    return f"SELECT series AS key, times AS at, xs FROM ({series}) {CHEAPLY}", _opened(wanted)
+
+
+def _opened(wanted: Wanted) -> dict[str, Any]:
+    ids = wanted.series.ids[wanted.chosen].tolist()
+    return {"metrics": list(wanted.metrics), "series": ids}
+
+
+def _open_series(wanted: Wanted, borders: Borders) -> str:
+    """Rows of (series, times, xs, is)."""
     closed, gathered = borders.closed_sql, borders.gathered_sql
     asked = "metric IN {metrics:Array(String)} AND series IN {series:Array(UInt64)}"
     steps, lasts, known = "", "", ""
@@ -151,10 +194,7 @@ def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
                 WHERE {asked} AND t < {closed} AND t >= {closed} - toIntervalSecond({SILENCE_S})
                 GROUP BY series
             ) AS q USING (series)"""
-    joined = "times AS time, xs AS x" + (", is AS i" if steps else "")
-    slots = wanted.slots
-    sql = f"""SELECT series AS key, {_counted(wanted)}
-    FROM (
+    return f"""
         SELECT series, arraySort(groupArrayArray(arrayZip(o.times, o.values))) AS every,
             arrayFilter((p, d, n) -> NOT isNaN(p.2) AND (d > 0 OR n = 1), every,
                 arrayDifference(every.1), arrayEnumerate(every)) AS p,
@@ -168,12 +208,7 @@ def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
             WHERE ts >= toDateTime64({gathered}, 3, 'UTC') AND metric IN {{metrics:Array(String)}}
                 AND id IN {{series:Array(UInt64)}}
         ) AS o{lasts}
-        GROUP BY series HAVING notEmpty(xs)
-    )
-    ARRAY JOIN {joined} WHERE time >= {slots.start} AND time < {slots.end}
-    GROUP BY key, slot {CHEAPLY}"""
-    ids = wanted.series.ids[wanted.chosen].tolist()
-    return sql, {"metrics": list(wanted.metrics), "series": ids}
+        GROUP BY series HAVING notEmpty(xs)"""
 
 
 def _columns(wanted: Wanted, forms: dict[Part, str]) -> str:
