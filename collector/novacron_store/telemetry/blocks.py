@@ -28,12 +28,13 @@ STEP = "if(now < before, now, now - before)"  # a smaller value: the counter res
 STEP_IN = f"if(counter AND known, {STEP}, 0)"  # to `now`, from the hour before
 
 
-def before_hour(hour: str) -> str:
-    """SQL: joins what was last in the hour before the DateTime `hour`, as `before`."""
+def before_hour(hour: str, of: str = "true") -> str:
+    """SQL: joins what was last in the hour before the DateTime `hour`, as `before`, of the series
+    that meet `of`."""
     return f"""
 LEFT ANY JOIN (
     SELECT metric, entity, series, last AS before, true AS known
-    FROM {schema.BUCKETS_1H} FINAL WHERE t = {hour} - INTERVAL 1 HOUR
+    FROM {schema.BUCKETS_1H} FINAL WHERE t = {hour} - INTERVAL 1 HOUR AND {of}
 ) AS q USING (metric, entity, series)"""
 
 

@@ -12,7 +12,7 @@ than the maximum does, and a sketch takes 0.25 bytes a sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from clickhouse_connect.driver.client import Client
 
@@ -188,55 +188,94 @@ def _carry(client: Client, which: str, parameters: dict[str, object]) -> None:
 
 # -- reading -----------------------------------------------------------------------------------
 
-CLOSED = f"""SELECT retention, metric, class, entity, series,
-        hour + toIntervalSecond({WINDOW_S} * slot) AS t, count, min, max, sum, first, last,
-        grown_in + if(nth = 1, carried, 0) AS increase
-    FROM (
-        SELECT retention, metric, class, entity, series, hour, slots, counts, carried,
-            {POWER} AS power,
-            arrayMap(x -> x + base, arrayCumSum(lasts)) AS last_i,
-            arrayMap((x, l, d) -> x + l - d, firsts, last_i, lasts) AS first_i,
-            if(scale < 0, floats[1], arrayMap(x -> x / power, last_i)) AS last_of,
-            if(scale < 0, floats[2], arrayMap(x -> x / power, first_i)) AS first_of,
-            if(scale < 0, floats[3], arrayMap((x, f) -> (f - x) / power, mins, first_i)) AS min_of,
-            if(scale < 0, floats[4], arrayMap((x, l) -> (l + x) / power, maxs, last_i)) AS max_of,
-            if(scale < 0, floats[5], arrayMap((x, n, l) -> (x + n * l) / power, sums, counts,
-                last_i)) AS sum_of,
-            multiIf(scale < 0, floats[6], notEmpty(grown), arrayMap(x -> x / power, grown),
-                arrayResize([0.], length(slots), 0.)) AS grown_of
-        FROM {schema.BUCKETS_5M} FINAL WHERE %s
-    )
-    ARRAY JOIN slots AS slot, counts AS count, last_of AS last, first_of AS first, min_of AS min,
-        max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(slots) AS nth"""
-_UNCLASSED = f"SELECT * EXCEPT class FROM ({CLOSED})"
-_OPEN = f"""SELECT retention, metric, entity, series, t, count, min, max, sum, first, last,
-        grown_in + if(nth = 1, {STEP_IN}, 0) AS increase
-    FROM (
-        SELECT *, first_of[1] AS now FROM ({_of_series("%s")}) AS b {before_hour("%s")}
-    )
-    ARRAY JOIN ts AS t, counts AS count, last_of AS last, first_of AS first, min_of AS min,
-        max_of AS max, sum_of AS sum, grown_of AS grown_in, arrayEnumerate(ts) AS nth"""
+_LAST = "arrayMap(x -> x + base, arrayCumSum(lasts)) AS last_i"
+_FIRST = "arrayMap((x, l, d) -> x + l - d, firsts, last_i, lasts) AS first_i"
+_NO_GROWTH = "arrayResize([0.], length(slots), 0.)"
+# Of each column what it takes of the packed ones, and how: arrays of an hour.
+_UNPACKED: dict[str, tuple[tuple[str, ...], str]] = {
+    "count": ((), "counts"),
+    "last": ((_LAST,), "if(scale < 0, floats[1], arrayMap(x -> x / power, last_i))"),
+    "first": ((_LAST, _FIRST), "if(scale < 0, floats[2], arrayMap(x -> x / power, first_i))"),
+    "min": (
+        (_LAST, _FIRST),
+        "if(scale < 0, floats[3], arrayMap((x, f) -> (f - x) / power, mins, first_i))",
+    ),
+    "max": (
+        (_LAST,),
+        "if(scale < 0, floats[4], arrayMap((x, l) -> (l + x) / power, maxs, last_i))",
+    ),
+    "sum": (
+        (_LAST,),
+        "if(scale < 0, floats[5], "
+        "arrayMap((x, n, l) -> (x + n * l) / power, sums, counts, last_i))",
+    ),
+    "increase": (
+        (),
+        "arrayMap((x, n) -> if(n = 1, x + carried, x), multiIf(scale < 0, floats[6], "
+        f"notEmpty(grown), arrayMap(x -> x / power, grown), {_NO_GROWTH}), arrayEnumerate(slots))",
+    ),
+}
+COLUMNS = tuple(_UNPACKED)
 
 
-def five_minutes(borders: Borders = UNKNOWN, start: int = 0, end: int = 0) -> str:
+def closed(where: str, columns: Collection[str] = COLUMNS) -> str:
+    """Buckets of 5 minutes of closed hours: class, metric, entity, series, t, and those columns."""
+    taken = [(name, *_UNPACKED[name]) for name in columns]
+    needed = dict.fromkeys(part for _, parts, _ in taken for part in parts)
+    arrays = ", ".join([*needed, *(f"{form} AS {name}_of" for name, _, form in taken)])
+    joined = ", ".join(f"{name}_of AS {name}" for name in columns)
+    return f"""SELECT metric, class, entity, series,
+        hour + toIntervalSecond({WINDOW_S} * slot) AS t, {", ".join(columns)}
+    FROM (
+        SELECT metric, class, entity, series, hour, slots, {POWER} AS power, {arrays}
+        FROM {schema.BUCKETS_5M} FINAL WHERE {where}
+    )
+    ARRAY JOIN slots AS slot, {joined}"""
+
+
+def _open(windows: str, borders: Borders, of: str, columns: Collection[str]) -> str:
+    """The same of windows that are not closed, without class."""
+    steps = "increase" in columns
+    before = before_hour(borders.closed_sql, of) if steps else ""
+    forms = {"count": "counts", "increase": "grown_of"}
+    joined = ", ".join(
+        f"{forms.get(name, f'{name}_of')} AS {'grown_in' if name == 'increase' else name}"
+        for name in columns
+    )
+    told = ", ".join(
+        f"grown_in + if(nth = 1, {STEP_IN}, 0) AS increase" if name == "increase" else name
+        for name in columns
+    )
+    return f"""SELECT metric, entity, series, t, {told}
+    FROM (SELECT *, first_of[1] AS now FROM ({_of_series(windows)}) AS b {before})
+    ARRAY JOIN ts AS t, {joined}, arrayEnumerate(ts) AS nth"""
+
+
+def five_minutes(
+    borders: Borders = UNKNOWN,
+    start: int = 0,
+    end: int = 0,
+    of: str = "true",
+    columns: Collection[str] = COLUMNS,
+) -> str:
     """Buckets of 5 minutes, to be read FROM: those of closed hours, and of windows after these; in
-    Unix seconds those of a range, and some more.
+    Unix seconds those of a range, and some more. `of` is a condition on metric, entity and series.
 
     A counter that was silent in the whole hour before its open one has the step over that silence
     once its hour is closed.
     """
-    closed = [f"hour < {borders.closed_sql}"]
-    opened = [f"t >= {borders.closed_sql}", f"t < {borders.gathered_sql}"]
+    hours = [f"hour < {borders.closed_sql}", of]
+    opened = [f"t >= {borders.closed_sql}", f"t < {borders.gathered_sql}", of]
     if end:
-        closed += [
+        hours += [
             f"hour >= toStartOfHour(toDateTime({start}, 'UTC'))",
             f"hour < toDateTime({end}, 'UTC')",
         ]
     windows = f"""SELECT {_BUCKET_COLUMNS} FROM {schema.WINDOWS} FINAL
         WHERE {" AND ".join(opened)} AND notEmpty(measured)"""
-    parts = [_UNCLASSED % " AND ".join(closed)]
+    parts = [f"SELECT * EXCEPT class FROM ({closed(' AND '.join(hours), columns)})"]
     if not end or not borders.gathered or end > borders.closed:
-        parts.append(_OPEN % (windows, borders.closed_sql))
+        parts.append(_open(windows, borders, of, columns))
     return "(" + "\n    UNION ALL\n    ".join(parts) + ")"
 
 

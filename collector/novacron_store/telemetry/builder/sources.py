@@ -42,6 +42,12 @@ _OF_BUCKETS = {
 }  # fmt: skip
 
 
+_COLUMN_OF = {
+    Part.COUNT: "count", Part.SUM: "sum", Part.MIN: "min", Part.MAX: "max", Part.FIRST: "first",
+    Part.LAST: "last", Part.INCREASE: "increase",
+}  # fmt: skip
+
+
 def conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     """Which series, as shortly as can be: classes and entities, each where not all are meant, and
     series by their ids only where these two do not say it."""
@@ -75,7 +81,8 @@ def closed(wanted: Wanted, condition: str, borders: Borders, resolution: Resolut
     if resolution is Resolution.HOUR:
         rows = buckets.HOURS_OF % condition
     else:
-        rows = f"({buckets.CLOSED % f'{hours} AND {condition}'})"
+        columns = [_COLUMN_OF[part] for part in wanted.parts]
+        rows = f"({buckets.closed(f'{hours} AND {condition}', columns)})"
     return f"""SELECT {wanted.key} AS key, {_slot("toInt64(toUnixTimestamp(t)) * 1000", slots)},
         {_columns(wanted, _OF_BUCKETS)}
     FROM {rows} AS b

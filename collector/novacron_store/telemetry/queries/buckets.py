@@ -176,7 +176,7 @@ class RolledPart:
         return f"t >= toDateTime({self.start}, 'UTC') AND t < toDateTime({self.end}, 'UTC')"
 
 
-def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
+def rolled_parts(selection: Selection, where: Grid, known: Progress) -> list[RolledPart]:
     """Hours as far as they are closed, then 5 minutes; samples have to do for the rest."""
     start, parts, at = where.start, [], known.borders
     for resolution, rolled in (
@@ -186,10 +186,15 @@ def rolled_parts(where: Grid, known: Progress) -> list[RolledPart]:
         end = min(where.end, rolled)
         if where.resolution.seconds >= resolution.seconds and start < end:
             hours = resolution is Resolution.HOUR
-            relation = HOURS if hours else five_minutes(at, start, end)
+            relation = HOURS if hours else _five_minutes(selection, at, start, end)
             parts.append(RolledPart(relation, resolution.seconds, start, end))
             start = end
     return parts
+
+
+def _five_minutes(selection: Selection, at: Borders, start: int, end: int) -> str:
+    columns = ("increase",) if selection.metric.is_counter else ("count", "sum", "min", "max")
+    return five_minutes(at, start, end, selection.condition, columns)
 
 
 def samples(selection: Selection, start: int, end: int, known: Progress) -> str:

@@ -126,7 +126,7 @@ def _rows(
 def _buckets(selection: Selection, where: Grid, known: Progress) -> str:
     """Rows of (series, slot, at, ...): what _GAUGE or _RATE make a value of."""
     parts, start = [], where.start
-    for part in rolled_parts(where, known):
+    for part in rolled_parts(selection, where, known):
         parts.append(_rolled(selection, where, part))
         start = part.end
     if start < where.end:

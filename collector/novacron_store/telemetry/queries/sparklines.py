@@ -67,7 +67,7 @@ def _lines(selection: Selection, where: Grid, known: Progress) -> str:
     """Rows of (entity, top, weight): arrays with an element for each slot, value = top / weight."""
     parts = []
     start = where.start
-    for part in rolled_parts(where, known):
+    for part in rolled_parts(selection, where, known):
         parts.append(_rolled(selection, where, part))
         start = part.end
     if start < where.end:
