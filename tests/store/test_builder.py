@@ -215,6 +215,7 @@ expressions: st.SearchStrategy[Expression] = st.one_of(
 steps = st.sampled_from([15, 30, 60, 300, 600, 1800, 3600, 7200])
 
 
+@pytest.mark.timeout(900)
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
