@@ -95,7 +95,7 @@ def test_a_window_that_was_rolled_up_too_early_gets_the_points_that_come_then(
     with traffic("early", [collector.http], [collector.grpc], senders=2) as sent:
         goes_on(sent)
         clock.set("+1h")
-        until(lambda: "rolled up" in collector.program.log.read_text(), 60, "it rolls up")
+        until(lambda: " windows, closed " in collector.program.log.read_text(), 60, "it gathers")
         clock.set("+0")
         goes_on(sent)
     checked = reckon(parts, sent.accounts)
