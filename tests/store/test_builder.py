@@ -35,9 +35,9 @@ from novacron_store.telemetry.builder import (
     samples,
 )
 from novacron_store.telemetry.builder.index import Index
-from novacron_store.telemetry.builder.wanted import Resolution
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.queries.buckets import Resolution
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
@@ -330,8 +330,16 @@ def test_limits_of_series_and_values_hold(told: Told) -> None:
 
     with pytest.raises(TooLarge, match="expected 2 or fewer"):
         evaluate(told.client, asked, limits=Limits(series=2))
+    overlapping = Query(Select("cpu", Over.QUANTILE, window=120), BEGIN, END, 60)
+    with pytest.raises(TooLarge, match="take a window as long as the step"):
+        evaluate(told.client, overlapping, limits=Limits(quantiles=10))
     with pytest.raises(TooLarge, match="expected 100 values or fewer"):
         evaluate(told.client, asked, limits=Limits(values=100))
+
+
+def test_a_range_before_1970_is_refused(told: Told) -> None:
+    with pytest.raises(BadMessage, match="begins before 1970"):
+        evaluate(told.client, Query(Select("cpu", window=86400), 3600, 7200, 3600))
 
 
 def test_conditions_may_not_be_nested_without_an_end(told: Told) -> None:

@@ -26,12 +26,12 @@ from novacron_store.telemetry.builder.expressions import (
     Smooth,
 )
 from novacron_store.telemetry.builder.grid import Grid, Slots
-from novacron_store.telemetry.builder.groups import aggregate, groups, paired, smooth
+from novacron_store.telemetry.builder.groups import aggregate, arithmetic, groups, leading, paired
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
 from novacron_store.telemetry.builder.partials import collect
-from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Resolution, Wanted
+from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Wanted
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import Progress
+from novacron_store.telemetry.queries.buckets import Progress, Resolution
 
 Floats = NDArray[np.float64]
 MAX_DEPTH = 20
@@ -41,13 +41,15 @@ MAX_DEPTH = 20
 class Limits:
     series: int = 50_000  # of one Select
     values: int = 20_000_000  # rows times slots
+    quantiles: int = 1_000_000  # of windows that overlap: these are worked out one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """`start`, `end` and `step` in (Unix) seconds; a point is told for each step from start to end.
 
-    `resolution` None: the coarsest that says the same, and a coarser one where finer data is gone.
+    `resolution` None: the coarsest that says the same; where samples are gone and a step is too
+    fine for buckets there are gaps.
     `as_of`: the tags of that time, and not of now.
     """
 
@@ -123,7 +125,7 @@ def evaluate(
     grid = Grid.between(query.start, query.end, query.step)
     index = index or Index()
     with contract_errors():
-        run = _Run(client, query, index, limits or Limits(), index.progress(client), grid, [])
+        run = _Run(client, query, index, limits or Limits(), index.progress(client), [])
         found = run.vector(query.of, grid)
     (shown,) = np.nonzero((~np.isnan(found.values)).any(axis=1))
     every = found.labels()
@@ -140,7 +142,6 @@ class _Run:
     index: Index
     limits: Limits
     known: Progress
-    grid: Grid
     asked: list[Asked]
     used: set[Resolution] = field(default_factory=set)
 
@@ -158,22 +159,20 @@ class _Run:
                 longer = Grid(grid.start - grid.step * (of.points - 1), grid.step,
                               grid.points + of.points - 1)  # fmt: skip
                 inner = self.vector(of.of, longer, depth + 1)
-                return Vector(smooth(inner.values, of.points), inner.names, inner.label)
+                return Vector(windows.smooth(inner.values, of.points), inner.names, inner.label)
             case Binary():
                 return self._binary(of, grid, depth)
 
     def _binary(self, of: Binary, grid: Grid, depth: int) -> Vector:
         left, right = (self.vector(side, grid, depth + 1) for side in (of.left, of.right))
         if isinstance(of.right, Scalar):
-            return Vector(
-                windows.arithmetic(of.op, left.values, right.values), left.names, left.label
-            )
+            return Vector(arithmetic(of.op, left.values, right.values), left.names, left.label)
         if isinstance(of.left, Scalar):
-            values = windows.arithmetic(of.op, left.values, right.values)
+            values = arithmetic(of.op, left.values, right.values)
             return Vector(values, right.names, right.label)
         rows = paired(left.labels(), right.labels(), of.on)
         mine, theirs = ([pair[side] for pair in rows] for side in (0, 1))
-        values = windows.arithmetic(of.op, left.values[mine], right.values[theirs])
+        values = arithmetic(of.op, left.values[mine], right.values[theirs])
         names = left.names if of.on is None else of.on
         return Vector(values, names, lambda name: [left.label(name)[row] for row in mine])
 
@@ -183,7 +182,7 @@ class _Run:
         inner = self.vector(of.of, grid, depth + 1)
         if of.how in (How.TOP, How.BOTTOM):
             row_of, _ = groups([inner.label(name) for name in of.by], len(inner.values))
-            values = windows.leading(inner.values, row_of, of)
+            values = leading(inner.values, row_of, of)
             return Vector(values, inner.names, inner.label)
         row_of, first = groups([inner.label(name) for name in of.by], len(inner.values))
         values = aggregate(inner.values, row_of, len(first), of)
@@ -235,6 +234,11 @@ class _Run:
                 "fewer; take a larger step or fewer series"
             )
         parts = windows.parts_of(of.over, slots, self.known.borders.closed)
+        if Part.VALUES in parts and rows * grid.points > self.limits.quantiles:
+            raise TooLarge(
+                f"{rows * grid.points} quantiles of windows that overlap: expected "
+                f"{self.limits.quantiles} or fewer; take a window as long as the step"
+            )
         if not len(chosen):
             return np.empty((0, grid.points))
         delta = series.metrics[0].temporality == "delta"

@@ -97,8 +97,8 @@ class Aggregate:
 
     def __post_init__(self) -> None:
         _require_share(self.how is How.QUANTILE, self.argument)
-        if self.how in (How.TOP, How.BOTTOM) and self.argument < 1:
-            raise BadMessage(f"{self.how} {self.argument}: expected 1 or more")
+        if self.how in (How.TOP, How.BOTTOM) and not 1 <= self.argument <= 10_000:
+            raise BadMessage(f"{self.how} {self.argument}: expected 1 to 10000")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,14 @@ class Grid:
         windows before them.
 
         Raises:
+            BadMessage: the first window begins before 1970.
             TooLarge: window and step have too small a common measure.
         """
         width = gcd(window, self.step) if self.points > 1 else window
         start = self.start - offset - window * (1 + before)
         end = self.start - offset + self.step * (self.points - 1)
+        if start < 0:
+            raise BadMessage("the range begins before 1970")
         per_step = self.step // width if self.points > 1 else 1
         slots = Slots(start, width, (end - start) // width, window // width, per_step)
         if slots.count > MAX_SLOTS:

@@ -50,15 +50,6 @@ _TOGETHER: dict[How, Callable[[Floats, Aggregate], Any]] = {
 }
 
 
-def smooth(values: Floats, points: int) -> Floats:
-    """The mean of the last `points` values, those that are there, of each from the points-th on."""
-    seen = np.lib.stride_tricks.sliding_window_view(values, points, axis=1)
-    there = ~np.isnan(seen)
-    count = there.sum(axis=2)
-    total = np.where(there, seen, 0).sum(axis=2)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def paired(
     left: Sequence[Mapping[str, str]],
     right: Sequence[Mapping[str, str]],
@@ -84,3 +75,32 @@ def paired(
 
     mine, theirs = keyed(left), keyed(right)
     return [(row, theirs[key]) for key, row in mine.items() if key in theirs]
+
+
+_OPERATORS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+}
+
+
+def arithmetic(op: str, left: Floats, right: Floats) -> Floats:
+    """A division by zero is a gap."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _OPERATORS[op](left, right)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def leading(values: Floats, row_of: NDArray[np.intp], of: Aggregate) -> Floats:
+    """The largest or smallest `argument` of each group at each point; the others become gaps."""
+    kept = np.full_like(values, np.nan)
+    ranked = -values if of.how is How.TOP else values
+    count = int(of.argument)
+    for group in np.unique(row_of):
+        rows = np.flatnonzero(row_of == group)
+        order = np.argsort(ranked[rows], axis=0, kind="stable")[:count]  # NaN comes last
+        at = rows[order]
+        columns = np.arange(values.shape[1])
+        kept[at, columns] = values[at, columns]
+    return kept

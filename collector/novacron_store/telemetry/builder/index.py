@@ -134,7 +134,9 @@ class Index:
     _known: dict[tuple[str, int], tuple[float, MetricSeries]] = field(default_factory=dict)
     _tags: tuple[float, Tags] | None = None
     _progress: tuple[float, Progress] | None = None
-    _locks: dict[str, threading.Lock] = field(default_factory=dict)
+    _locks: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(64))
+    )
 
     def series(
         self, client: Client, metrics: Sequence[str], as_of: datetime | None = None
@@ -148,7 +150,7 @@ class Index:
         return every[0] if len(every) == 1 else _united(every)
 
     def _one(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
-        with self._locks.setdefault(metric, threading.Lock()):
+        with self._locks[hash(metric) % len(self._locks)]:
             key = (metric, int(as_of.timestamp()) if as_of else 0)
             known = self._known.get(key)
             if known is None or time.monotonic() > known[0] + self.held_s:
@@ -190,7 +192,7 @@ class Index:
 
     def progress(self, client: Client) -> Progress:
         """Where each resolution begins and ends, as it was at most BORDERS_HELD_S ago."""
-        with self._locks.setdefault("", threading.Lock()):
+        with self._locks[0]:
             if self._progress is None or time.monotonic() > self._progress[0] + BORDERS_HELD_S:
                 self._progress = (time.monotonic(), progress(client))
             return self._progress[1]

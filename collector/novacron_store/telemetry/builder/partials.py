@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder import sources
-from novacron_store.telemetry.builder.wanted import Key, Part, Resolution, Wanted
+from novacron_store.telemetry.builder.wanted import Key, Part, Wanted
+from novacron_store.telemetry.queries.buckets import Resolution
 from novacron_store.telemetry.samples import Borders
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,8 @@ import numpy as np
 from novacron_store.telemetry import buckets, schema
 from novacron_store.telemetry.blocks import POWER
 from novacron_store.telemetry.builder.grid import Slots
-from novacron_store.telemetry.builder.wanted import Part, Resolution, Wanted
+from novacron_store.telemetry.builder.wanted import Part, Wanted
+from novacron_store.telemetry.queries.buckets import Resolution
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
 from novacron_store.telemetry.samples import Borders
 

@@ -13,12 +13,6 @@ from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import MetricSeries
 
 
-class Resolution(StrEnum):
-    RAW = "raw"
-    FIVE_MINUTES = "5m"
-    HOUR = "1h"
-
-
 class Part(StrEnum):
     """What a slot can hold. `m2` are squared distances from the slot's mean; `r`, `rr` and `rx` are
     sums of seconds since the slot began, their squares, and their products with the values."""

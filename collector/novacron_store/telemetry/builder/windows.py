@@ -1,13 +1,11 @@
-"""What slots become: functions over windows of them, and arithmetic of what these are."""
+"""What slots become: functions over windows of them."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from novacron_store.telemetry.builder.expressions import Aggregate, How, Over, Select
+from novacron_store.telemetry.builder.expressions import Over, Select
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.partials import Partials, together
 from novacron_store.telemetry.builder.wanted import Part
@@ -134,30 +132,8 @@ def _quantiles(of: Select, found: Partials, slots: Slots) -> Floats:
     return values
 
 
-_OPERATORS: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-}
-
-
-def arithmetic(op: str, left: Floats, right: Floats) -> Floats:
-    """A division by zero is a gap."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = _OPERATORS[op](left, right)
-    return np.where(np.isfinite(found), found, np.nan)
-
-
-def leading(values: Floats, row_of: NDArray[np.intp], of: Aggregate) -> Floats:
-    """The largest or smallest `argument` of each group at each point; the others become gaps."""
-    kept = np.full_like(values, np.nan)
-    ranked = -values if of.how is How.TOP else values
-    count = int(of.argument)
-    for group in np.unique(row_of):
-        rows = np.flatnonzero(row_of == group)
-        order = np.argsort(ranked[rows], axis=0, kind="stable")[:count]  # NaN comes last
-        at = rows[order]
-        columns = np.arange(values.shape[1])
-        kept[at, columns] = values[at, columns]
-    return kept
+def smooth(values: Floats, points: int) -> Floats:
+    """The mean of the last `points` values, those that are there, of each from the points-th on."""
+    there = np.where(np.isnan(values), np.nan, 1.0)
+    whole = slide({Part.SUM: values, Part.COUNT: there}, points)
+    return whole[Part.SUM] / whole[Part.COUNT]
