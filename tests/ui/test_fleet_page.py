@@ -71,6 +71,18 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_complains(
     assert seen.errors == []
 
 
+def test_a_timer_of_a_page_that_was_left_asks_nobody(
+    ui: str, fleet: SampleFleet, visit: Open
+) -> None:
+    seen = visit(ui)
+    seen.page.get_by_role("link", name="db-1").click()
+    expect(seen.page.locator(".uplot").first).to_be_visible()
+    for store in ('"fleet-ask"', '{ type: "panel-ask", panel: "none" }'):
+        seen.page.evaluate(f'import("/assets/asking.js").then(({{ ask }}) => ask({store}, 1))')
+
+    assert seen.errors == []
+
+
 def test_a_hostile_name_is_text(ui: str, fleet: SampleFleet, visit: Open) -> None:
     page = visit(ui).page
     expect(row(page, HOSTILE)).to_be_visible()

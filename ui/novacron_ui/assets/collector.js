@@ -1,5 +1,6 @@
 // The Collector page: its state in words, tiles, and charts over a range.
 
+import { Asking } from "./asking.js";
 import { describe, Figures } from "./collector_state.js";
 import { h, icon, setText } from "./elements.js";
 import { bytes, count, percent, size } from "./format.js";
@@ -7,7 +8,7 @@ import { meter, setMeter } from "./fleet_table.js";
 import { live } from "./live.js";
 import { Panels } from "./panels.js";
 import { Ranges } from "./ranges.js";
-import { Asking, retryButton } from "./states.js";
+import { retryButton } from "./states.js";
 
 const FIGURES_EVERY = 60000;
 const NOTICES_EVERY = 15000;

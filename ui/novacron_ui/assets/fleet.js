@@ -1,12 +1,13 @@
 // The Fleet page: a snapshot from the server, kept moving by the live path.
 
+import { ask, Asking } from "./asking.js";
 import { h, icon, remember, remembered, setText } from "./elements.js";
 import { arrange, buildRow, COLUMNS, FILTERS, updateAge, updateRow } from "./fleet_table.js";
 import { Summary } from "./fleet_summary.js";
 import { live } from "./live.js";
 import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
 import { Rows } from "./rows.js";
-import { Asking, retryButton, stateCard } from "./states.js";
+import { retryButton, stateCard } from "./states.js";
 
 const SNAPSHOT_EVERY = 60000;
 const REFRESH_AFTER = 2500; // a page's first snapshot may be older than the page: a newer one is due
@@ -71,7 +72,7 @@ class FleetView {
     this.machines.load(data.machines, data.now - data.made);
     this.sparks?.(this.machines);
     this.showData();
-    setTimeout(() => window.dash_clientside.set_props("sparklines-ask", { data: Date.now() }), 50);
+    setTimeout(() => ask("sparklines-ask", Date.now()), 50);
   }
 
   takeSparklines({ start, end, lines }) {

@@ -1,5 +1,6 @@
 // The Machine page: tiles, charts over a range, and the VMs of a host.
 
+import { Asking } from "./asking.js";
 import { h, icon, setText } from "./elements.js";
 import { age, bytes, percent, rate, size } from "./format.js";
 import { arrange, buildRow, meter, setMeter, updateRow, updateState } from "./fleet_table.js";
@@ -8,7 +9,7 @@ import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
 import { Panels } from "./panels.js";
 import { Ranges } from "./ranges.js";
 import { Rows } from "./rows.js";
-import { Asking, retryButton } from "./states.js";
+import { retryButton } from "./states.js";
 
 const SNAPSHOT_EVERY = 60000;
 const ROW = 36;

@@ -1,5 +1,6 @@
 // One panel: asks for its lines, draws them, and extends them live.
 
+import { ask } from "./asking.js";
 import { h, icon } from "./elements.js";
 import { Chart } from "./chart.js";
 import { Rates, seriesKey } from "./live.js";
@@ -56,7 +57,7 @@ export class Panel {
     const id = { type: "panel-ask", panel: this.id };
     const { entity, kind, number } = this;
     const question = { entity, kind, panel: this.id, range: this.ranges.question(points), number };
-    window.dash_clientside.set_props(id, { data: question });
+    ask(id, question);
     this.section.dataset.state = "asking";
     this.timer = setTimeout(() => this.ask(), LONGEST_RETRY);
   }
