@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import clickhouse_connect
 import httpx
 import lz4.frame
-import pyarrow as pa
 import pytest
 import zstandard
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from server.conftest import Asker, asker
 from store_process import StoreProcess
@@ -47,57 +45,8 @@ def table(service: Asker) -> Iterator[str]:
     service.ask(f"DROP TABLE {name}").raise_for_status()
 
 
-def test_rows_go_in_and_come_out_unchanged(client: Client, table: str) -> None:
-    rows = [(1, "x", datetime(2026, 1, 2, 3, 4, 5, 6000, UTC), {"k": "v"})]
-
-    assert client.insert(table, rows).written_rows == 1
-
-    assert client.query(f"SELECT a, b, m FROM {table}").result_rows == [(1, "x", {"k": "v"})]
-    assert client.command(f"SELECT toUnixTimestamp64Milli(t) FROM {table}") == 1767323045006
-
-
-def test_arrow_goes_in_and_comes_out_unchanged(client: Client, table: str) -> None:
-    sent = pa.table({"a": pa.array(range(200_000), pa.uint32()), "b": ["q"] * 200_000})
-
-    assert client.insert_arrow(table, sent).written_rows == 200_000
-
-    got = client.query_arrow(f"SELECT a, b FROM {table} ORDER BY a")
-    assert got.column("a").to_pylist() == list(range(200_000))
-
-
 def test_an_empty_arrow_answer_has_its_columns(client: Client, table: str) -> None:
     assert client.query_arrow(f"SELECT a, b FROM {table}").column_names == ["a", "b"]
-
-
-def test_raw_bytes_and_frames_work(client: Client, table: str) -> None:
-    client.raw_insert(table, ["a", "b"], insert_block=b"7\tzz\n8\tyy\n", fmt="TabSeparated")
-
-    assert client.raw_query(f"SELECT b FROM {table} ORDER BY a", fmt="CSV") == b'"zz"\n"yy"\n'
-    assert client.query_df(f"SELECT a FROM {table} ORDER BY a")["a"].tolist() == [7, 8]
-
-
-def test_a_large_answer_streams(client: Client) -> None:
-    with client.query_row_block_stream("SELECT number FROM numbers(1000000)") as blocks:
-        assert sum(len(block) for block in blocks) == 1_000_000
-
-
-def test_an_error_in_the_middle_of_an_answer_reaches_the_client(client: Client) -> None:
-    query = "SELECT number, throwIf(number = 900000, 'too far') FROM numbers(1000000)"
-    with (
-        pytest.raises((StreamFailureError, DatabaseError), match="too far"),
-        client.query_row_block_stream(query) as blocks,
-    ):
-        for _ in blocks:
-            pass
-
-
-def test_parameters_are_bound(client: Client) -> None:
-    values = {"n": 5, "s": "a'b\\c\n", "d": datetime(2026, 1, 1, tzinfo=UTC), "l": ["x", "y'"]}
-    query = "SELECT {n:UInt8} + 1, {s:String}, toUnixTimestamp({d:DateTime}), {l:Array(String)}"
-
-    assert client.query(query, parameters=values).result_rows == [
-        (6, "a'b\\c\n", 1767225600, ["x", "y'"])
-    ]
 
 
 def test_parameters_in_a_form_are_bound(store_process: StoreProcess) -> None:
@@ -106,17 +55,6 @@ def test_parameters_in_a_form_are_bound(store_process: StoreProcess) -> None:
     answer = client.query("SELECT length({ids:Array(String)})", parameters={"ids": ids})
     assert answer.result_rows == [(5000,)]
     client.close()
-
-
-def test_settings_hold_for_one_query_alone(client: Client) -> None:
-    before = client.command("SELECT getSetting('max_block_size')")
-    query = "SELECT getSetting('max_block_size')"
-
-    assert client.query(query, settings={"max_block_size": 1234}).first_row == (1234,)
-
-    assert client.command(query) == before
-    assert client.query("SELECT 1", settings={"max_block_size": 1}).result_rows == [(1,)]
-    assert client.command(query) == before
 
 
 def test_a_session_keeps_what_it_set_and_no_other_sees_it(service: Asker) -> None:
@@ -134,6 +72,16 @@ def test_a_temporary_table_lives_in_its_session(client: Client, service: Asker) 
 
     assert client.command("SELECT sum(a) FROM mine") == 3
     assert service.ask("SELECT sum(a) FROM mine").status_code == 404
+
+
+@pytest.mark.parametrize("form", ["Arrow", "CSV", "JSON", "Native", "Parquet", "TabSeparated"])
+def test_what_a_failed_query_had_written_is_not_in_the_next_answer(
+    service: Asker, form: str
+) -> None:
+    query = f"SELECT number, throwIf(number = 70000) FROM numbers(100000) FORMAT {form}"
+    mine = uuid4().hex
+    assert service.ask(query, session_id=mine).status_code >= 400
+    assert service.ask("SELECT 1", session_id=mine).text == "1\n"
 
 
 def test_a_session_ends_when_it_was_idle_for_its_time(service: Asker) -> None:
@@ -235,6 +183,49 @@ def test_compressed_bodies_are_read(
         torn = service.http.post("/", content=whole[:-3], headers=headers)
         assert torn.status_code == 400
         assert "CANNOT_DECOMPRESS" in torn.text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "decode"),
+    [
+        ("gzip", gzip.decompress),
+        ("deflate", zlib.decompress),
+        ("lz4", lz4.frame.decompress),
+        ("zstd", lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body)),
+    ],
+)
+@pytest.mark.parametrize("form", ["TabSeparated", "JSON"])  # the one is streamed, the other not
+def test_answers_are_compressed_for_who_asks(
+    service: Asker, encoding: str, decode: Callable[[bytes], bytes], form: str
+) -> None:
+    query, asked = (
+        f"SELECT number FROM numbers(200000) FORMAT {form}",
+        {"Accept-Encoding": encoding},
+    )
+    plain = service.http.post("/", content=query, headers=asked)
+    assert "Content-Encoding" not in plain.headers
+
+    once = {"enable_http_compression": "1"}
+    with service.http.stream("POST", "/", content=query, params=once, headers=asked) as answer:
+        assert answer.headers["Content-Encoding"] == encoding
+        packed = b"".join(answer.iter_raw())
+
+    assert len(packed) < len(plain.content) / 1.5
+    got, sent = decode(packed), plain.content
+    if form == "JSON":  # which says how long it took
+        got, sent = (json.dumps(json.loads(text)["data"]).encode() for text in (got, sent))
+    assert got == sent
+
+
+@pytest.mark.parametrize("accepted", ["", "br", "identity", "gzip;q=0", "lz4; q=0.0, snappy"])
+def test_nobody_gets_a_compression_he_did_not_name(service: Asker, accepted: str) -> None:
+    answer = service.http.post(
+        "/",
+        content="SELECT number FROM numbers(20000)",
+        params={"enable_http_compression": "1"},
+        headers={"Accept-Encoding": accepted},
+    )
+    assert "Content-Encoding" not in answer.headers
 
 
 def test_an_unknown_compression_is_named(service: Asker) -> None:

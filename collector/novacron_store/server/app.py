@@ -95,9 +95,10 @@ class Front:
                 raise
         if result.rest is None:
             await release(result)
-            return whole_response(result, headers)
+            return await whole_response(result, headers, call.encoding)
         next_piece = partial(pool.run, partial(next, result.rest, None))
-        return StreamedAnswer(result, headers, next_piece, partial(release, result))
+        released = partial(release, result)
+        return StreamedAnswer(result, headers, next_piece, released, call.encoding)
 
     async def _lease(self, call: Call, pool: Pool) -> tuple[Handle, Release]:
         """A handle for this request, and what to do with it afterwards."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +43,7 @@ class Handle:
 
     def __init__(self, connection: Any, profile: Mapping[str, str]) -> None:
         self._connection = connection
+        self._failed = False
         self._originals: dict[str, str] = {}
         self._overrides: dict[str, str] = {}
         self._database = self._home = "default"
@@ -68,11 +70,9 @@ class Handle:
     def run(self, text: str, fmt: str, parameters: Mapping[str, str]) -> tuple[bytes, Counts]:
         """Run a statement and return its whole answer."""
         _check_format(fmt)
-        try:
-            result = self._connection.query(text, fmt, params=dict(parameters))
+        with self._asking() as connection:
+            result = connection.query(text, fmt, params=dict(parameters))
             answer: bytes = result.bytes()
-        except (RuntimeError, UnicodeError) as err:
-            raise EngineError.from_engine(err) from err
         read = Counts(
             read_rows=result.storage_rows_read(),
             read_bytes=result.storage_bytes_read(),
@@ -87,25 +87,38 @@ class Handle:
     def stream(self, text: str, fmt: str, parameters: Mapping[str, str]) -> Generator[bytes]:
         """Run a read and yield its answer in pieces, each a document of its own."""
         _check_format(fmt)
-        try:
-            with self._connection.send_query(text, fmt, params=dict(parameters)) as pieces:
-                for piece in pieces:
-                    yield piece.bytes()
-        except (RuntimeError, UnicodeError) as err:
-            raise EngineError.from_engine(err) from err
+        with (
+            self._asking() as connection,
+            connection.send_query(text, fmt, params=dict(parameters)) as pieces,
+        ):
+            for piece in pieces:
+                yield piece.bytes()
 
     def insert(self, text: str, fmt: str, data: memoryview) -> Counts:
         """Run an INSERT (without its FORMAT) with `data`; all of it, or an error."""
-        try:
-            with self._connection.send_insert(text, fmt) as inserter:
-                inserter.append(data)
-                done = inserter.finish()
-        except (RuntimeError, UnicodeError) as err:
-            raise EngineError.from_engine(err) from err
+        with self._asking() as connection, connection.send_insert(text, fmt) as inserter:
+            inserter.append(data)
+            done = inserter.finish()
         return Counts(written_rows=done.rows_written, written_bytes=done.bytes_written)
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        """The connection, for one statement.
+
+        chDB 4.4 begins the next answer with what a failed statement had written of its own: an
+        answer that nobody reads takes that away.
+        """
+        if self._failed:
+            self._connection.query("SELECT 1", "Null")
+            self._failed = False
+        try:
+            yield self._connection
+        except (RuntimeError, UnicodeError) as err:
+            self._failed = True
+            raise EngineError.from_engine(err) from err
 
     def _use(self, database: str) -> None:
         if database != self._database:

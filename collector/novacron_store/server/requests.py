@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any, BinaryIO
 
-import lz4.frame
-import zstandard
 from starlette.requests import Request
 
+from novacron_store.server.compression import chosen, decompress
 from novacron_store.server.failures import (
     BAD_ARGUMENTS,
-    CANNOT_DECOMPRESS,
     NOT_IMPLEMENTED,
     TOO_LARGE_BODY,
     EngineError,
@@ -68,7 +62,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read and understood."""
+    """One request, read and understood. `encoding`: of the answer's body, "" for none."""
 
     principal: Principal
     statement: Statement
@@ -76,6 +70,7 @@ class Call:
     settings: dict[str, str]
     parameters: dict[str, str]
     session: Session | None
+    encoding: str = ""
 
 
 async def read_call(request: Request, passwords: Passwords, max_body: int) -> Call:
@@ -99,7 +94,9 @@ def _call(
     headers: Mapping[str, str],
     max_body: int,
 ) -> Call:
-    body = _decompress(body, headers.get("content-encoding", ""), max_body)
+    body = decompress(body, headers.get("content-encoding", ""), max_body)
+    if len(body) > max_body:
+        raise _too_large(max_body)
     content_type = headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         query, body = {**query, **_form_fields(content_type, body)}, b""
@@ -123,6 +120,11 @@ def _call(
             if name.startswith(_PARAMETER)
         },
         session=_session(query),
+        encoding=(
+            chosen(headers.get("accept-encoding", ""))
+            if query.get("enable_http_compression") == "1"
+            else ""
+        ),
     )
 
 
@@ -144,66 +146,6 @@ async def _read(request: Request, max_body: int) -> bytes:
             raise _too_large(max_body)
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _decompress(body: bytes, encoding: str, max_body: int) -> bytes:
-    if encoding in ("", "identity") or not body:
-        return body
-    opener = _DECOMPRESSORS.get(encoding)
-    if opener is None:
-        raise EngineError.of(NOT_IMPLEMENTED, f"Content-Encoding {encoding[:32]!r} is not known")
-    try:
-        plain: bytes = opener(io.BytesIO(body)).read(max_body + 1)
-    except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError) as err:
-        raise EngineError.of(CANNOT_DECOMPRESS, f"the body is not {encoding}: {err}") from err
-    if len(plain) > max_body:
-        raise _too_large(max_body)
-    return plain
-
-
-class _Deflate(io.BytesIO):
-    """A zlib stream, read once and with a bound."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        super().__init__()
-        self._raw = raw
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        stream = zlib.decompressobj()
-        plain = stream.decompress(self._raw.read(), size or -1)
-        if not stream.eof and not stream.unconsumed_tail:
-            raise EOFError("it ends too early")
-        return plain
-
-
-class _Zstandard(io.BytesIO):
-    """Zstandard frames, read once and with a bound: the library's own reader takes torn ones."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        super().__init__()
-        self._raw = raw
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        plain, torn = io.BytesIO(), False
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        piece = self._raw.read(1024)  # not more than 32 MiB when inflated
-        while piece and plain.tell() < (size or -1):
-            plain.write(frame.decompress(piece))
-            torn, piece = not frame.eof, frame.unused_data
-            if frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
-            piece = piece or self._raw.read(1024)
-        if torn and not piece:
-            raise EOFError("it ends too early")
-        return plain.getvalue()
-
-
-_DECOMPRESSORS: dict[str, Callable[[BinaryIO], Any]] = {
-    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
-    "deflate": _Deflate,
-    "lz4": lz4.frame.LZ4FrameFile,
-    "zstd": _Zstandard,
-}
 
 
 def _too_large(max_body: int) -> EngineError:

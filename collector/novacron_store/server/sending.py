@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from novacron_store.server.answers import Answer
+from novacron_store.server.compression import compressor
 from novacron_store.server.failures import EngineError
 
 _STALL_S = 60.0  # a client that takes no bytes for this long has its query cancelled
+_WORTH_COMPRESSING = 1024  # bytes
 _TYPES = {
     "TabSeparated": "text/tab-separated-values; charset=UTF-8",
     "TSV": "text/tab-separated-values; charset=UTF-8",
@@ -45,11 +47,15 @@ class StreamedAnswer(Response):
         headers: Mapping[str, str],
         next_piece: Callable[[], Awaitable[bytes | None]],
         release: Callable[[], Awaitable[None]],
+        encoding: str = "",
     ) -> None:
         self._tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
         tag = {"X-ClickHouse-Exception-Tag": self._tag}
         super().__init__(None, headers={**headers, **_described(answer), **tag})
         del self.headers["Content-Length"]
+        self._compressor = compressor(encoding) if encoding else None
+        if encoding:
+            self.headers["Content-Encoding"] = encoding
         self._head = answer.head
         self._next_piece = next_piece
         self._release = release
@@ -61,12 +67,18 @@ class StreamedAnswer(Response):
             await send(start)
             piece: bytes | None = self._head
             while piece is not None and not gone.done():
-                await _send_body(send, piece, more=True)
+                await _send_body(send, await self._encoded(piece), more=True)
                 piece = await self._guarded()
         finally:
             gone.cancel()
             await self._release()
-        await _send_body(send, b"", more=False)
+        end = self._compressor.flush() if self._compressor else b""
+        await _send_body(send, end, more=False)
+
+    async def _encoded(self, piece: bytes) -> bytes:
+        if self._compressor is None:
+            return piece
+        return await asyncio.to_thread(self._compressor.compress, piece)
 
     async def _guarded(self) -> bytes | None:
         """The next piece; an error that comes too late for a status ends the body instead."""
@@ -80,9 +92,12 @@ class StreamedAnswer(Response):
             return b"\r\n__exception__\r\n%s\r\n%s\r\n__exception__\r\n" % (tag, ending)
 
 
-def whole_response(answer: Answer, headers: Mapping[str, str]) -> Response:
-    summary = {"X-ClickHouse-Summary": _summary(answer)}
-    return Response(answer.head, headers={**headers, **_described(answer), **summary})
+async def whole_response(answer: Answer, headers: Mapping[str, str], encoding: str) -> Response:
+    body, described = answer.head, {**headers, **_described(answer)}
+    if encoding and len(body) >= _WORTH_COMPRESSING:
+        body = await asyncio.to_thread(_compressed, body, encoding)
+        described["Content-Encoding"] = encoding
+    return Response(body, headers={**described, "X-ClickHouse-Summary": _summary(answer)})
 
 
 def error_response(err: EngineError, headers: Mapping[str, str]) -> Response:
@@ -92,6 +107,11 @@ def error_response(err: EngineError, headers: Mapping[str, str]) -> Response:
         err.status,
         {**headers, **code, "Content-Type": "text/plain; charset=UTF-8"},
     )
+
+
+def _compressed(body: bytes, encoding: str) -> bytes:
+    whole = compressor(encoding)
+    return whole.compress(body) + whole.flush()
 
 
 async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
