@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from novacron_contract.errors import ConfigError
+from novacron_contract.units import SECONDS
 
 T = TypeVar("T")
 
 _SCALE = {
-    "s": {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0},
+    "s": SECONDS,
     "By": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3, "TiB": 1024.0**4},
 }
 _EXAMPLE = {"s": '"10s", "5m", "7d" or seconds', "By": '"64MiB", "2GiB" or bytes'}

@@ -1,12 +1,29 @@
-"""Values as people read them: 1.5 GiB, 12.3 kB/s, 42 %, 3 min."""
+"""Values as people read them: 1.5 GiB, 12.3 kB/s, 42 %, 3 min; and times as they write them: 5m."""
 
 from __future__ import annotations
 
 import math
+import re
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+SECONDS["y"] = 365 * SECONDS["d"]
 
 _IEC = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SI = ("", "k", "M", "G", "T", "P", "E")
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_SPAN = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,3}})?)({'|'.join(SECONDS)})?")
+
+
+def seconds(text: str) -> float:
+    """A time such as 30s, 5m, 1.5h or 7d; a bare number is in seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"expected a time such as 30s, 5m or 7d, got {text!r}")
+    return float(found[1]) * SECONDS[found[2] or "s"]
 
 
 def readable(value: float | None, unit: str) -> str:

@@ -9,14 +9,12 @@ from typing import Any
 from novacron_cli.collector import Collector
 from novacron_cli.output import plain, print_json, print_table, sparkline
 from novacron_contract.errors import BadMessage
-from novacron_contract.units import duration
+from novacron_contract.units import duration, seconds
 
 _OVER = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "quantile", "increase",
          "rate", "delta", "derivative")  # fmt: skip
 _BY = ("sum", "avg", "min", "max", "count")
 _COMPARISON = re.compile(r"([^=!~]+?)(=~|!~|!=|=)(.*)", re.DOTALL)
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def add_series_to(parser: ArgumentParser) -> None:
@@ -90,10 +88,10 @@ def _comparison(text: str) -> dict[str, str]:
 
 
 def _seconds(option: str, text: str) -> float:
-    found = _DURATION.fullmatch(text)
-    if not found:
-        raise BadMessage(f"{option} {text!r}: expected a time such as 30s, 5m or 1h")
-    return float(found[1]) * _SECONDS[found[2] or "s"]
+    try:
+        return seconds(text)
+    except ValueError as err:
+        raise BadMessage(f"{option}: {err}") from err
 
 
 def _show(answer: dict[str, Any]) -> None:

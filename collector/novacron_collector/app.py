@@ -160,7 +160,8 @@ class Collector:
 
     @asynccontextmanager
     async def _inventory_and_rollups(self) -> AsyncIterator[None]:
-        rollups = RollupThread(self._connect, lambda: not self._store.problem)
+        store = self._store
+        rollups = RollupThread(self._connect, lambda: not store.problem, store.learned)
         self._inventory.start()
         rollups.start()
         try:

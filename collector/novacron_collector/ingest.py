@@ -98,6 +98,7 @@ def make_ingest(
         agent=f"novacron-collector/{version('novacron')}",
     )
     decoder = Decoder(limits.points, settings.retention.raw, limits.series)
+    store.learned = decoder.learn
     pipeline = Pipeline(
         decoder,
         log,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import NovaCronError
+from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.rollups import Roller
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class RollupThread:
-    """`ready` says whether the schema is there; until then nothing is tried."""
+    """`ready` says whether the schema is there; until then nothing is tried. `learned` is told the
+    retention that holds, which somebody may change at any time."""
 
     connect: Callable[[], Client]
     ready: Callable[[], bool]
+    learned: Callable[[Retention], None]
     every_s: float = 20.0
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -41,6 +44,7 @@ class RollupThread:
             try:
                 roller = roller or Roller(self.connect())
                 roller.run(stopping=self._stopping.is_set)
+                self.learned(roller.rules)
             except NovaCronError as err:
                 if str(err) != reported:
                     log.error("rollups are late, trying again: %s", err)

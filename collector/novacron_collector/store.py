@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import NovaCronError, Refused, Unavailable
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.migrations import migrate
-from novacron_store.telemetry.retention import Retention
+from novacron_store.telemetry.retention import Retention, current
 from novacron_store.telemetry.writer import write
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,12 @@ _DISK_FULL = re.compile(r"code: 243|NOT_ENOUGH_SPACE|No space left on device", r
 
 @dataclass
 class Store:
-    """Serves one thread. `problem` says why nothing can be written now; empty: it can."""
+    """Serves one thread. `problem` says why nothing can be written now; empty: it can. `retention`
+    is what the settings say; `learned` is told the one that holds, whenever it is looked up."""
 
     connect: Callable[[], Client]
     retention: Retention
+    learned: Callable[[Retention], None] = lambda _: None
     problem: str = field(default="the telemetry store is not opened yet", init=False)
     was_open: bool = field(default=False, init=False)  # its schema has been ours since the start
     _client: Client | None = field(default=None, init=False)
@@ -43,6 +45,7 @@ class Store:
             self.close()
             self._client = self.connect()
             migrate(self._client, self.retention)
+            self.learned(current(self._client))
         except NovaCronError as err:
             self._failed(err)
             raise

@@ -16,6 +16,7 @@ from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_store.telemetry.blocks import pack, unpack
 from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.windows import gather_again
 from novacron_store.telemetry.writer import write
@@ -131,7 +132,7 @@ def test_a_bucket_that_misses_late_points_is_found(store: Client, account: Accou
     put(store, points[70:], "late")
     unpack(store, NOON)
     for window in range(NOON, NOON + 3600, 300):
-        gather_again(store, window)
+        gather_again(store, window, Retention())
     pack(store, NOON)
 
     violations = said(store, account)

@@ -211,12 +211,10 @@ def test_retention_is_what_was_set_last(store: Client) -> None:
     assert retention.current(store) == Retention()
     wanted = Retention(raw=3600, classes={"it's short": 60})
 
-    migrate(store, wanted)
+    retention.apply(store, wanted)
 
     assert retention.current(store) == wanted
-    assert "toIntervalSecond(transform(retention" in str(
-        store.command(f"SHOW CREATE TABLE {schema.BLOCKS}")
-    )
+    assert "transform(retention" in str(store.command(f"SHOW CREATE TABLE {schema.BLOCKS}"))
 
 
 def _eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
@@ -238,7 +236,7 @@ def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
     Roller(store).run(at(now))
     assert store.command("SELECT count() FROM samples") == 101
 
-    migrate(store, Retention(raw=600))
+    retention.apply(store, Retention(raw=600))
 
     assert _eventually(lambda: store.command("SELECT count() FROM samples") == 1)
     assert store.query("SELECT sum(count), sum(sum) FROM metrics_5m").result_rows == [(100, 4950)]
@@ -246,7 +244,7 @@ def test_expired_samples_go_and_their_buckets_stay(store: Client) -> None:
 
 def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
     store.command(f"ALTER TABLE {schema.BLOCKS} MODIFY SETTING merge_with_ttl_timeout = 0")
-    migrate(store, Retention(classes={"brief": 600}))
+    retention.apply(store, Retention(classes={"brief": 600}))
     now = time.time()
     write(store, batch([Line("heat", "svc", [(now - 9000, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
@@ -261,7 +259,7 @@ def test_a_class_of_samples_has_a_retention_of_its_own(store: Client) -> None:
 
 def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client) -> None:
     for classes in ({"short": 9e9, "it's": 9e9}, {"long": 9e9}, {"a\\": 9e9, "it's": 9e9}):
-        migrate(store, Retention(classes=classes))
+        retention.apply(store, Retention(classes=classes))
     now = time.time()
     write(store, batch([Line("heat", "svc", [(now - 9000, 1.0)])]), "one", at(now))
     Roller(store).run(at(now))
@@ -270,7 +268,7 @@ def test_samples_stay_in_their_class_whatever_classes_come_and_go(store: Client)
         r"ARRAY JOIN ['short', 'it\'s', 'long', 'a\\'] AS name"
     )
 
-    migrate(store, Retention(classes={"another": 9e9, "short": 9e9}))
+    retention.apply(store, Retention(classes={"another": 9e9, "short": 9e9}))
 
     found = store.query(f"SELECT toString(retention) AS class FROM {schema.BLOCKS} ORDER BY class")
     assert [row[0] for row in found.result_rows] == ["a\\", "default", "it's", "long", "short"]

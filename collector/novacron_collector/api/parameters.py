@@ -12,12 +12,12 @@ from typing import TypeVar
 from flask import request
 
 from novacron_contract.errors import BadMessage
+from novacron_contract.units import SECONDS
 
 MAX_TEXT = 512
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_AGO = re.compile(r"(?:now)?-(\d{1,9})(ms|s|m|h|d|w)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_AGO = re.compile(rf"(?:now)?-(\d{{1,9}})({'|'.join(SECONDS)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def moment_of(name: str, value: object, now: datetime) -> datetime:
         return now
     if ago := _AGO.fullmatch(value):
         try:
-            return now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+            return now - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
         except OverflowError as err:
             raise BadMessage(f"{name}: too long ago: {value}") from err
     return _absolute(name, value)

@@ -14,6 +14,7 @@ from novacron_collector.otlp.quota import SeriesQuota
 from novacron_collector.otlp.raw import RawDecoder
 from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.batch import Batch
+from novacron_store.telemetry.retention import Retention
 
 # What is remembered beside a series: its metric, other spellings of it, series turned away.
 _KEYS_OF_A_SERIES = 2
@@ -53,6 +54,10 @@ class Decoder:
     def series(self) -> int:
         """How many were described since the last `forget`. Any thread."""
         return self._catalog.series
+
+    def learn(self, retention: Retention) -> None:
+        """What is older than the class that is kept longest is rejected from now on. Any thread."""
+        self._max_age_s = retention.longest
 
     def forget(self) -> None:
         """Describe every series again: what was decoded last never reached the store."""

@@ -135,7 +135,8 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 def migrate(client: Client, retention: Retention | None = None) -> None:
-    """Create or upgrade the client's default database and apply `retention`.
+    """Create or upgrade the client's default database and apply `retention`, unless the same was
+    applied before.
 
     Raises:
         ConfigError: a newer release has migrated this database.
@@ -157,7 +158,7 @@ def migrate(client: Client, retention: Retention | None = None) -> None:
         if not applied:  # the layout of this release
             _record(client, MIGRATIONS[1:])
         _replace_views(client)
-    retention_rules.apply(client, retention or Retention())
+    retention_rules.configure(client, retention or Retention())
 
 
 def _applied(client: Client) -> set[int]:

@@ -66,14 +66,15 @@ class _Mark:
 _Marks = Mapping[int, Mapping[int, _Mark]]  # by window and id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Roller:
-    """Does what is due. One runs at a time."""
+    """Does what is due. One runs at a time. `rules` are those of its last run."""
 
     client: Client
     lateness_s: float = LATENESS_S
     settle_s: float = SETTLE_S
     kept_s: int = _BORDER_HELD_S
+    rules: retention.Retention = field(default_factory=retention.Retention, init=False)
     # By resolution, what ROLLED says: only this process writes it, as long as it rolls.
     _recorded: dict[int, int] = field(default_factory=dict)
     # Windows with those of their marks whose samples can be read.
@@ -91,6 +92,7 @@ class Roller:
         """
         at = (now or datetime.now(UTC)).timestamp()
         with contract_errors():
+            self.rules = retention.current(self.client)
             self._look_up()
             waiting = self._marks()
             again = self._gather_late(waiting)
@@ -112,7 +114,7 @@ class Roller:
         count = 0
         while window and window < due and not stopping():
             self._record(schema.CLAIMED, window + WINDOW_S)
-            gather(self.client, window)
+            gather(self.client, window, self.rules)
             found = self._row(_ANY, {"window": window})[0]
             count += found
             window = window + WINDOW_S if found else self._behind_silence(window, due)
@@ -167,7 +169,8 @@ class Roller:
         for window, marks in sorted(waiting.items()):
             new = [mark for mark in marks if (window, mark) not in self._gathered]
             if closed <= window < end and new:
-                gather_again(self.client, window, _concerned([marks[mark] for mark in new]))
+                concerned = _concerned([marks[mark] for mark in new])
+                gather_again(self.client, window, self.rules, concerned)
                 self._gathered.update((window, mark) for mark in new)
                 count += 1
         return count
@@ -175,7 +178,6 @@ class Roller:
     def _reopen(self, marked: _Marks, at: float, stopping: Callable[[], bool]) -> int:
         """Closed hours, with all that came for them since."""
         closed, count = self._recorded[HOUR_S], 0
-        rules = retention.current(self.client)
         windows = sorted(window for window in marked if window < closed)
         for hour in sorted({window // HOUR_S * HOUR_S for window in windows}):
             if stopping():
@@ -184,8 +186,8 @@ class Roller:
             entities = _concerned([m for window in late for m in marked[window].values()])
             unpack(self.client, hour, entities)
             for window in late:
-                gather_again(self.client, window, entities)
-            self._close(hour, entities, rules.expired(hour, at))
+                gather_again(self.client, window, self.rules, entities)
+            self._close(hour, entities, self.rules.expired(hour, at))
             count += 1 + buckets.follow(self.client, hour, entities)
         return count
 

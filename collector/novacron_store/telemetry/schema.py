@@ -44,6 +44,8 @@ _NO_STATISTICS = "auto_statistics_types = ''"  # nothing asks for them; 7 % of a
 # Compression blocks: large ones are worth 6 % where ranges are read, small ones where rows are.
 _LARGE_BLOCKS = ("min_compress_block_size = 262144", "max_compress_block_size = 4194304")
 _SMALL_BLOCKS = ("min_compress_block_size = 65536", "max_compress_block_size = 1048576")
+# Parts go as a whole; a rule that changes looks at their times, and writes no part again.
+EXPIRING = "ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1"
 _ON_DISK = ("fsync_after_insert = 1", "fsync_part_directory = 1")
 _KEY = """\
     metric LowCardinality(String),
@@ -70,8 +72,8 @@ _DISTRIBUTION = f"""    count UInt64 CODEC(ZSTD(1)),
 class Table:
     """One physical table.
 
-    `expires` is the time (SQL) that retention counts from; `ttl` is a rule that no setting changes;
-    `shard` spreads the rows of a cluster.
+    `expires` is the column that retention counts from, a row lasts `covers` seconds from there on;
+    `ttl` is a rule that no setting changes; `shard` spreads the rows of a cluster.
     """
 
     name: str
@@ -80,9 +82,15 @@ class Table:
     order: str
     partition: str = ""
     expires: str = ""
+    covers: int = 0
     ttl: str = ""
     shard: str = "cityHash64(entity)"
     settings: tuple[str, ...] = ()
+
+    @property
+    def of_metric(self) -> bool:
+        """Whether a row is of one metric, which the column `metric` names."""
+        return self.order.startswith("metric,")
 
 
 def _points(name: str, columns: str) -> Table:
@@ -160,7 +168,8 @@ TABLES: tuple[Table, ...] = (
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, hour",
         partition="retention, toStartOfInterval(hour, INTERVAL 12 HOUR)",
-        expires="hour + 3600",
+        expires="hour",
+        covers=HOUR_S,
         settings=("index_granularity = 32", *_SMALL_BLOCKS, _NO_STATISTICS),
     ),
     # The times of one or more series of an entity in one hour.
@@ -175,7 +184,8 @@ TABLES: tuple[Table, ...] = (
         engine="ReplacingMergeTree",
         order="hour, entity, id",
         partition="retention, toDate(hour)",
-        expires="hour + 3600",
+        expires="hour",
+        covers=HOUR_S,
         settings=("index_granularity = 64", *_SMALL_BLOCKS, _NO_STATISTICS),
     ),
     _points(
@@ -288,7 +298,8 @@ TABLES: tuple[Table, ...] = (
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, hour",
         partition="retention, toDate(hour)",
-        expires="hour + 3600",
+        expires="hour",
+        covers=HOUR_S,
         settings=("index_granularity = 64", *_SMALL_BLOCKS, _NO_STATISTICS),
     ),
     Table(
@@ -309,7 +320,8 @@ TABLES: tuple[Table, ...] = (
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, t",
         partition="retention, toStartOfMonth(t)",
-        expires="t + 3600",
+        expires="t",
+        covers=HOUR_S,
         settings=(_NO_STATISTICS,),
     ),
     # Windows before `upto` were gathered, and hours closed, at least once. Resolution 0 is written
@@ -385,7 +397,7 @@ def _create_on_cluster(table: Table, cluster: str) -> list[str]:
 
 
 def _statement(table: Table, name: str, engine: str, where: str, settings: tuple[str, ...]) -> str:
-    expiring = ("ttl_only_drop_parts = 1",) if table.expires else ()
+    expiring = (EXPIRING,) if table.expires else ()
     every = settings + expiring + table.settings + _ON_DISK
     lines = [
         f"CREATE TABLE IF NOT EXISTS {name}{where} (\n{table.columns}\n)",

@@ -13,28 +13,29 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
+from novacron_store.telemetry.retention import Retention, class_sql
 from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
 
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
 # Pieces of series: rows of arrays. A machine's rows that list the same series with the same starts
 # are turned into columns, all of them at once, which takes a fifth less than sample by sample.
 _COME = f"""
-        SELECT retention, name AS metric, entity, id AS series, moments AS times, numbers AS values,
+        SELECT name AS metric, entity, id AS series, moments AS times, numbers AS values,
             [toUnixTimestamp64Milli(since)] AS starts,
             arrayExists(d -> d <= 0, arrayPopFront(arrayDifference(moments))) AS untidy
         FROM (
-            SELECT entity, retention, any(r.metrics) AS names, any(r.ids) AS ids,
-                any(r.starts) AS sinces, groupArray(toUnixTimestamp64Milli(ts)) AS moments,
+            SELECT entity, any(r.metrics) AS names, any(r.ids) AS ids, any(r.starts) AS sinces,
+                groupArray(toUnixTimestamp64Milli(ts)) AS moments,
                 groupArrayForEach(r.numbers) AS columns
             FROM (
                 SELECT * FROM {schema.ARRIVALS} WHERE toStartOfFiveMinutes(ts) = {_WINDOW} AND %s
                 ORDER BY entity, ts
             ) AS r
-            GROUP BY entity, retention, cityHash64(r.ids, r.starts)
+            GROUP BY entity, cityHash64(r.ids, r.starts)
         )
         ARRAY JOIN names AS name, ids AS id, sinces AS since, columns AS numbers"""
 _THERE = f"""
-        SELECT retention, metric, entity, series, times, values, starts, false AS untidy
+        SELECT metric, entity, series, times, values, starts, false AS untidy
         FROM {schema.WINDOWS} FINAL
         WHERE t = {_WINDOW} AND %s"""
 _CONCERNED = "(empty({entities:Array(String)}) OR entity IN {entities:Array(String)})"
@@ -45,9 +46,9 @@ INSERT INTO {schema.WINDOWS}
     (metric, entity, series, t, version, times, starts, values, retention)
 SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, if(messy, tidy.1, every_time),
     multiIf(NOT messy, told[1], length(arrayDistinct(tidy.2)) = 1, [tidy.2[1]], tidy.2),
-    if(messy, tidy.3, every_value), retention
+    if(messy, tidy.3, every_value), %s
 FROM (
-    SELECT any(p.metric) AS metric, any(p.entity) AS entity, series, any(p.retention) AS retention,
+    SELECT any(p.metric) AS metric, any(p.entity) AS entity, series,
         count() > 1 OR any(p.untidy) AS messy,
         groupArrayArray(p.times) AS every_time, groupArrayArray(p.values) AS every_value,
         groupArray(p.starts) AS told, groupArray(length(p.times)) AS sizes,
@@ -61,28 +62,30 @@ FROM (
     GROUP BY series
 )
 """
-_FIRST = _GATHER % (_COME % "true")
-_AGAIN = _GATHER % (
-    f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})" % ((_CONCERNED,) * 2)
-)
+_FIRST = _COME % "true"
+_AGAIN = f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})" % ((_CONCERNED,) * 2)
 _INSERTING = {**ONLY_WITH_ROOM, "max_threads": "1", "optimize_on_insert": "0"}
 
 _NEWEST = f"SELECT max(version) FROM {schema.WINDOWS} WHERE t = {_WINDOW}"
 
 
-def gather(client: Client, window: int) -> None:
+def gather(client: Client, window: int, retention: Retention) -> None:
     """For the first time; afterwards, what has arrived by now is no longer needed."""
-    _run(client, _FIRST, {"window": window, "version": 1})
+    _run(client, _FIRST, retention, {"window": window, "version": 1})
 
 
-def gather_again(client: Client, window: int, entities: Sequence[str] = ()) -> None:
+def gather_again(
+    client: Client, window: int, retention: Retention, entities: Sequence[str] = ()
+) -> None:
     """What came of those entities (none: of all) together with what was gathered before."""
     newest = client.query(_NEWEST, parameters={"window": window}).result_rows[0][0]
     version = int(newest) + 1
-    _run(client, _AGAIN, {"window": window, "version": version, "entities": list(entities)})
+    parameters = {"window": window, "version": version, "entities": list(entities)}
+    _run(client, _AGAIN, retention, parameters)
 
 
-def _run(client: Client, statement: str, parameters: dict[str, Any]) -> None:
+def _run(client: Client, pieces: str, retention: Retention, parameters: dict[str, Any]) -> None:
+    statement = _GATHER % (class_sql(retention, "metric"), pieces)
     client.command(statement, parameters=parameters, settings=_INSERTING)
     require_room(client)
 

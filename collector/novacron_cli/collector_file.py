@@ -1,0 +1,74 @@
+"""The databases of a collector, found by its settings file: whoever may read that file, and the
+secrets it names, may change what they hold."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from novacron_cli.up.data_folder import DataFolder, default_path
+from novacron_contract.settings import load, setting
+from novacron_store.settings import RetentionSettings, StateSettings, TelemetrySettings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+INSTALLED = Path("/etc/novacron/collector.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectorTelemetry(TelemetrySettings):
+    reader_password_file: Path | None = setting(None)  # no matter of ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectorFile:
+    """The tables that are no matter of ours are taken as they are."""
+
+    state: StateSettings
+    telemetry: CollectorTelemetry = field(default_factory=CollectorTelemetry)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    wal: dict[str, Any] = field(default_factory=dict)
+    listen: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+    own_metrics: dict[str, Any] = field(default_factory=dict)
+    forward: tuple[Any, ...] = ()
+
+    @contextmanager
+    def store(self) -> Iterator[Client]:
+        """The telemetry store, as the collector has it.
+
+        Raises:
+            Unavailable: it does not answer.
+            Refused: the password is wrong.
+        """
+        # It takes half a second to load: only the command that needs it waits for it.
+        from novacron_store.telemetry.client import connect
+
+        of = self.telemetry
+        client = connect(of.url, user=of.user, password=of.password, database=of.database)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """--config, with the file of the machine's collector as default."""
+    ours = DataFolder(default_path()).config("collector")
+    default = INSTALLED if INSTALLED.exists() or not ours.exists() else ours
+    parser.add_argument(
+        "--config", type=Path, default=default, help="the collector's settings (%(default)s)"
+    )
+
+
+def read(path: Path) -> CollectorFile:
+    """
+    Raises:
+        ConfigError: it cannot be read, or says something that is not allowed.
+    """
+    return load(path, CollectorFile)
