@@ -3,6 +3,7 @@ secrets it names, may change what they hold."""
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from novacron_cli.up.data_folder import DataFolder, default_path
 from novacron_contract.settings import load, setting
 from novacron_store.settings import RetentionSettings, StateSettings, TelemetrySettings
 
@@ -57,9 +57,17 @@ class CollectorFile:
             client.close()
 
 
+def default_path() -> Path:
+    """The data folder of `novacron up`."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/novacron")
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "novacron"
+
+
 def add_config(parser: ArgumentParser) -> None:
     """--config, with the file of the machine's collector as default."""
-    ours = DataFolder(default_path()).config("collector")
+    ours = default_path() / "config" / "collector.toml"
     default = INSTALLED if INSTALLED.exists() or not ours.exists() else ours
     parser.add_argument(
         "--config", type=Path, default=default, help="the collector's settings (%(default)s)"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -69,6 +70,48 @@ def test_up_brings_the_lab_and_down_removes_it(start_up: Callable[..., Up]) -> N
 def running(up: Up) -> list[str]:
     vms = up.api("/v1/vms").json()["vms"]
     return [vm["name"] for vm in vms if vm["state"] == "running"]
+
+
+def test_what_was_backed_up_is_there_after_up_restores_it(
+    start_up: Callable[..., Up], tmp_path: Path
+) -> None:
+    first = start_up("--no-lab")
+    first.wait_for(lambda: "NovaCron runs: http://127.0.0.1:" in first.output)
+    first.wait_for(lambda: stored_until(first) is not None)
+    last = stored_until(first)
+    config = first.folder / "data" / "config" / "collector.toml"
+    copied = subprocess.run(
+        [NOVACRON, "backup", str(tmp_path / "copy"), "--config", str(config)],
+        capture_output=True,
+        text=True,
+    )
+    assert copied.returncode == 0, copied.stderr
+    names = [host["name"] for host in first.api("/v1/hosts").json()["hosts"]]
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(60) == 0
+
+    second = start_up("--no-lab", "--restore", str(tmp_path / "copy"))
+    second.wait_for(lambda: "NovaCron runs: http://127.0.0.1:" in second.output)
+
+    assert re.search(r"telemetry and \d+ rows of state as of 20\S+ are back", second.output)
+    assert {host["name"] for host in second.api("/v1/hosts").json()["hosts"]} == set(names)
+    answer = asked(second, f"SELECT count() FROM samples WHERE ts = '{last}'")
+    assert int(answer["rows"][0][0]) > 0
+
+
+def stored_until(up: Up) -> str | None:
+    """The time of the newest sample of the host's CPU."""
+    query = (
+        "SELECT toString(max(ts)) AS t, count() AS n FROM samples WHERE metric = 'system.cpu.time'"
+    )
+    (row,) = asked(up, query)["rows"]
+    return str(row[0]) if int(row[1]) else None
+
+
+def asked(up: Up, query: str) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{8440 + up.offset}/v1/sql"
+    answer: dict[str, Any] = httpx.post(url, json={"query": query}, timeout=30).json()
+    return answer
 
 
 def test_a_part_that_cannot_start_stops_everything_and_is_quoted(

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from novacron_cli.backup import restore_into
+from novacron_cli.collector_file import default_path, read
 from novacron_cli.up import hypervisors
 from novacron_cli.up.addresses import on_loopback, require_free
-from novacron_cli.up.data_folder import DataFolder, default_path
+from novacron_cli.up.data_folder import DataFolder
 from novacron_cli.up.hypervisors import LIBVIRT_URI, Lab, LabHost
 from novacron_cli.up.program import Program
 from novacron_cli.up.stack import Stack
@@ -59,6 +61,12 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="add N to every port, to run beside what takes the usual ones",
     )
+    starter.add_argument(
+        "--restore",
+        type=Path,
+        metavar="FOLDER",
+        help="begin with what `novacron backup` copied there; the data folder is to be new",
+    )
     starter.set_defaults(run=up)
     stopper = commands.add_parser(
         "down", parents=[shared], help="stop a running `novacron up` and remove the lab"
@@ -77,7 +85,8 @@ def up(args: argparse.Namespace) -> int:
     ):
         require_free(addresses)
         data.write_configuration(addresses)
-        return _Run(Stack(data, addresses, http), lab, args.libvirt, not args.no_lab).run()
+        stack = Stack(data, addresses, http)
+        return _Run(stack, lab, args.libvirt, not args.no_lab, args.restore).run()
 
 
 def down(args: argparse.Namespace) -> int:
@@ -116,6 +125,7 @@ class _Run:
     lab: Lab
     libvirt: str
     with_lab: bool
+    restore: Path | None
     lab_is_ours: bool = False  # started by us, so removed by us
 
     def run(self) -> int:
@@ -143,6 +153,8 @@ class _Run:
         with ThreadPoolExecutor(1) as pool:
             found = pool.submit(self._find_hypervisors)  # meanwhile the store starts
             supervisor.start(self.stack.store())
+            if self.restore:
+                restore_into(read(self.stack.data.config("collector")), self.restore.absolute())
             supervisor.start(self.stack.collector())
             supervisor.start(self.stack.ui(), *self._agents(supervisor, found))
 

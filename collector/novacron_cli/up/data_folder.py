@@ -183,13 +183,6 @@ class DataFolder:
             path.write_text(_render(tables), encoding="utf-8")
 
 
-def default_path() -> Path:
-    if os.geteuid() == 0:
-        return Path("/var/lib/novacron")
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "novacron"
-
-
 def _render(tables: Tables) -> str:
     """TOML with a mark by which an edit shows; JSON's strings and booleans are TOML's as well."""
     lines = []

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from novacron_cli.collector_file import default_path
 from novacron_cli.up.addresses import Addresses, on_loopback
-from novacron_cli.up.data_folder import DataFolder, default_path
+from novacron_cli.up.data_folder import DataFolder
 from novacron_cli.up.hypervisors import LAB_DIRECTORY, Lab
 
 _QUERY = "SELECT * FROM vm_state"

@@ -19,7 +19,8 @@ from novacron_store.server.failures import UNKNOWN_FORMAT, UNKNOWN_SETTING, Engi
 _CONFIG = "novacron-store.xml"  # in the data folder, written at each start
 _CONFIGURED = """<clickhouse><storage_configuration><disks><default>
 <keep_free_space_bytes>{keep_free}</keep_free_space_bytes>
-</default></disks></storage_configuration></clickhouse>
+</default></disks></storage_configuration>
+<backups><allowed_path>/</allowed_path></backups></clickhouse>
 """
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 

@@ -17,21 +17,24 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x6E6F7661  # "nova": one migration at a time, whoever starts it
 
 
-def migrate(engine: Engine) -> str:
+def migrate(engine: Engine, upto: str = "head") -> str:
     """Bring the schema to this program's version, which is returned. Doing it twice is harmless.
+    `upto`: to an older one, for rows of that time.
 
     Raises:
-        ConfigError: the schema is newer than this program.
+        ConfigError: the schema, or `upto`, is newer than this program.
         Unavailable: the database does not answer.
     """
     config = _config()
+    if upto != "head" and upto not in _known():
+        raise ConfigError(f"schema {upto[:40]!r} is newer than this program's {_head()}")
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         _refuse_newer(engine, connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return _current(connection) or ""
+        command.upgrade(config, upto)
+        return revision(connection) or ""
 
 
 def require_current(engine: Engine) -> None:
@@ -43,7 +46,7 @@ def require_current(engine: Engine) -> None:
     """
     with reading(engine) as connection:
         _refuse_newer(engine, connection)
-        current = _current(connection)
+        current = revision(connection)
     if current != _head():
         raise ConfigError(
             f"{safe_url(engine)}: its schema is {current or 'missing'}, this program needs "
@@ -52,17 +55,21 @@ def require_current(engine: Engine) -> None:
 
 
 def _refuse_newer(engine: Engine, connection: Connection) -> None:
-    current = _current(connection)
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if current is not None and current not in known:
+    current = revision(connection)
+    if current is not None and current not in _known():
         raise ConfigError(
             f"{safe_url(engine)}: its schema {current} is newer than this program's {_head()}: "
             "start the newer NovaCron, or restore the backup made before it"
         )
 
 
-def _current(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """Of the schema that is there; None: there is none."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _known() -> set[str]:
+    return {script.revision for script in _scripts().walk_revisions()}
 
 
 def _head() -> str:
