@@ -29,11 +29,25 @@ from clickhouse_connect.driver.client import Client
 
 from merges import wait_for_merges
 from novacron_store.telemetry import schema
+from novacron_store.telemetry.builder import (
+    Aggregate,
+    All,
+    Binary,
+    Expression,
+    How,
+    Index,
+    Over,
+    Query,
+    Resolution,
+    Samples,
+    Select,
+    evaluate,
+    label,
+    samples,
+)
 from novacron_store.telemetry.builder import Answer as Evaluated
-from novacron_store.telemetry.builder import Index, Resolution, Samples, evaluate, label, samples
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
-from novacron_store.telemetry.queries import ChartQuery, chart
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import LATENESS_S, write
 from program import Program, free_port, running
@@ -253,27 +267,32 @@ def _add_days(client: Client, fleet: StoreFleet) -> None:
 
 
 def _long_ago(fleet: StoreFleet, client: Client, store: Program) -> dict[str, float]:
-    end = datetime.fromtimestamp(fleet.end / 1000, UTC)
-    start = datetime.fromtimestamp(fleet.end / 1000 - _SAMPLE_DAYS * 86400, UTC)
-    user = {"cpu.mode": "user"}
+    """A month of one machine, and of all of them: average and maximum of each hour."""
+    end, index = fleet.end / 1000, Index()
+    start = end - _SAMPLE_DAYS * 86400 + 3600
+    user = label("cpu.mode", "user")
+
+    def asked(of: Expression) -> Evaluated:
+        return evaluate(client, Query(of, start, end, 3600), index)
 
     def one(n: int) -> Callable[[], object]:
-        host = fleet.tags[n * 7 % fleet.machines]["host.id"]
-        asked = ChartQuery("system.cpu.utilization", host, start, end, 720, user)
-        return lambda: chart(client, asked)
+        host = label("entity", fleet.tags[n * 7 % fleet.machines]["host.id"])
+        return partial(asked, Select(CPU, where=All((user, host))))
 
-    fleet_wide = (
-        "SELECT t, sum(b.sum) / sum(b.count), max(b.max) FROM metrics_1h AS b "
-        "WHERE metric = 'system.cpu.utilization' AND attributes['cpu.mode'] = 'user' "
-        f"AND t >= toDateTime({start.timestamp():.0f}, 'UTC') GROUP BY t ORDER BY t"
-    )
-    asked = {
+    def every() -> None:
+        total, count = (
+            Aggregate(How.SUM, Select(CPU, over, user)) for over in (Over.SUM, Over.COUNT)
+        )
+        asked(Binary("/", total, count))
+        asked(Aggregate(How.MAX, Select(CPU, Over.MAX, user)))
+
+    questions: dict[str, Sequence[Callable[[], object]]] = {
         "vm": [one(n) for n in range(_A_ROUND)],
-        "fleet": [lambda: client.query_arrow(fleet_wide)] * 3,
+        "fleet": [every] * 3,
     }
     return {
         f"q_30d_{name}_ms": statistics.median(_spent(store, ask, True) for _ in range(_ROUNDS))
-        for name, ask in asked.items()
+        for name, ask in questions.items()
     }
 
 
