@@ -111,6 +111,10 @@ bench-ingest: system-bench $(VENV)/installed-dev ## points per CPU second from O
 bench-store: system-bench $(VENV)/installed-dev ## queries, bytes and writes beside VictoriaMetrics; bench/out/store.json
 	@$(BIN)/python bench/store.py
 
+.PHONY: bench-readers
+bench-readers: $(VENV)/installed-dev ## 32 readers and endless queries beside ingest; bench/out/readers.json
+	@$(BIN)/python bench/readers.py
+
 .PHONY: bench-panels
 bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs; bench/out/panels.json
 	@$(BIN)/python bench/panels.py

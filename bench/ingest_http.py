@@ -23,7 +23,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import connect
 from program import Program, free_port, running
 
-_SECRET = "bench"
+SECRET = "bench"
 _COMMIT_S = 120  # after the last answer, at most
 
 
@@ -35,14 +35,17 @@ class Ingest:
     collector: Program
     sql: Client
     otlp: str
+    url: str  # of the store
 
 
 def measure(size: str, scrapes: Path, folder: Path) -> dict[str, float]:
     """Figures by name for requests of one size; `folder` is empty and stays behind."""
-    with _ingest(folder) as ingest:
-        _send(ingest, scrapes, 0, 1)
+    with ingesting(folder) as ingest:
+        send_scrapes(ingest, scrapes, 0, 1)
+        wait_for_merges(ingest.sql)
         store, collector = ingest.store.cpu_s(), ingest.collector.cpu_s()
-        _send(ingest, scrapes, 1, SCRAPES)
+        send_scrapes(ingest, scrapes, 1, SCRAPES)
+        wait_for_merges(ingest.sql)
         store, collector = ingest.store.cpu_s() - store, ingest.collector.cpu_s() - collector
         peak = ingest.collector.peak_mb()
         _check(ingest.sql)
@@ -57,14 +60,14 @@ def measure(size: str, scrapes: Path, folder: Path) -> dict[str, float]:
 _OURS = "entity LIKE 'vm-%'"  # the collector reports of itself, too
 
 
-def _send(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
+def send_scrapes(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
+    """Send scrapes `first` to `last` - 1, and return when they are committed."""
     send(f"{ingest.otlp}/v1/metrics", "application/x-protobuf", scrapes, first, last)
     deadline = time.monotonic() + _COMMIT_S
     while _rows(ingest.sql) < last * SCRAPE:
         if time.monotonic() > deadline:
             raise SystemExit(f"\n{_rows(ingest.sql)} of {last * SCRAPE} points were committed")
         time.sleep(0.5)  # an answer costs the store 10 ms
-    wait_for_merges(ingest.sql)
 
 
 def _rows(sql: Client) -> int:
@@ -81,16 +84,17 @@ def _check(sql: Client) -> None:
 
 
 @contextmanager
-def _ingest(folder: Path) -> Iterator[Ingest]:
+def ingesting(folder: Path) -> Iterator[Ingest]:
+    """A store and a collector that work in `folder`, which is empty."""
     store, grpc, http, api = (f"127.0.0.1:{free_port()}" for _ in range(4))
-    (folder / "password").write_text(_SECRET)
+    (folder / "password").write_text(SECRET)
     _write_config(folder, store, grpc, http, api)
     with (
         running(_command("store", folder), f"http://{store}/ping", folder) as store_process,
         running(_command("collector", folder), f"http://{api}/readyz", folder) as collector,
     ):
-        sql = connect(f"http://{store}", user="service", password=_SECRET)
-        yield Ingest(store_process, collector, sql, f"http://{http}")
+        sql = connect(f"http://{store}", user="service", password=SECRET)
+        yield Ingest(store_process, collector, sql, f"http://{http}", f"http://{store}")
         sql.close()
 
 

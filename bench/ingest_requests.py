@@ -34,9 +34,7 @@ Scrapes = list[Requests]
 
 def write_requests(folder: Path) -> None:
     """For each size: SIZEscript, a Script, and SIZEotlp and SIZEtext, gzipped Scrapes; pickled."""
-    # The last of the 40 scrapes that fill ten minutes is the last of an hour, too.
-    start = (int(time.time()) // 3600 + 2) * 3600 - _STEP_S * SCRAPES
-    fleet = Fleet(_VMS, _STEP_S)
+    fleet, start = _fleet(SCRAPES)
     otlp = list(bodies(fleet, start, SCRAPES, _SMALL_VMS))
     for size, joined in SIZES.items():
         requests = _joined(otlp, joined)
@@ -46,6 +44,20 @@ def write_requests(folder: Path) -> None:
     text = list(texts(fleet, start, SCRAPES, _SMALL_VMS))
     for size, joined in SIZES.items():
         (folder / f"{size}text").write_bytes(pickle.dumps(_gzipped(_joined(text, joined))))
+
+
+def write_scrapes(file: Path, scrapes: int) -> int:
+    """So many of them as OTLP, in requests of the larger size; returns the first one's time."""
+    fleet, start = _fleet(scrapes)
+    every = _joined(bodies(fleet, start, scrapes, _SMALL_VMS), SIZES[""])
+    file.write_bytes(pickle.dumps(_gzipped(every)))
+    return start
+
+
+def _fleet(scrapes: int) -> tuple[Fleet, int]:
+    """And when it is scraped first: the last of the scrapes is the last of an hour."""
+    start = (int(time.time()) // 3600 + 2) * 3600 - _STEP_S * scrapes
+    return Fleet(_VMS, _STEP_S), start
 
 
 def _joined(scrapes: Iterable[Requests], count: int) -> Scrapes:

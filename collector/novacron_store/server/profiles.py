@@ -69,6 +69,7 @@ def reader_profile(limits: ReaderLimits, asked: Mapping[str, str]) -> dict[str, 
         "implicit_select": "0",
         "allow_ddl": "0",
         "allow_introspection_functions": "0",
+        "os_threads_nice_value_query": "19",  # components go first, where CAP_SYS_NICE allows
         "readonly": "1",
     }
 

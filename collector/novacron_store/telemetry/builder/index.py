@@ -6,8 +6,6 @@ are kept apart, and a label is looked at once for each of its values, however ma
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
+from novacron_store.telemetry.builder.held import Held
 from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
 from novacron_store.telemetry.queries.catalog import MetricInfo
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
@@ -128,15 +127,15 @@ class MetricSeries:
 
 @dataclass(slots=True)
 class Index:
-    """Series of metrics, as they were at most HELD_S ago. Threads that want the same ask once."""
+    """Series of metrics, as they were some seconds ago. Threads that want the same ask once."""
 
     held_s: float = HELD_S
-    _known: dict[tuple[str, int], tuple[float, MetricSeries]] = field(default_factory=dict)
-    _tags: tuple[float, Tags] | None = None
-    _progress: tuple[float, Progress] | None = None
-    _locks: tuple[threading.Lock, ...] = field(
-        default_factory=lambda: tuple(threading.Lock() for _ in range(64))
-    )
+    _series: dict[tuple[str, int], Held[MetricSeries]] = field(default_factory=dict)
+    _tags: Held[Tags] = field(init=False)
+    _progress: Held[Progress] = field(default_factory=lambda: Held(BORDERS_HELD_S))
+
+    def __post_init__(self) -> None:
+        self._tags = Held(self.held_s)
 
     def series(
         self, client: Client, metrics: Sequence[str], as_of: datetime | None = None
@@ -150,20 +149,14 @@ class Index:
         return every[0] if len(every) == 1 else _united(every)
 
     def _one(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
-        with self._locks[hash(metric) % len(self._locks)]:
-            key = (metric, int(as_of.timestamp()) if as_of else 0)
-            known = self._known.get(key)
-            if known is None or time.monotonic() > known[0] + self.held_s:
-                known = (time.monotonic(), self._ask(client, metric, as_of))
-                self._forget()
-                self._known[key] = known
-            return known[1]
-
-    def _forget(self) -> None:
-        now = time.monotonic()
-        for key, (asked, _) in list(self._known.items()):
-            if now > asked + self.held_s:
-                self._known.pop(key, None)
+        key = (metric, int(as_of.timestamp()) if as_of else 0)
+        held = self._series.get(key)
+        if held is None:
+            for known, other in list(self._series.items()):
+                if not other.is_of_use:
+                    self._series.pop(known, None)
+            held = self._series.setdefault(key, Held(self.held_s))
+        return held.get(lambda: self._ask(client, metric, as_of))
 
     def _ask(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
         rows = client.query_arrow(_SERIES, parameters={"metric": metric}, use_strings=True)
@@ -191,16 +184,11 @@ class Index:
         )
 
     def progress(self, client: Client) -> Progress:
-        """Where each resolution begins and ends, as it was at most BORDERS_HELD_S ago."""
-        with self._locks[0]:
-            if self._progress is None or time.monotonic() > self._progress[0] + BORDERS_HELD_S:
-                self._progress = (time.monotonic(), progress(client))
-            return self._progress[1]
+        """Where each resolution begins and ends, or did some seconds ago."""
+        return self._progress.get(lambda: progress(client))
 
     def _tags_now(self, client: Client) -> Tags:
-        if self._tags is None or time.monotonic() > self._tags[0] + self.held_s:
-            self._tags = (time.monotonic(), Tags.ask(client, _EVER))
-        return self._tags[1]
+        return self._tags.get(lambda: Tags.ask(client, _EVER))
 
 
 def _united(every: Sequence[MetricSeries]) -> MetricSeries:
