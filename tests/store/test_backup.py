@@ -23,7 +23,7 @@ from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 from store_process import StoreProcess
 
-HOURS = 4
+HOURS = 3
 MINUTE = 60.0
 BEGIN = (time.time() // 3600 - HOURS - 1) * 3600
 SAMPLES = "SELECT metric, entity, toUnixTimestamp64Milli(ts) AS ms, value FROM samples ORDER BY ALL"
@@ -77,7 +77,7 @@ class Fleet:
     def send(self, minutes: int = 1) -> None:
         start, self.minute = BEGIN + self.minute * MINUTE, self.minute + minutes
         times = [start + 10 * n for n in range(6 * minutes)]
-        if self.minute > 70 and self._random.random() < 0.3:
+        if self.minute > 65 and self._random.random() < 0.3:
             times.append(start - 3600 + 5 + 10 * self._random.randrange(6))
         lines = [
             Line("heat", "vm-1", [(t, t % 97) for t in times]),
@@ -115,7 +115,7 @@ def test_a_copy_made_under_load_has_all_that_was_stored_before_it(
 
     def send() -> None:
         while fleet.minute < HOURS * 60:
-            fleet.send(minutes=3)
+            fleet.send(minutes=4)
 
     moving, sending = threading.Thread(target=move), threading.Thread(target=send)
     moving.start()

@@ -22,9 +22,16 @@ from store_process import StoreProcess
 
 @pytest.fixture
 def remote(store_process: StoreProcess) -> Iterator[Client]:
-    client = store_process.service()
+    """A client of a database of its own: what is rolled up here lies ahead of the clock."""
+    client = connect(
+        store_process.url,
+        user="service",
+        password=store_process.service_password_file.read_text(),
+        database=f"remote_{uuid4().hex}",
+    )
     migrate(client)
     yield client
+    client.command(f"DROP DATABASE {client.database}")
     client.close()
 
 

@@ -18,7 +18,7 @@ from collector_process import CollectorProcess, collector
 from collector_samples import MIB, stored_collector
 from live_feed import LiveFeed, free_port, now_ms, wait_until
 from novacron_collector.receivers.http import PROTOBUF
-from novacron_contract.collector_metrics import COLLECTOR_SERVICE_NAME
+from novacron_contract.collector_metrics import COLLECTOR_SERVICE_NAME, TABLE
 from novacron_store.state import open_state
 from novacron_store.telemetry.client import DATABASE
 from store_process import StoreProcess
@@ -244,12 +244,13 @@ def real(store_process: StoreProcess, tmp_path: Path) -> Iterator[Real]:
     ):
         client = world.client()
         instance = (tmp_path / "wal" / "instance-id").read_text().strip()
-        # Its samples are stored after its name is, and the page lists who has some.
+        # Its samples are stored after its name is, and the page lists who has some. Of the store's
+        # tables it reports every six seconds, and the page redraws lines it does not know at times.
         asked = (
-            "SELECT 1 FROM metrics_raw WHERE metric = 'novacron.collector.log.size' "
-            "AND entity LIKE {id:String} LIMIT 1"
+            "SELECT 1 FROM metrics_raw WHERE metric = 'novacron.collector.store.parts' "
+            "AND attributes[{label:String}] = 'arrivals' AND entity LIKE {id:String} LIMIT 1"
         )
-        known = {"id": f"%{instance}"}
+        known = {"id": f"%{instance}", "label": TABLE}
         wait_until(lambda: client.query(asked, parameters=known).row_count, 60)
         client.close()
         yield Real(process, url, f"{url}/collector/{instance}?range=15m")
