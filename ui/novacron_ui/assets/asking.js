@@ -5,8 +5,11 @@ const LONGEST_RETRY = 30000;
 const ANSWER_WITHIN = 20000;
 
 // A page's timer may come when Dash has just put another page in its place: nobody is asked then.
+// Returns whether somebody was.
 export function ask(store, question) {
-  if (isInLayout(store)) window.dash_clientside.set_props(store, { data: question });
+  const isThere = isInLayout(store);
+  if (isThere) window.dash_clientside.set_props(store, { data: question });
+  return isThere;
 }
 
 function isInLayout(store) {

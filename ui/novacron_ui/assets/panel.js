@@ -8,6 +8,7 @@ import { retryButton } from "./states.js";
 
 const FIRST_RETRY = 2000;
 const LONGEST_RETRY = 30000;
+const MOMENT = 200; // Dash has not taken up the page's stores yet
 const STORED = 3000; // a point that was seen live can be asked for by then
 
 let questions = 0;
@@ -57,9 +58,9 @@ export class Panel {
     const id = { type: "panel-ask", panel: this.id };
     const { entity, kind, number } = this;
     const question = { entity, kind, panel: this.id, range: this.ranges.question(points), number };
-    ask(id, question);
+    const isAsked = ask(id, question);
     this.section.dataset.state = "asking";
-    this.timer = setTimeout(() => this.ask(), LONGEST_RETRY);
+    this.timer = setTimeout(() => this.ask(), isAsked ? LONGEST_RETRY : MOMENT);
   }
 
   // Returns whether it was the answer to the newest question.
