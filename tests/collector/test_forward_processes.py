@@ -25,7 +25,6 @@ from store_process import StoreProcess, free_port
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 _KILLS = 5
-START_NS = time.time_ns() - 60 * 10**9  # in an hour that is not closed
 
 Point = tuple[str, str, int]  # metric, VM, value
 
@@ -40,6 +39,8 @@ class Sender:
     slowest_s: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
     _next: int = 0
+    # In an hour that is not closed: late samples of one that is are seen a minute later.
+    _start_ns: int = field(default_factory=lambda: time.time_ns() - 60 * 10**9)
 
     def send(self, requests: int) -> None:
         with httpx.Client(timeout=10) as http:
@@ -79,7 +80,7 @@ class Sender:
             scope = group.scope_metrics.add()
             for metric in (f"vm.cpu.{self.tag}", f"vm.noise.{self.tag}", f"app.{self.tag}"):
                 self._next += 1
-                at = START_NS + self._next * 10**6
+                at = self._start_ns + self._next * 10**6
                 gauge = scope.metrics.add(name=metric).gauge
                 gauge.data_points.add(as_int=self._next, time_unix_nano=at)
                 points.add((metric, vm, self._next))
