@@ -2,8 +2,8 @@
 
 Run it as `make bench-readers`. Collector and store are processes. The fleet's scrapes are sent over
 32 connections as fast as they are answered, first alone, then with readers: each asks the store for
-a panel, waits PAUSE_S, and asks for another. Two people meanwhile ask what never ends. BENCH_PAUSE
-takes another pause.
+a panel, waits ten seconds (BENCH_PAUSE), and asks for another. Two people meanwhile ask what never
+ends.
 """
 
 from __future__ import annotations

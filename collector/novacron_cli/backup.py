@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from novacron_cli.collector_file import CollectorFile, add_config, read
-from novacron_cli.command import Commands
+from novacron_cli.command import Commands, add_explained
 from novacron_cli.output import plain
 from novacron_contract.errors import ConfigError
 from novacron_contract.listening import is_loopback
@@ -55,13 +55,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _command(commands: Commands, name: str, summary: str, examples: str) -> ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=examples,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = add_explained(commands, name, summary, examples)
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     add_config(parser)
     return parser
@@ -100,20 +94,21 @@ def restore_into(file: CollectorFile, folder: Path) -> None:
     from novacron_store.state import open_state
     from novacron_store.state.copy import load, require_empty
     from novacron_store.telemetry.backup import TelemetryCopy, restore
-    from novacron_store.telemetry.migrations import migrate
-    from novacron_store.telemetry.retention import Retention
 
     manifest = _manifest(folder)
-    told = dict(manifest["telemetry"])
-    told["rolled"] = {int(key): value for key, value in told["rolled"].items()}
+    told = manifest["telemetry"]
+    try:
+        rolled = {int(key): int(value) for key, value in told["rolled"].items()}
+        made = TelemetryCopy(**{**told, "rolled": rolled})
+    except (TypeError, ValueError, KeyError, AttributeError) as err:
+        raise ConfigError(f"{folder}: its {_MANIFEST} is none of this program's") from err
     _require_local(file)
-    kept = file.retention
     engine = open_state(file.state.url)
     try:
         require_empty(engine)
         with file.store() as client:
-            restore(client, folder / _TELEMETRY, TelemetryCopy(**told), _shown("restored"))
-            migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+            restore(client, folder / _TELEMETRY, made, _shown("restored"))
+            file.migrate(client)
         with (folder / _STATE).open(encoding="utf-8") as lines:
             rows = load(engine, lines)
     finally:

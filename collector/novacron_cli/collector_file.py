@@ -56,6 +56,19 @@ class CollectorFile:
         finally:
             client.close()
 
+    def migrate(self, client: Client) -> None:
+        """Bring the telemetry store to this release's schema, with the retention of the file.
+
+        Raises:
+            ConfigError: its schema is newer than this release.
+            Unavailable: it does not answer.
+        """
+        from novacron_store.telemetry.migrations import migrate
+        from novacron_store.telemetry.retention import Retention
+
+        kept = self.retention
+        migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+
 
 def default_path() -> Path:
     """The data folder of `novacron up`."""

@@ -17,13 +17,7 @@ def add_command(
     commands: Commands, name: str, run: Run, summary: str, examples: str
 ) -> argparse.ArgumentParser:
     """A command that asks the collector."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_explained(commands, name, summary, examples)
     parser.add_argument(
         "--url",
         default=os.environ.get("NOVACRON_URL") or DEFAULT_URL,
@@ -32,6 +26,19 @@ def add_command(
     parser.add_argument("--json", action="store_true", help="JSON as the API gives it")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_explained(
+    commands: Commands, name: str, summary: str, examples: str
+) -> argparse.ArgumentParser:
+    """A command whose help ends with `examples`, as they are."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_family(commands: Commands, name: str, summary: str) -> Commands:

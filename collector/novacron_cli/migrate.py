@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 
-from novacron_cli.collector_file import CollectorFile, add_config, read
-from novacron_cli.command import Commands
+from novacron_cli.collector_file import add_config, read
+from novacron_cli.command import Commands, add_explained
 
 _SUMMARY = "bring the databases to this release's schema"
 _EXAMPLES = """\
@@ -16,13 +16,7 @@ Doing it twice is harmless. A schema newer than this release is refused."""
 
 
 def add_to(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "migrate",
-        help=_SUMMARY,
-        description=_SUMMARY[0].upper() + _SUMMARY[1:] + ".",
-        epilog=_EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = add_explained(commands, "migrate", _SUMMARY, _EXAMPLES)
     add_config(parser)
     parser.set_defaults(run=_run)
 
@@ -30,15 +24,14 @@ def add_to(commands: Commands) -> None:
 def _run(args: Namespace) -> int:
     file = read(args.config)
     print(f"state: schema {_state(file.state.url)}")
-    _telemetry(file)
+    with file.store() as client:
+        file.migrate(client)
     print(f"telemetry: database {file.telemetry.database} is up to date")
     return 0
 
 
-# The databases' libraries take half a second to load: only this command waits for them.
-
-
 def _state(url: str) -> str:
+    # It takes half a second to load: only this command waits for it.
     from novacron_store.state import migrate, open_state
 
     engine = open_state(url)
@@ -46,12 +39,3 @@ def _state(url: str) -> str:
         return migrate(engine)
     finally:
         engine.dispose()
-
-
-def _telemetry(file: CollectorFile) -> None:
-    from novacron_store.telemetry.migrations import migrate
-    from novacron_store.telemetry.retention import Retention
-
-    kept = file.retention
-    with file.store() as client:
-        migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from novacron_cli.collector_file import add_config, read
-from novacron_cli.command import Commands, add_family
+from novacron_cli.command import Commands, add_explained, add_family
 from novacron_cli.output import plain, print_json, print_table
 from novacron_contract.errors import ConfigError
 from novacron_contract.units import duration, readable, seconds
@@ -60,13 +60,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _command(family: Commands, name: str, summary: str, examples: str) -> ArgumentParser:
-    parser = family.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=examples,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = add_explained(family, name, summary, examples)
     add_config(parser)
     return parser
 

@@ -145,6 +145,19 @@ def test_a_copy_that_was_not_finished_is_none(
         assert ended.err.count("\n") == 1
 
 
+def test_a_manifest_that_says_something_else_is_refused(
+    here: Place, there: Place, run: Run, tmp_path: Path
+) -> None:
+    assert run("backup", tmp_path / "copy", here).code == 0
+    manifest = tmp_path / "copy" / "manifest.json"
+    said = json.loads(manifest.read_text())
+    said["telemetry"]["rolled"] = {"x": 1}
+    manifest.write_text(json.dumps(said))
+
+    ended = run("restore", tmp_path / "copy", there)
+    assert (ended.code, "is none of this program's" in ended.err) == (2, True)
+
+
 def test_a_store_elsewhere_is_not_asked(here: Place, run: Run, tmp_path: Path) -> None:
     text = here.config.read_text().replace("http://127.0.0.1", "http://192.0.2.1")
     here.config.write_text(text)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import clickhouse_connect
 import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -30,6 +31,18 @@ class Asker:
 
 def asker(url: str, user: str, password: str) -> Asker:
     return Asker(httpx.Client(base_url=url, auth=(user, password), timeout=60))
+
+
+def as_it_comes(store: StoreProcess, *, compress: bool = True) -> Client:
+    """clickhouse-connect as others open it: with a session of its own, asking for compression."""
+    host, port = store.url.removeprefix("http://").split(":")
+    return clickhouse_connect.get_client(
+        host=host,
+        port=int(port),
+        username="service",
+        password=store.service_password_file.read_text(),
+        compress=compress,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error, StreamFailureError
 
+from server.conftest import as_it_comes
 from store_process import StoreProcess
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 6000, UTC)
@@ -40,14 +41,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
         one = clickhouse_connect.get_client(interface="chdb", path=folder)
     else:
         store: StoreProcess = request.getfixturevalue("store_process")
-        host, port = store.url.removeprefix("http://").split(":")
-        one = clickhouse_connect.get_client(
-            host=host,
-            port=int(port),
-            username="service",
-            password=store.service_password_file.read_text(),
-            compress="plain" not in request.param,
-        )
+        one = as_it_comes(store, compress="plain" not in request.param)
     yield one
     one.close()
 

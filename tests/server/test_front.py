@@ -11,25 +11,19 @@ import zlib
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
-import clickhouse_connect
 import httpx
 import lz4.frame
 import pytest
 import zstandard
 from clickhouse_connect.driver.client import Client
 
-from server.conftest import Asker, asker
+from server.conftest import Asker, as_it_comes, asker
 from store_process import StoreProcess
 
 
 @pytest.fixture
 def client(store_process: StoreProcess) -> Iterator[Client]:
-    """clickhouse-connect as it comes: a session of its own, compression on."""
-    host, port = store_process.url.removeprefix("http://").split(":")
-    password = store_process.service_password_file.read_text()
-    one = clickhouse_connect.get_client(
-        host=host, port=int(port), username="service", password=password
-    )
+    one = as_it_comes(store_process)
     yield one
     one.close()
 

@@ -17,7 +17,6 @@ from novacron_contract.errors import ConfigError, Unavailable
 from novacron_store.telemetry import backup, retention
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
-from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
@@ -44,6 +43,13 @@ class Databases:
             database=database or f"copied_{uuid4().hex}",
         )
         self._open.append(client)
+        return client
+
+    def restored(self, folder: Path, made: backup.TelemetryCopy) -> Client:
+        """A new database with what was copied to `folder`."""
+        client = self.another()
+        backup.restore(client, folder, made)
+        migrate(client)
         return client
 
     def close(self) -> None:
@@ -133,9 +139,7 @@ def test_a_copy_made_under_load_has_all_that_was_stored_before_it(
 
     assert len(copies) > 2
     for before, folder, made in copies[:: max(1, len(copies) // 4)]:
-        restored = databases.another()
-        backup.restore(restored, folder, made)
-        migrate(restored)
+        restored = databases.restored(folder, made)
         Roller(restored, settle_s=0).run(at(BEGIN + (HOURS + 2) * 3600))
         found = samples(restored)
         assert len(found) == len(set(found))
@@ -169,9 +173,7 @@ def test_samples_that_move_on_while_they_are_copied_are_not_lost(
             moved.append(mover.run(at(fleet.now + 7200)))
 
     made = backup.copy(original, tmp_path / "copy", progress=move)
-    restored = databases.another()
-    backup.restore(restored, tmp_path / "copy", made)
-    migrate(restored)
+    restored = databases.restored(tmp_path / "copy", made)
 
     assert moved
     assert samples(restored) == sorted(set(fleet.sent))
@@ -190,9 +192,7 @@ def test_samples_that_came_late_while_they_were_copied_are_not_lost(
     original.command("TRUNCATE TABLE data_dirty_windows")
 
     made = backup.copy(original, tmp_path / "copy")
-    restored = databases.another()
-    backup.restore(restored, tmp_path / "copy", made)
-    migrate(restored)
+    restored = databases.restored(tmp_path / "copy", made)
     Roller(restored, settle_s=0).run(at(time.time() + 10))
 
     assert samples(restored) == sorted({*fleet.sent, ("io", "vm-1", int(BEGIN * 1000) + 5000, 5.0)})
@@ -208,9 +208,7 @@ def test_a_copy_restores_to_an_equal_store(
     retention.apply(original, retention.current(original).keeping("mine", 9e6))
 
     made = backup.copy(original, tmp_path / "copy")
-    restored = databases.another()
-    backup.restore(restored, tmp_path / "copy", made)
-    migrate(restored)
+    restored = databases.restored(tmp_path / "copy", made)
 
     assert samples(original) == sorted(set(fleet.sent))
     assert samples(restored) == samples(original)
@@ -234,9 +232,7 @@ def test_a_copy_with_a_base_holds_what_is_new(
 
     made = backup.copy(original, tmp_path / "second", base=tmp_path / "first")
 
-    restored = databases.another()
-    backup.restore(restored, tmp_path / "second", made)
-    migrate(restored)
+    restored = databases.restored(tmp_path / "second", made)
     assert samples(restored) == sorted(set(fleet.sent))
     assert size(tmp_path / "second") < size(tmp_path / "first") / 2
 
@@ -283,8 +279,6 @@ def test_an_empty_store_is_copied_as_well(
     databases: Databases, original: Client, tmp_path: Path
 ) -> None:
     made = backup.copy(original, tmp_path / "copy")
-    restored = databases.another()
-    backup.restore(restored, tmp_path / "copy", made)
-    migrate(restored, Retention())
+    restored = databases.restored(tmp_path / "copy", made)
     Fleet(restored, 1).send()
     assert len(samples(restored)) == 18

@@ -52,12 +52,14 @@ FROM {schema.ARRIVALS} WHERE ts < toDateTime64({{border:UInt32}}, 3, 'UTC') GROU
 @dataclass(frozen=True, slots=True)
 class TelemetryCopy:
     """What is to be known of a copy beside its files. `rolled`: by resolution, up to where samples
-    were moved, Unix seconds. `base`: the folder of the copy that this one adds to."""
+    were moved, Unix seconds. `base`: the folder of the copy that this one adds to. `tables`: by
+    part of the copy, so that a later release knows what an older one had."""
 
     database: str
     layout: int
     rolled: dict[int, int] = field(default_factory=dict)
     base: str | None = None
+    tables: dict[str, list[str]] = field(default_factory=dict)
 
 
 def copy(
@@ -75,8 +77,13 @@ def copy(
             settings = f" SETTINGS base_backup = {_file(base / group)}" if base else ""
             listed = ", ".join(f"TABLE {_named(client, table)}" for table in tables)
             _wait(client, f"BACKUP {listed} TO {_file(folder / group)}{settings}", progress)
-    database = client.database or DATABASE
-    return TelemetryCopy(database, MIGRATIONS[-1].number, rolled, str(base) if base else None)
+    return TelemetryCopy(
+        client.database or DATABASE,
+        MIGRATIONS[-1].number,
+        rolled,
+        str(base) if base else None,
+        _GROUPS,
+    )
 
 
 def require_empty(client: Client) -> None:
@@ -111,11 +118,12 @@ def restore(
         database = quote_identifier(client.database or DATABASE)
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}", use_database=False)
         require_empty(client)
-        for group, tables in _GROUPS.items():
-            for table in tables:
-                client.command(f"DROP TABLE IF EXISTS {_named(client, table)} SYNC")
+        for table in schema.TABLES:
+            client.command(f"DROP TABLE IF EXISTS {_named(client, table.name)} SYNC")
+        for group, tables in made.tables.items():
             listed = ", ".join(
-                f"TABLE {quote_identifier(made.database)}.{table} AS {_named(client, table)}"
+                f"TABLE {quote_identifier(made.database)}.{quote_identifier(table)} "
+                f"AS {_named(client, table)}"
                 for table in tables
             )
             _wait(client, f"RESTORE {listed} FROM {_file(folder / group)}", progress)
@@ -152,7 +160,7 @@ def _wait(client: Client, statement: str, progress: Progress) -> None:
 
 
 def _named(client: Client, table: str) -> str:
-    return f"{quote_identifier(client.database or DATABASE)}.{table}"
+    return f"{quote_identifier(client.database or DATABASE)}.{quote_identifier(table)}"
 
 
 def _file(path: Path) -> str:
