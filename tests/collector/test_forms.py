@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
@@ -149,6 +149,7 @@ def _nothing(_message: Any) -> bytes:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 3))
+@example(seed=7338, flips=3)  # a tag of more than 32 bits
 @_SETTINGS
 def test_a_body_that_differs_in_any_byte_is_what_it_says(seed: int, flips: int) -> None:
     dice, both = random.Random(seed), Both()

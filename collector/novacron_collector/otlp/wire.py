@@ -12,6 +12,8 @@ import ptars
 import pyarrow as pa
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
 from novacron_contract.errors import BadMessage
@@ -30,8 +32,9 @@ _PACKAGE = "novacron.wire"
 class WireReader:
     def __init__(self) -> None:
         file = DescriptorPool().AddSerializedFile(_schema().SerializeToString())
-        handlers = ptars.HandlerPool([file])
-        self._handler = handlers.get_for_message(file.message_types_by_name["MetricsData"])
+        whole = file.message_types_by_name["MetricsData"]
+        self._handler = ptars.HandlerPool([file]).get_for_message(whole)
+        self._message = GetMessageClass(whole)
 
     def read(self, bodies: Sequence[bytes]) -> pa.Array:
         """One list of ResourceMetrics per body.
@@ -40,8 +43,10 @@ class WireReader:
             BadMessage: one of them is not OTLP.
         """
         try:
+            for body in bodies:
+                self._message.FromString(body)  # ptars skips tags beyond 32 bits
             return self._handler.list_to_record_batch(list(bodies)).column(0)
-        except ValueError as err:
+        except (ValueError, DecodeError) as err:
             raise BadMessage(f"not an OTLP metrics request: {err}") from err
 
 
