@@ -125,3 +125,21 @@ def test_buckets_have_means_and_rates(store: Client) -> None:
 
     assert seen(store, "metrics_5m WHERE metric = 'm'", "increase", "rate", "t")[:2] == (600, 2)
     assert seen(store, "metrics_5m WHERE metric = 'g'", "avg", "rate", "t")[:2] == (3, 0)
+
+
+def test_samples_of_entities_that_nobody_described_are_no_error_beside_the_others(
+    store: Client,
+) -> None:
+    now = time.time() // 3600 * 3600
+    times = [now - 3600 + 60 * n for n in range(60)]
+    names = [f"vm-{number}" for number in range(120)]
+    described = {name: {"vm.id": name} for name in names[30:]}
+    lines = [Line("vm.cpu.utilization", name, [(t, 0.5) for t in times]) for name in names]
+    write(store, batch(lines, described), "fleet", at(now))
+    Roller(store, settle_s=0).run(at(now + 400))
+
+    joined = "SELECT count() FROM samples AS s INNER JOIN entities AS e ON e.entity = s.entity"
+    newest = f"{joined.replace('count()', 'e.name')} ORDER BY s.ts DESC LIMIT 3"
+
+    assert store.query(joined).result_rows == [(90 * 60,)]
+    assert len(store.query(newest).result_rows) == 3

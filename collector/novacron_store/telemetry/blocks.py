@@ -120,7 +120,7 @@ def rows(where: str, final: bool = True) -> str:
     FROM (
         SELECT retention, metric, entity, series, hour, starts, numbers, moments
         FROM ({blocks}) AS b
-        LEFT ANY JOIN ({_TIMES % where}) AS t
+        LEFT SEMI JOIN ({_TIMES % where}) AS t
             ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id
     )
     ARRAY JOIN moments AS time, numbers AS value,
