@@ -17,6 +17,7 @@ from novacron_contract.errors import BadMessage, NotFound, TooLarge
 from novacron_store.telemetry.builder import (
     Aggregate,
     All,
+    Answer,
     Any,
     Binary,
     Expression,
@@ -263,6 +264,21 @@ def test_the_coarsest_data_that_says_the_same_is_read(
     assert coarse.resolution is resolution
     assert coarse.labels == raw.labels
     assert coarse.values == pytest.approx(raw.values, nan_ok=True)
+
+
+@pytest.mark.parametrize("step", [60, 300, 3600])
+def test_series_of_which_several_things_are_asked_are_read_once(told: Told, step: int) -> None:
+    """In as many statements as one of them takes."""
+    least, most, mean = (Select("cpu", over) for over in (Over.MIN, Over.MAX, Over.AVG))
+
+    def asked(of: Expression) -> Answer:
+        return evaluate(told.client, Query(of, NOON - 7200, END, step))
+
+    spread = asked(Binary("/", Binary("-", most, least), mean))
+
+    apart = [asked(of).values for of in (most, least, mean)]
+    assert spread.values == pytest.approx((apart[0] - apart[1]) / apart[2], nan_ok=True)
+    assert len(spread.asked) == len(asked(mean).asked)
 
 
 @pytest.mark.parametrize("metrics", [("net",), ("temp", "cpu")])

@@ -158,6 +158,35 @@ def test_metrics_go_into_the_class_they_are_assigned_to(store: Client) -> None:
     assert rules.longest == 400 * DAY
 
 
+def test_an_hour_stays_in_its_class_when_rules_change_and_data_comes_late(store: Client) -> None:
+    now = time.time()
+    old = now // HOUR * HOUR - 2 * HOUR
+    rules = retention.current(store)
+    retention.apply(store, rules)
+
+    def send(*times: float) -> None:
+        line = counter("vm.network.io", "vm-1", [(old + t, t) for t in times])
+        write(store, batch([line]), f"at {times}", at(now))
+
+    def classes(table: str, of: str) -> list[str]:
+        """Of all versions of its rows."""
+        query = f"SELECT DISTINCT toString(retention) FROM {table} WHERE {of} = {old:.0f}"
+        return [name for (name,) in store.query(query).result_rows]
+
+    send(*range(100))
+    Roller(store, settle_s=0).run(at(now))
+    retention.apply(store, rules.assigning("vm.*", "long"))
+    send(99.5)  # of a window that was there
+    send(2000)  # of one that was not
+    Roller(store, settle_s=0).run(at(now + 100))
+
+    for table, of in (
+        (schema.BLOCKS, "hour"), (schema.BUCKETS_1H, "t"), (schema.BUCKETS_5M, "hour")
+    ):  # fmt: skip
+        assert classes(table, of) == ["default"], table
+    assert store.query("SELECT count() FROM samples").result_rows == [(102,)]
+
+
 def test_histograms_go_into_the_class_of_their_metric(store: Client) -> None:
     rules = retention.current(store).assigning("app.*", "short")
     retention.apply(store, rules)

@@ -52,7 +52,7 @@ INSERT INTO {schema.TIMES} (hour, entity, id, first, steps, retention)
 SELECT {HOUR}, entity, id, any(moments[1]),
     any(arrayMap(x -> toInt32(x), arrayDifference(moments))), retention
 FROM (
-    SELECT any(w.entity) AS entity, any(w.retention) AS retention, {_ID} AS id,
+    SELECT any(w.entity) AS entity, min(w.retention) AS retention, {_ID} AS id,
         {_IN_ORDER.format("times")} AS moments
     FROM (SELECT * FROM {_HOUR_OF_WINDOWS}) AS w GROUP BY series
 )
@@ -90,7 +90,7 @@ SELECT metric, class, entity, series, {HOUR}, {{version:UInt64}}, id, starts,
     if(scale < 0, 0, whole[1]), if(scale < 0, [], arrayDifference(whole)),
     if(scale < 0, numbers, []), {STEP_IN}, retention
 FROM (
-    SELECT any(w.metric) AS metric, any(w.entity) AS entity, series, any(w.retention) AS retention,
+    SELECT any(w.metric) AS metric, any(w.entity) AS entity, series, min(w.retention) AS retention,
         {_ID} AS id, {_IN_ORDER.format("values")} AS numbers,
         arraySort(groupArray((w.t, w.starts, length(w.times)))) AS told,
         arrayDistinct(arrayFlatten(told.2)) AS different,

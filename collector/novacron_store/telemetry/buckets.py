@@ -53,7 +53,7 @@ def _of_series(buckets: str) -> str:
     """The buckets of a series in the order of time, as arrays."""
     before = "arrayPushFront(arrayPopBack(last_of), first_of[1])"
     return f"""
-    SELECT metric, entity, series, any(w.retention) AS retention, any(w.counter) AS counter,
+    SELECT metric, entity, series, min(w.retention) AS retention, any(w.counter) AS counter,
         counter OR any(w.delta) AS grows,
         arraySort(groupArray((w.t, w.count, w.last, w.first, w.min, w.max, w.sum, w.inside))) AS p,
         p.1 AS ts, p.2 AS counts, p.3 AS last_of, p.4 AS first_of, p.5 AS min_of, p.6 AS max_of,

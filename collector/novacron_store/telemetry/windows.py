@@ -39,6 +39,15 @@ _THERE = f"""
         FROM {schema.WINDOWS} FINAL
         WHERE t = {_WINDOW} AND %s"""
 _CONCERNED = "(empty({entities:Array(String)}) OR entity IN {entities:Array(String)})"
+# A series stays in the class of its hour: versions of a row in two classes would expire apart, and
+# are not put together where closed hours are read.
+_CLASS_OF_HOUR = f"""
+LEFT ANY JOIN (
+    SELECT series, min(w.retention) AS kept, true AS known FROM {schema.WINDOWS} AS w
+    WHERE w.t >= toStartOfHour({_WINDOW}) AND w.t < toStartOfHour({_WINDOW}) + INTERVAL 1 HOUR
+        AND {_CONCERNED}
+    GROUP BY series
+) AS h USING (series)"""
 # A series that came in several pieces, or out of order, is put in order. No lambda captures an
 # array: ClickHouse copies it for each element, and a series of many samples would take all memory.
 _GATHER = f"""
@@ -60,7 +69,7 @@ FROM (
     FROM (%s
     ) AS p
     GROUP BY series
-)
+) AS g%s
 """
 _FIRST = _COME % "true"
 _AGAIN = f"{_THERE}\n        UNION ALL\n        SELECT * FROM ({_COME})" % ((_CONCERNED,) * 2)
@@ -71,7 +80,8 @@ _NEWEST = f"SELECT max(version) FROM {schema.WINDOWS} WHERE t = {_WINDOW}"
 
 def gather(client: Client, window: int, retention: Retention) -> None:
     """For the first time; afterwards, what has arrived by now is no longer needed."""
-    _run(client, _FIRST, retention, {"window": window, "version": 1})
+    statement = _GATHER % (class_sql(retention, "metric"), _FIRST, "")
+    _run(client, statement, {"window": window, "version": 1})
 
 
 def gather_again(
@@ -81,11 +91,11 @@ def gather_again(
     newest = client.query(_NEWEST, parameters={"window": window}).result_rows[0][0]
     version = int(newest) + 1
     parameters = {"window": window, "version": version, "entities": list(entities)}
-    _run(client, _AGAIN, retention, parameters)
+    known = f"if(known, toString(kept), {class_sql(retention, 'metric')})"
+    _run(client, _GATHER % (known, _AGAIN, _CLASS_OF_HOUR), parameters)
 
 
-def _run(client: Client, pieces: str, retention: Retention, parameters: dict[str, Any]) -> None:
-    statement = _GATHER % (class_sql(retention, "metric"), pieces)
+def _run(client: Client, statement: str, parameters: dict[str, Any]) -> None:
     client.command(statement, parameters=parameters, settings=_INSERTING)
     require_room(client)
 

@@ -28,13 +28,20 @@ from novacron_store.telemetry.builder.expressions import (
 from novacron_store.telemetry.builder.grid import Grid, Slots
 from novacron_store.telemetry.builder.groups import aggregate, arithmetic, groups, leading, paired
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
-from novacron_store.telemetry.builder.partials import collect
+from novacron_store.telemetry.builder.partials import Partials, collect
+from novacron_store.telemetry.builder.plan import (
+    Plan,
+    Source,
+    is_pushed,
+    longer,
+    slots_of,
+    window_of,
+)
 from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Wanted
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.buckets import Progress, Resolution
 
 Floats = NDArray[np.float64]
-MAX_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,9 @@ def evaluate(
     grid = Grid.between(query.start, query.end, query.step)
     index = index or Index()
     with contract_errors():
-        run = _Run(client, query, index, limits or Limits(), index.progress(client), [])
+        known = index.progress(client)
+        plan = Plan(query.of, grid, known.borders.closed)
+        run = _Run(client, query, index, limits or Limits(), known, plan)
         found = run.vector(query.of, grid)
     (shown,) = np.nonzero((~np.isnan(found.values)).any(axis=1))
     every = found.labels()
@@ -142,29 +151,26 @@ class _Run:
     index: Index
     limits: Limits
     known: Progress
-    asked: list[Asked]
+    plan: Plan
+    asked: list[Asked] = field(default_factory=list)
     used: set[Resolution] = field(default_factory=set)
 
-    def vector(self, of: Expression, grid: Grid, depth: int = 0) -> Vector:
-        if depth > MAX_DEPTH:
-            raise BadMessage(f"expressions are nested deeper than {MAX_DEPTH}")
+    def vector(self, of: Expression, grid: Grid) -> Vector:
         match of:
             case Scalar():
                 return Vector(np.full((1, grid.points), of.value), (), lambda _: [""])
             case Select():
                 return self._select(of, grid, None)
             case Aggregate():
-                return self._aggregate(of, grid, depth)
+                return self._aggregate(of, grid)
             case Smooth():
-                longer = Grid(grid.start - grid.step * (of.points - 1), grid.step,
-                              grid.points + of.points - 1)  # fmt: skip
-                inner = self.vector(of.of, longer, depth + 1)
+                inner = self.vector(of.of, longer(of, grid))
                 return Vector(windows.smooth(inner.values, of.points), inner.names, inner.label)
             case Binary():
-                return self._binary(of, grid, depth)
+                return self._binary(of, grid)
 
-    def _binary(self, of: Binary, grid: Grid, depth: int) -> Vector:
-        left, right = (self.vector(side, grid, depth + 1) for side in (of.left, of.right))
+    def _binary(self, of: Binary, grid: Grid) -> Vector:
+        left, right = (self.vector(side, grid) for side in (of.left, of.right))
         if isinstance(of.right, Scalar):
             return Vector(arithmetic(of.op, left.values, right.values), left.names, left.label)
         if isinstance(of.left, Scalar):
@@ -176,10 +182,10 @@ class _Run:
         names = left.names if of.on is None else of.on
         return Vector(values, names, lambda name: [left.label(name)[row] for row in mine])
 
-    def _aggregate(self, of: Aggregate, grid: Grid, depth: int) -> Vector:
-        if isinstance(of.of, Select) and (of.how, of.of.over) in _PUSHED:
+    def _aggregate(self, of: Aggregate, grid: Grid) -> Vector:
+        if isinstance(of.of, Select) and is_pushed(of):
             return self._select(of.of, grid, of.by)
-        inner = self.vector(of.of, grid, depth + 1)
+        inner = self.vector(of.of, grid)
         if of.how in (How.TOP, How.BOTTOM):
             row_of, _ = groups([inner.label(name) for name in of.by], len(inner.values))
             values = leading(inner.values, row_of, of)
@@ -188,7 +194,7 @@ class _Run:
         values = aggregate(inner.values, row_of, len(first), of)
         return Vector(values, of.by, lambda name: [inner.label(name)[row] for row in first])
 
-    def _select(self, of: Select, grid: Grid, by: Sequence[str] | None) -> Vector:
+    def _select(self, of: Select, grid: Grid, by: tuple[str, ...] | None) -> Vector:
         """Its series; with `by`, what those of equal labels `by` add up to."""
         series = self.index.series(self.client, of.metrics, self.query.as_of)
         for info in series.metrics:
@@ -210,7 +216,7 @@ class _Run:
             row_of, rows = np.arange(len(chosen)), list(range(len(chosen)))
         else:
             row_of, rows = groups([_of(series, name, chosen) for name in by], len(chosen))
-        values = self._windows(of, grid, series, chosen, row_of, len(rows))
+        values = self._windows(of, grid, by, series, chosen, row_of, len(rows))
         first = chosen[rows]
         own = ["metric", "entity"] if isinstance(of.metric, tuple) else ["entity"]
         names = [*series.attribute_names(chosen), *own] if by is None else by
@@ -220,14 +226,13 @@ class _Run:
         self,
         of: Select,
         grid: Grid,
+        by: tuple[str, ...] | None,
         series: MetricSeries,
         chosen: NDArray[np.intp],
         row_of: NDArray[np.intp],
         rows: int,
     ) -> Floats:
-        window = grid.step if of.window is None else round(of.window * 1000)
-        before = 1 if of.over is Over.DELTA else 0
-        slots = grid.slots(window, round(of.offset * 1000), before)
+        slots = slots_of(of, grid)
         if rows * slots.count > self.limits.values:
             raise TooLarge(
                 f"{rows} series of {slots.count} slots: expected {self.limits.values} values or "
@@ -241,13 +246,17 @@ class _Run:
             )
         if not len(chosen):
             return np.empty((0, grid.points))
+        source = Source.of(of, slots, by, parts)
         delta = series.metrics[0].temporality == "delta"
-        wanted = Wanted(of.metrics, series, chosen, rows, row_of, slots, parts, delta,
-                        of.argument)  # fmt: skip
-        resolution = self._resolution(slots, parts)
+        wanted = Wanted(of.metrics, series, chosen, rows, row_of, slots, self.plan.parts(source),
+                        delta, of.argument)  # fmt: skip
+        found = self.plan.take(source, lambda: self._collect(wanted)).only(parts)
+        return windows.combine(of, found, slots, window_of(of, grid) / 1000)
+
+    def _collect(self, wanted: Wanted) -> Partials:
+        resolution = self._resolution(wanted.slots, wanted.parts)
         self.used.add(resolution)
-        found = collect(self._ask, wanted, self.known.borders, resolution)
-        return windows.combine(of, found, slots, window / 1000)
+        return collect(self._ask, wanted, self.known.borders, resolution)
 
     def _resolution(self, slots: Slots, parts: tuple[Part, ...]) -> Resolution:
         """The coarsest that says the same as samples."""
@@ -267,17 +276,6 @@ class _Run:
         rows = self.client.query_arrow(sql, parameters=parameters, use_strings=True)
         self.asked.append(Asked(sql, rows.num_rows, time.monotonic() - began))
         return rows
-
-
-# Adding up series before or after their windows is the same.
-_PUSHED = {
-    (How.SUM, Over.SUM),
-    (How.SUM, Over.COUNT),
-    (How.SUM, Over.INCREASE),
-    (How.SUM, Over.RATE),
-    (How.MIN, Over.MIN),
-    (How.MAX, Over.MAX),
-}
 
 
 def _of(series: MetricSeries, name: str, rows: NDArray[np.intp]) -> list[str]:

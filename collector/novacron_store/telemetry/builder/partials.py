@@ -7,7 +7,7 @@ have in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ class Partials:
 
     of: dict[Part, Floats]
     values: dict[tuple[int, int], list[Floats]]
+
+    def only(self, parts: Collection[Part]) -> Partials:
+        return Partials({part: self.of[part] for part in parts if part in self.of}, self.values)
 
     def __or__(self, later: Partials) -> Partials:
         """Both, of which `later` is of later times."""

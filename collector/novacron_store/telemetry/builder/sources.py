@@ -16,7 +16,7 @@ from novacron_store.telemetry.blocks import POWER
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.wanted import Part, Wanted
 from novacron_store.telemetry.queries.buckets import Resolution
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.queries.cheaply import CHEAPLY, OF_CLOSED
 from novacron_store.telemetry.samples import Borders
 
 SILENCE_S = 86400  # how long a counter may be silent before an open hour, and its step is known
@@ -88,7 +88,7 @@ def closed(wanted: Wanted, condition: str, borders: Borders, resolution: Resolut
         {_columns(wanted, _OF_BUCKETS)}
     FROM {rows} AS b
     WHERE t >= toDateTime({first}, 'UTC') AND t < toDateTime({last}, 'UTC')
-    GROUP BY key, slot {CHEAPLY}"""
+    GROUP BY key, slot {OF_CLOSED}"""
 
 
 _MEASURED = "arrayFilter(x -> NOT isNaN(x), floats)"
@@ -111,7 +111,7 @@ def _of_blocks(wanted: Wanted, condition: str, hours: str, last: int) -> str:
             {_slot("toInt64(toUnixTimestamp(hour)) * 1000", slots)},
             {_columns(wanted, _OF_ARRAYS)}
         FROM (SELECT {arrays} FROM {schema.BLOCKS} FINAL WHERE {hours} AND {condition})
-        GROUP BY key, slot {CHEAPLY}"""
+        GROUP BY key, slot {OF_CLOSED}"""
     edges = slots.start % 3_600_000 or slots.end > last * 1000 or slots.end % 3_600_000
     inside = f"WHERE time >= {slots.start} AND time < {slots.end}" if edges else ""
     names = [text.rpartition(" AS ")[2] for text in _arrays(wanted)]
@@ -119,7 +119,7 @@ def _of_blocks(wanted: Wanted, condition: str, hours: str, last: int) -> str:
     return f"""SELECT {wanted.key} AS key, {_counted(wanted)}
     FROM {_with_times(columns, hours, condition)}
     ARRAY JOIN {_TIMES_OF_MEASURED} AS time, {joined} {inside}
-    GROUP BY key, slot {CHEAPLY}"""
+    GROUP BY key, slot {OF_CLOSED}"""
 
 
 def _with_times(columns: list[str], hours: str, condition: str) -> str:
@@ -137,7 +137,7 @@ def closed_samples(wanted: Wanted, condition: str, borders: Borders) -> str:
     """Rows of (key, at, xs): samples of a series in one closed hour."""
     return f"""SELECT series AS key, {_TIMES_OF_MEASURED} AS at, xs
     FROM {_with_times(["series", f"{_XS} AS xs"], _hours(wanted.slots, borders), condition)}
-    {CHEAPLY}"""
+    {OF_CLOSED}"""
 
 
 def _range(slots: Slots, borders: Borders) -> tuple[int, int]:
