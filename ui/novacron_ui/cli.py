@@ -19,6 +19,7 @@ from novacron_contract.errors import ConfigError
 from novacron_contract.listening import listen
 from novacron_contract.settings import load
 from novacron_store.state import Agents, Inventory, open_state
+from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.client import connect, per_thread
 from novacron_ui.app import Pages, Services
 from novacron_ui.live.relay import Relay
@@ -79,12 +80,12 @@ def build(settings: Settings) -> Starlette:
             timeout=QUERY_TIMEOUT_S,
         )
 
-    store = per_thread(open_client)
+    store, index = per_thread(open_client), Index()
     pages = Pages(
         Services(
-            Fleet(inventory, Agents(state), store),
-            Machines(inventory, store),
-            Collectors(store),
+            Fleet(inventory, Agents(state), store, index),
+            Machines(inventory, store, index),
+            Collectors(store, index),
             Notices(settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S)),
         )
     )

@@ -37,8 +37,10 @@ class Fleet:
 
     @staticmethod
     def look(services: Services, *, live: bool) -> Fleet:
-        now = services.now()
-        rows = fleet_now(services.telemetry(), now) if live else []
+        now, rows = services.now(), list[FleetRow]()
+        if live:
+            client = services.telemetry()
+            rows = fleet_now(client, now, services.index.progress(client).borders)
         return Fleet(
             now,
             services.inventory.hosts(),

@@ -29,7 +29,9 @@ def blueprint(services: Services) -> Blueprint:
         host = services.inventory.host(id_or_name)
         rows = Fleet.look(services, live=True).host_rows()
         row = next(row for row in rows if row["id"] == host.id)
-        metrics = latest(services.telemetry(), host.id, services.now())
+        client = services.telemetry()
+        borders = services.index.progress(client).borders
+        metrics = latest(client, host.id, services.now(), borders)
         return {**row, "resource": host.resource, "metrics": metrics}
 
     return bp

@@ -29,8 +29,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @bp.get("/query")
     def query() -> dict[str, Any]:
-        asked = _asked(services)
-        answer = chart(services.telemetry(), asked)
+        asked, client = _asked(services), services.telemetry()
+        answer = chart(client, asked, services.index.progress(client))
         return {"entity": asked.entity, "from": asked.start, "to": asked.end, **asdict(answer)}
 
     return bp

@@ -57,7 +57,9 @@ def blueprint(services: Services) -> Blueprint:
             }
             for period in services.inventory.history(vm.id)
         ]
-        metrics = latest(services.telemetry(), vm.id, services.now())
+        client = services.telemetry()
+        borders = services.index.progress(client).borders
+        metrics = latest(client, vm.id, services.now(), borders)
         return {**row, "resource": vm.resource, "metrics": metrics, "history": periods}
 
     return bp

@@ -55,6 +55,7 @@ class Borders:
 
 
 UNKNOWN = Borders()
+_NEVER = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,13 @@ class Samples:
         parts = (self._blocks(start, ""), self._windows(start, ""), self._arrivals(start))
         return _together(*parts)
 
+    def from_(self, start: int) -> str:
+        """Those from `start` (Unix seconds) on, and some more; to be read FROM."""
+        return self.between(start, _NEVER)
+
     def between(self, start: int, end: int) -> str:
         """Those of a range, and some more, to be read FROM; in Unix seconds."""
-        first, last = _moment(start), _moment(end)
+        first, last = _moment(start), _moment(end) if end < _NEVER else ""
         at, parts = self.borders, []
         if not at.gathered or start < at.closed:
             parts.append(self._blocks(first, last))

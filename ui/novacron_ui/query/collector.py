@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.collector_metrics import COLLECTOR_SERVICE_NAME
 from novacron_contract.errors import NotFound
 from novacron_contract.metrics import HOST_NAME
+from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.queries import Service, figures, services
 from novacron_ui.query.collector_panels import COLLECTOR_PANELS
 from novacron_ui.query.drawing import Range, draw
@@ -47,6 +48,7 @@ class Instance:
 @dataclass(frozen=True)
 class Collectors:
     telemetry: Callable[[], Client]
+    index: Index = field(default_factory=Index)
 
     def instances(self, now: datetime) -> list[Instance]:
         """Those heard of in the last days, the one heard of last first."""
@@ -56,7 +58,9 @@ class Collectors:
 
     def headlines(self, entity: str, now: datetime) -> dict[str, Any]:
         """The newest figures as [metric, attributes, unix milliseconds, value, rate]."""
-        found = figures(self.telemetry(), entity, HEADLINES, now)
+        client = self.telemetry()
+        borders = self.index.progress(client).borders
+        found = figures(client, entity, HEADLINES, now, borders)
         rows = [
             [each.metric, dict(each.attributes), _ms(each.ts), each.value, each.rate]
             for each in found
@@ -71,7 +75,8 @@ class Collectors:
         drawn = panel(COLLECTOR_PANELS, panel_id)
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
-        return draw(self.telemetry(), drawn, entity, over)
+        client = self.telemetry()
+        return draw(client, drawn, entity, over, self.index.progress(client))
 
 
 def _instances(found: Sequence[Service]) -> list[Instance]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import NotFound
 from novacron_store.state import Host, Inventory, Vm
+from novacron_store.telemetry.builder import Index
 from novacron_ui.query.drawing import Range, draw
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel, panel
 
@@ -33,6 +34,7 @@ class Machine:
 class Machines:
     inventory: Inventory
     telemetry: Callable[[], Client]
+    index: Index = field(default_factory=Index)
 
     def find(self, id_or_name: str) -> Machine:
         """
@@ -49,7 +51,8 @@ class Machines:
         drawn = panel(HOST_PANELS if kind == "host" else VM_PANELS, panel_id)
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
-        return draw(self.telemetry(), drawn, entity, over)
+        client = self.telemetry()
+        return draw(client, drawn, entity, over, self.index.progress(client))
 
     def _vm(self, vm: Vm) -> Machine:
         try:

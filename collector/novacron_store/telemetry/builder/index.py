@@ -23,6 +23,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
 from novacron_store.telemetry.builder.held import Held
+from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
 from novacron_store.telemetry.queries.catalog import MetricInfo
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
@@ -185,7 +186,8 @@ class Index:
 
     def progress(self, client: Client) -> Progress:
         """Where each resolution begins and ends, or did some seconds ago."""
-        return self._progress.get(lambda: progress(client))
+        with contract_errors():
+            return self._progress.get(lambda: progress(client))
 
     def _tags_now(self, client: Client) -> Tags:
         return self._tags.get(lambda: Tags.ask(client, _EVER))

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.samples import UNKNOWN, Borders
 
 FRESH_S = 15 * 60  # what has not been heard of for longer is not "now"
 
@@ -28,7 +29,7 @@ SELECT n.metric, l.attributes, l.unit, l.kind, l.monotonic, toUnixTimestamp64Mil
     n.value
 FROM (
     SELECT metric, series, max(ts) AS newest, argMax(s.value, ts) AS value
-    FROM {samples.as_stored().since(_SINCE)} AS s
+    FROM %s AS s
     WHERE entity = {{entity:String}} AND ts > {_SINCE} AND NOT isNaN(s.value)
     GROUP BY metric, series
 ) AS n
@@ -73,11 +74,14 @@ def catalog(client: Client) -> list[MetricInfo]:
         return [MetricInfo(*row) for row in client.query(_CATALOG).result_rows]
 
 
-def latest(client: Client, entity: str, now: datetime | None = None) -> list[LatestValue]:
+def latest(
+    client: Client, entity: str, now: datetime | None = None, borders: Borders = UNKNOWN
+) -> list[LatestValue]:
     """The newest value of each series of `entity` that has one in the last 15 minutes."""
     at = int((now or datetime.now(UTC)).timestamp() * 1000)
     with contract_errors():
-        rows = client.query(_LATEST, parameters={"entity": entity, "now": at}).result_rows
+        recent = samples.as_stored(borders).from_(at // 1000 - FRESH_S)
+        rows = client.query(_LATEST % recent, parameters={"entity": entity, "now": at}).result_rows
     return [
         LatestValue(
             metric, labels, unit, kind, monotonic, datetime.fromtimestamp(ms / 1000, UTC), value

@@ -14,6 +14,7 @@ from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
 from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.samples import UNKNOWN, Borders
 
 _LIVE_S = 310  # who reports every five minutes, or more often, is heard of within this time
 _RATE_S = 150  # two scrapes of an agent that scrapes every minute
@@ -80,31 +81,39 @@ class FleetRow:
     disk_write: float | None
 
 
-def fleet_now(client: Client, now: datetime | None = None) -> list[FleetRow]:
+def fleet_now(
+    client: Client, now: datetime | None = None, borders: Borders = UNKNOWN
+) -> list[FleetRow]:
     """Every VM and host heard of in the last 15 minutes; `state` is empty for a host.
 
     Of a machine that reports, what it told in the last 5 minutes.
     """
     at = int((now or datetime.now(UTC)).timestamp() * 1000)
     with contract_errors():
-        rows = client.query(_fleet(_LIVE_S, "1"), parameters={"now": at}).result_rows
+        recent = samples.as_stored(borders).from_(at // 1000 - _LIVE_S)
+        rows = client.query(_fleet(recent, _LIVE_S, "1"), parameters={"now": at}).result_rows
         every = {row[0] for row in client.query(f"{_MACHINES} {CHEAPLY}").result_rows}
         silent = every.difference(row[0] for row in rows)
         if silent:
-            rows = [*rows, *_silent(client, at, silent, every - silent)]
+            recent = samples.as_stored(borders).from_(at // 1000 - FRESH_S)
+            rows = [*rows, *_silent(client, recent, at, silent, every - silent)]
     return [_row(*row) for row in sorted(rows, key=itemgetter(0))]
 
 
-def _silent(client: Client, at: int, silent: set[str], live: set[str]) -> Sequence[Sequence[Any]]:
+def _silent(
+    client: Client, recent: str, at: int, silent: set[str], live: set[str]
+) -> Sequence[Sequence[Any]]:
     """Rows of machines that fell silent a while ago; the shorter list says which these are."""
     few, which = (silent, "IN") if len(silent) <= len(live) else (live, "NOT IN")
     entities = f"s.entity {which} {{entities:Array(String)}}"
     parameters = {"now": at, "entities": sorted(few)}
-    return client.query(_fleet(FRESH_S, entities), parameters=parameters).result_rows
+    statement = _fleet(recent, FRESH_S, entities)
+    return client.query(statement, parameters=parameters).result_rows
 
 
-def _fleet(window_s: int, entities: str) -> str:
-    """Rows of machines that meet the condition `entities`, by what they told in `window_s`.
+def _fleet(recent: str, window_s: int, entities: str) -> str:
+    """Rows of machines that meet the condition `entities`, by what they told in `window_s`, which
+    is among the samples `recent`.
 
     Duplicates need no care: the newest value is the same, and a step between equals is 0.
     """
@@ -134,7 +143,7 @@ FROM (
         dateDiff('ms', tail[1].1, tail[-1].1) / 1000 AS seconds,
         arraySum(arrayMap((x, d) -> if(d < 0, x, d), counted, arrayDifference(counted)))
             / if(length(tail) > 1 AND seconds > 0, seconds, NULL) AS rate
-    FROM {samples.as_stored().since(f"{_NOW} - INTERVAL {window_s} SECOND")} AS s
+    FROM {recent} AS s
     WHERE s.metric IN ({_COUNTERS}, {_GAUGES}) AND {entities}
         AND ts > {_NOW} - INTERVAL {window_s} SECOND AND ts <= {_NOW} + INTERVAL 1 MINUTE
         AND NOT isNaN(s.value)

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_store.telemetry import samples, schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
+from novacron_store.telemetry.samples import UNKNOWN, Borders
 
 _RATE_MS = 60_000  # a rate is that of the last minute before the newest sample
 
@@ -41,7 +42,7 @@ FROM (
     FROM (
         SELECT metric, series, max(toUnixTimestamp64Milli(ts)) AS at,
             arraySort(groupArray((toUnixTimestamp64Milli(ts), s.value))) AS points
-        FROM {samples.once().since(_SINCE)} AS s
+        FROM %s AS s
         WHERE metric IN {{metrics:Array(String)}} AND entity = {{entity:String}}
             AND ts > {_SINCE} AND NOT isNaN(s.value)
         GROUP BY metric, series
@@ -81,13 +82,20 @@ def services(client: Client, name: str, metric: str, since: datetime) -> list[Se
     return [Service(entity, resource, _moment(ms)) for entity, resource, ms in rows]
 
 
-def figures(client: Client, entity: str, metrics: Sequence[str], now: datetime) -> list[Figure]:
+def figures(
+    client: Client,
+    entity: str,
+    metrics: Sequence[str],
+    now: datetime,
+    borders: Borders = UNKNOWN,
+) -> list[Figure]:
     """Of those `metrics` that `entity` sent in the last 15 minutes; of each metric the newest
     series come last."""
     at = int(now.timestamp() * 1000)
     parameters = {"entity": entity, "metrics": list(metrics), "now": at}
     with contract_errors():
-        rows = client.query(_FIGURES, parameters=parameters).result_rows
+        recent = samples.once(borders).from_(at // 1000 - FRESH_S)
+        rows = client.query(_FIGURES % recent, parameters=parameters).result_rows
     return [
         Figure(metric, labels, _moment(ms), value, rate) for metric, labels, ms, value, rate in rows
     ]
