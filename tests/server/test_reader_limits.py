@@ -18,7 +18,7 @@ from server.conftest import Asker
         ("SELECT count() FROM numbers(1000000) AS a, numbers(1000000) AS b", {159}),
         (
             "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r) SELECT max(n) FROM r",
-            {306},
+            {306, 159},  # or there was no time for that many rounds
         ),
         ("SELECT groupArray(number) FROM numbers(900000000)", {241, 159}),
         ("SELECT length(repeat(repeat('x', 1000000), 1000000))", {131, 241}),
