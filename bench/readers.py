@@ -64,8 +64,10 @@ def panels(now: float) -> dict[str, Panel]:
         return evaluate(client, Query(asked, now - 300, now, step), index)
 
     return {
-        "chart": lambda client, _, vm: chart(client, ChartQuery(_CPU, vm, ago, end)),
-        "latest": lambda client, _, vm: latest(client, vm, end),
+        "chart": lambda client, index, vm: chart(
+            client, ChartQuery(_CPU, vm, ago, end), index.progress(client)
+        ),
+        "latest": lambda client, index, vm: latest(client, vm, end, index.progress(client).borders),
         "page_of_50": lambda client, _, vm: sparklines(
             client, _CPU, ago, end, entities=[f"vm-{n:05d}" for n in range(50)]
         ),

@@ -55,7 +55,6 @@ class Borders:
 
 
 UNKNOWN = Borders()
-_NEVER = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +78,16 @@ class Samples:
         parts = (self._blocks(start, ""), self._windows(start, ""), self._arrivals(start))
         return _together(*parts)
 
-    def from_(self, start: int) -> str:
-        """Those from `start` (Unix seconds) on, and some more; to be read FROM."""
-        return self.between(start, _NEVER)
-
-    def between(self, start: int, end: int) -> str:
-        """Those of a range, and some more, to be read FROM; in Unix seconds."""
-        first, last = _moment(start), _moment(end) if end < _NEVER else ""
+    def between(self, start: int, end: int | None = None) -> str:
+        """Those of a range, and some more, to be read FROM; in Unix seconds. No end: all later
+        ones, too."""
+        first, last = _moment(start), "" if end is None else _moment(end)
         at, parts = self.borders, []
         if not at.gathered or start < at.closed:
             parts.append(self._blocks(first, last))
-        if not at.gathered or (start < at.gathered and end > at.closed):
+        if not at.gathered or (start < at.gathered and (end is None or end > at.closed)):
             parts.append(self._windows(first, last))
-        if not at.gathered or end > at.gathered or not parts:
+        if not at.gathered or end is None or end > at.gathered or not parts:
             parts.append(self._arrivals(first))
         return _together(*parts)
 

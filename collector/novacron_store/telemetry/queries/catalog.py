@@ -80,7 +80,7 @@ def latest(
     """The newest value of each series of `entity` that has one in the last 15 minutes."""
     at = int((now or datetime.now(UTC)).timestamp() * 1000)
     with contract_errors():
-        recent = samples.as_stored(borders).from_(at // 1000 - FRESH_S)
+        recent = samples.as_stored(borders).between(at // 1000 - FRESH_S)
         rows = client.query(_LATEST % recent, parameters={"entity": entity, "now": at}).result_rows
     return [
         LatestValue(

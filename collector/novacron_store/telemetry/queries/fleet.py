@@ -90,12 +90,12 @@ def fleet_now(
     """
     at = int((now or datetime.now(UTC)).timestamp() * 1000)
     with contract_errors():
-        recent = samples.as_stored(borders).from_(at // 1000 - _LIVE_S)
+        recent = samples.as_stored(borders).between(at // 1000 - _LIVE_S)
         rows = client.query(_fleet(recent, _LIVE_S, "1"), parameters={"now": at}).result_rows
         every = {row[0] for row in client.query(f"{_MACHINES} {CHEAPLY}").result_rows}
         silent = every.difference(row[0] for row in rows)
         if silent:
-            recent = samples.as_stored(borders).from_(at // 1000 - FRESH_S)
+            recent = samples.as_stored(borders).between(at // 1000 - FRESH_S)
             rows = [*rows, *_silent(client, recent, at, silent, every - silent)]
     return [_row(*row) for row in sorted(rows, key=itemgetter(0))]
 

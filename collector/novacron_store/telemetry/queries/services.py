@@ -94,7 +94,7 @@ def figures(
     at = int(now.timestamp() * 1000)
     parameters = {"entity": entity, "metrics": list(metrics), "now": at}
     with contract_errors():
-        recent = samples.once(borders).from_(at // 1000 - FRESH_S)
+        recent = samples.once(borders).between(at // 1000 - FRESH_S)
         rows = client.query(_FIGURES % recent, parameters=parameters).result_rows
     return [
         Figure(metric, labels, _moment(ms), value, rate) for metric, labels, ms, value, rate in rows
