@@ -1,4 +1,7 @@
-"""The fixture `lab`: two real KVM hosts with four real guests, one lab for the whole session."""
+"""The fixture `lab`: two real KVM hosts with four real guests.
+
+One for each file, and not for all: emulated guests keep half of a CPU busy as long as they run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from novacron_contract.errors import NovaCronError
 from novacron_lab.lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Guests run and still boot: call `lab.wait_until_up()` before you look at their work."""
     with _short_folder() as folder:

@@ -221,15 +221,17 @@ steps = st.sampled_from([15, 30, 60, 300, 600, 1800, 3600, 7200])
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(of=expressions, step=steps, first=st.integers(-16, 10), points=st.integers(1, 12),
-       align=st.booleans())  # fmt: skip
+       align=st.booleans(), few=st.sampled_from([0, 20, 500]))  # fmt: skip
 def test_a_query_equals_what_is_worked_out_slowly(
-    told: Told, of: Expression, step: int, first: int, points: int, align: bool
+    told: Told, of: Expression, step: int, first: int, points: int, align: bool, few: int
 ) -> None:
+    """Where samples are unpacked here, and where SQL does it."""
     start = NOON + first * 900 + (0 if align else 7)
     if align:
         start = start // step * step
 
-    answer = evaluate(told.client, Query(of, start, start + step * (points - 1), step), told.index)
+    query = Query(of, start, start + step * (points - 1), step)
+    answer = evaluate(told.client, query, told.index, Limits(few=few))
 
     oracle = Oracle(told.series, start * 1000, step * 1000, points)
     expected = oracle.answer(of)

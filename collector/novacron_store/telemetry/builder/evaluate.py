@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.builder import windows
+from novacron_store.telemetry.builder.collect import collect
 from novacron_store.telemetry.builder.expressions import (
     Aggregate,
     Binary,
@@ -28,7 +29,7 @@ from novacron_store.telemetry.builder.expressions import (
 from novacron_store.telemetry.builder.grid import Grid, Slots
 from novacron_store.telemetry.builder.groups import aggregate, arithmetic, groups, leading, paired
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
-from novacron_store.telemetry.builder.partials import Partials, collect
+from novacron_store.telemetry.builder.partials import Partials
 from novacron_store.telemetry.builder.plan import (
     Plan,
     Source,
@@ -49,6 +50,7 @@ class Limits:
     series: int = 50_000  # of one Select
     values: int = 20_000_000  # rows times slots
     quantiles: int = 1_000_000  # of windows that overlap: these are worked out one by one
+    few: int = 600  # hours of series: up to so many it is cheaper to ask for the samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,7 @@ class _Run:
     def _collect(self, wanted: Wanted) -> Partials:
         resolution = self._resolution(wanted.slots, wanted.parts)
         self.used.add(resolution)
-        return collect(self._ask, wanted, self.known.borders, resolution)
+        return collect(self._ask, wanted, self.known.borders, resolution, self.limits.few)
 
     def _resolution(self, slots: Slots, parts: tuple[Part, ...]) -> Resolution:
         """The coarsest that says the same as samples."""

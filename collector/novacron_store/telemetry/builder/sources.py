@@ -76,7 +76,7 @@ def closed(wanted: Wanted, condition: str, borders: Borders, resolution: Resolut
     """Rows of (key, slot, parts) of closed hours."""
     slots = wanted.slots
     first, last = _range(slots, borders)
-    hours = _hours(slots, borders)
+    hours = hours_of(slots, borders)
     if resolution is Resolution.RAW:
         return _of_blocks(wanted, condition, hours, last)
     if resolution is Resolution.HOUR:
@@ -133,19 +133,13 @@ def _with_times(columns: list[str], hours: str, condition: str) -> str:
     ) AS t ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id"""
 
 
-def closed_samples(wanted: Wanted, condition: str, borders: Borders) -> str:
-    """Rows of (key, at, xs): samples of a series in one closed hour."""
-    return f"""SELECT series AS key, {_TIMES_OF_MEASURED} AS at, xs
-    FROM {_with_times(["series", f"{_XS} AS xs"], _hours(wanted.slots, borders), condition)}
-    {OF_CLOSED}"""
-
-
 def _range(slots: Slots, borders: Borders) -> tuple[int, int]:
     """The part of them that is closed, in Unix seconds."""
     return slots.start // 1000, min(-(-slots.end // 1000), borders.closed)
 
 
-def _hours(slots: Slots, borders: Borders) -> str:
+def hours_of(slots: Slots, borders: Borders) -> str:
+    """SQL: the closed hours in which they lie."""
     first, last = _range(slots, borders)
     begin = f"hour >= toDateTime({first // 3600 * 3600}, 'UTC')"
     return f"{begin} AND hour < toDateTime({last}, 'UTC')"
@@ -169,12 +163,6 @@ def opened(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
     ARRAY JOIN {joined} WHERE time >= {slots.start} AND time < {slots.end}
     GROUP BY key, slot {CHEAPLY}"""
     return sql, _opened(wanted)
-
-
-def open_samples(wanted: Wanted, borders: Borders) -> tuple[str, dict[str, Any]]:
-    """Rows of (key, at, xs) of what is not closed yet, and parameters."""
-    series = _open_series(wanted, borders)
-    return f"SELECT series AS key, times AS at, xs FROM ({series}) {CHEAPLY}", _opened(wanted)
 
 
 def _opened(wanted: Wanted) -> dict[str, Any]:
