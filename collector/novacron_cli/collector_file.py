@@ -17,6 +17,8 @@ from novacron_store.settings import RetentionSettings, StateSettings, TelemetryS
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from novacron_store.telemetry.retention import Retention
+
 INSTALLED = Path("/etc/novacron/collector.toml")
 
 
@@ -64,10 +66,15 @@ class CollectorFile:
             Unavailable: it does not answer.
         """
         from novacron_store.telemetry.migrations import migrate
-        from novacron_store.telemetry.retention import Retention
 
-        kept = self.retention
-        migrate(client, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
+        migrate(client, applied(self.retention))
+
+
+def applied(kept: RetentionSettings) -> Retention:
+    """What a migrated database gets of it."""
+    from novacron_store.telemetry.retention import Retention
+
+    return Retention(kept.raw, kept.rollup_5m, kept.rollup_1h)
 
 
 def default_path() -> Path:
@@ -78,12 +85,19 @@ def default_path() -> Path:
     return Path(home) / "novacron"
 
 
+def default_config() -> Path:
+    """The settings file of the machine's collector."""
+    ours = default_path() / "config" / "collector.toml"
+    return INSTALLED if INSTALLED.exists() or not ours.exists() else ours
+
+
 def add_config(parser: ArgumentParser) -> None:
     """--config, with the file of the machine's collector as default."""
-    ours = default_path() / "config" / "collector.toml"
-    default = INSTALLED if INSTALLED.exists() or not ours.exists() else ours
     parser.add_argument(
-        "--config", type=Path, default=default, help="the collector's settings (%(default)s)"
+        "--config",
+        type=Path,
+        default=default_config(),
+        help="the collector's settings (%(default)s)",
     )
 
 

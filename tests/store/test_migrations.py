@@ -199,14 +199,6 @@ def test_every_view_and_column_says_what_it_is(store: Client) -> None:
     assert silent == []
 
 
-def test_the_statements_for_a_cluster_parse(store: Client) -> None:
-    statements = schema.ddl("production")
-
-    assert any("ReplicatedReplacingMergeTree" in text for text in statements)
-    for statement in statements:
-        store.command(f"EXPLAIN AST {statement}")
-
-
 def test_retention_is_what_was_set_last(store: Client) -> None:
     assert retention.current(store) == Retention()
     wanted = Retention(raw=3600, classes={"it's short": 60})

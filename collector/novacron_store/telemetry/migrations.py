@@ -6,7 +6,6 @@ that was interrupted is simply run again. Views are code: they are replaced when
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -181,8 +180,7 @@ def _record(client: Client, migrations: Sequence[Migration]) -> None:
 
 
 def _replace_views(client: Client) -> None:
-    statements = views.statements()
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    statements, digest = views.statements(), views.digest()
     recorded = client.query(f"SELECT value FROM {schema.SETTINGS} FINAL WHERE name = 'views'")
     if recorded.result_rows == [(digest,)]:
         return

@@ -113,6 +113,22 @@ def class_sql(retention: Retention, metric: str) -> str:
     return f"multiIf({', '.join(cases)}, {default})" if cases else default
 
 
+def applied_to(table: schema.Table, retention: Retention) -> schema.Table:
+    """A new table as `apply` leaves it."""
+    if not table.expires:
+        return table
+    numbers = _numbered({_literal(schema.DEFAULT_CLASS): 0}, retention)
+    column = f"    retention {_enum(numbers)} DEFAULT {_assigned(table, retention)}"
+    columns = table.columns.replace(schema.RETENTION, column)
+    return replace(table, columns=columns, ttl=_ttl(table, retention))
+
+
+def records(retention: Retention) -> dict[str, str]:
+    """What a database records in SETTINGS where `retention`, of a settings file, was applied."""
+    said = _text(retention)
+    return {"retention": said, "retention_of_file": said}
+
+
 def apply(client: Client, retention: Retention) -> None:
     """Make every table's TTL say what `retention` says; costs nothing when it does already."""
     wanted = _text(retention)
@@ -123,7 +139,8 @@ def apply(client: Client, retention: Retention) -> None:
             if table.expires:
                 _name_classes(client, table, retention)
                 client.command(f"ALTER TABLE {table.name} MODIFY SETTING {schema.EXPIRING}")
-                client.command(_modify_ttl(table, retention))
+                ttl = _ttl(table, retention)
+                client.command(f"ALTER TABLE {table.name} MODIFY TTL {ttl}")
         _record(client, "retention", wanted)
 
 
@@ -175,19 +192,33 @@ def _name_classes(client: Client, table: schema.Table, retention: Retention) -> 
     query = f"DESCRIBE TABLE {table.name}"
     described = client.query(query).result_rows
     (kind, default), *_ = [(row[1], row[3]) for row in described if row[0] == "retention"]
-    numbers = {name: int(number) for name, number in _NUMBERED.findall(kind)}
-    known = len(numbers)
-    for name in map(_literal, retention.classes):
-        numbers.setdefault(name, max(numbers.values()) + 1)
-    wanted = class_sql(retention, "metric") if table.of_metric else _literal(schema.DEFAULT_CLASS)
-    if len(numbers) > known or default != wanted:
-        every = ", ".join(f"{name} = {number}" for name, number in numbers.items())
+    known = {name: int(number) for name, number in _NUMBERED.findall(kind)}
+    numbers, wanted = _numbered(known, retention), _assigned(table, retention)
+    if len(numbers) > len(known) or default != wanted:
         client.command(
-            f"ALTER TABLE {table.name} MODIFY COLUMN retention Enum8({every}) DEFAULT {wanted}"
+            f"ALTER TABLE {table.name} MODIFY COLUMN retention {_enum(numbers)} DEFAULT {wanted}"
         )
 
 
-def _modify_ttl(table: schema.Table, retention: Retention) -> str:
+def _numbered(known: Mapping[str, int], retention: Retention) -> dict[str, int]:
+    numbers = dict(known)
+    for name in map(_literal, retention.classes):
+        numbers.setdefault(name, max(numbers.values()) + 1)
+    return numbers
+
+
+def _enum(numbers: Mapping[str, int]) -> str:
+    return f"Enum8({', '.join(f'{name} = {number}' for name, number in numbers.items())})"
+
+
+def _assigned(table: schema.Table, retention: Retention) -> str:
+    """SQL: the class of a row that is stored from now on."""
+    if table.of_metric:
+        return class_sql(retention, "metric")
+    return _literal(schema.DEFAULT_CLASS)
+
+
+def _ttl(table: schema.Table, retention: Retention) -> str:
     """One expression over the class, and not one rule per class, so that whole parts drop."""
     match table.name:
         case schema.BUCKETS_5M:
@@ -203,10 +234,7 @@ def _modify_ttl(table: schema.Table, retention: Retention) -> str:
             )
     if table.name in (schema.ARRIVALS, schema.WINDOWS):
         seconds = f"greatest({seconds}, {_OPEN_S})"
-    return (
-        f"ALTER TABLE {table.name} MODIFY TTL "
-        f"toDateTime({table.expires}) + toIntervalSecond({table.covers} + {seconds})"
-    )
+    return f"toDateTime({table.expires}) + toIntervalSecond({table.covers} + {seconds})"
 
 
 def _expression(pattern: str) -> str:

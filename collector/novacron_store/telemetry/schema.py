@@ -12,7 +12,10 @@ A point of another kind that came twice is two rows until a merge; readers see o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from novacron_store.telemetry.place import HERE, Place
 
 ARRIVALS = "data_arrivals"
 WINDOWS = "data_windows"
@@ -61,7 +64,7 @@ _POINT = f"""{_KEY},
     start_ts {_TIME}"""
 DEFAULT_CLASS = "default"
 # Numbers: a LowCardinality column costs an eighth of a merge. `retention.apply` adds classes.
-_RETENTION = f"    retention Enum8('{DEFAULT_CLASS}' = 0) DEFAULT '{DEFAULT_CLASS}'"
+RETENTION = f"    retention Enum8('{DEFAULT_CLASS}' = 0) DEFAULT '{DEFAULT_CLASS}'"
 _POINT_ORDER = "metric, toStartOfHour(ts), entity, series, ts"
 _OPTIONAL = "Nullable(Float64) CODEC(ZSTD(1))"
 _DISTRIBUTION = f"""    count UInt64 CODEC(ZSTD(1)),
@@ -96,7 +99,7 @@ class Table:
 def _points(name: str, columns: str) -> Table:
     return Table(
         name,
-        columns=f"{columns},\n{_RETENTION}",
+        columns=f"{columns},\n{RETENTION}",
         engine="ReplacingMergeTree",
         order=_POINT_ORDER,
         partition="retention, toDate(ts)",
@@ -122,7 +125,7 @@ TABLES: tuple[Table, ...] = (
     starts Array(DateTime64(3, 'UTC')) CODEC(LZ4),
     numbers Array(Float64) CODEC(LZ4),
     arrived DateTime('UTC') DEFAULT now() CODEC(Delta(4), ZSTD(1)),
-{_RETENTION}""",
+{RETENTION}""",
         engine="MergeTree",
         order="toStartOfFiveMinutes(ts), entity, ts",
         partition="toStartOfHour(arrived)",
@@ -144,7 +147,7 @@ TABLES: tuple[Table, ...] = (
     times Array(Int64) CODEC(Delta(8), LZ4) COMMENT 'Unix milliseconds',
     starts Array(Int64) CODEC(LZ4) COMMENT 'Unix milliseconds',
     values Array(Float64) CODEC(LZ4),
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, t, entity, series",
         partition="retention, toStartOfHour(t)",
@@ -164,7 +167,7 @@ TABLES: tuple[Table, ...] = (
     steps Array(Int64) {_STEPS} COMMENT 'of each integer from the one before',
     floats Array(Float64) CODEC(Delta(8), ZSTD(1)),
     carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before to the first value',
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, hour",
         partition="retention, toStartOfInterval(hour, INTERVAL 12 HOUR)",
@@ -180,7 +183,7 @@ TABLES: tuple[Table, ...] = (
     id UInt64 CODEC(ZSTD(1)),
     first Int64 CODEC(ZSTD(1)) COMMENT 'Unix milliseconds',
     steps Array(Int32) {_STEPS} COMMENT 'milliseconds from the one before',
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree",
         order="hour, entity, id",
         partition="retention, toDate(hour)",
@@ -229,7 +232,7 @@ TABLES: tuple[Table, ...] = (
     trace_id String CODEC(ZSTD(1)),
     span_id String CODEC(ZSTD(1)),
     attributes Map(String, String) CODEC(ZSTD(1)),
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree",
         order="metric, toStartOfHour(ts), entity, series, ts, trace_id, span_id, value",
         partition="retention, toDate(ts)",
@@ -294,7 +297,7 @@ TABLES: tuple[Table, ...] = (
     grown Array(Int64) {_STEPS} COMMENT 'increase; empty where none of the kind',
     floats Array(Array(Float64)) CODEC(Delta(8), ZSTD(1)) COMMENT 'last, first, ... grown',
     carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before, in the first bucket',
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, hour",
         partition="retention, toDate(hour)",
@@ -316,7 +319,7 @@ TABLES: tuple[Table, ...] = (
     grown Float64 CODEC(ZSTD(1)) COMMENT 'increase inside the hour',
     carried Float64 CODEC(ZSTD(1)) COMMENT 'increase from the hour before',
     sketch AggregateFunction({SKETCH}, Float64) CODEC(ZSTD(1)),
-{_RETENTION}""",
+{RETENTION}""",
         engine="ReplacingMergeTree(version)",
         order="metric, class, entity, series, t",
         partition="retention, toStartOfMonth(t)",
@@ -366,41 +369,43 @@ TABLES: tuple[Table, ...] = (
 )
 
 
-def ddl(cluster: str | None = None) -> list[str]:
-    """Statements that create every table in the current database.
+def ddl(place: Place = HERE, tables: Iterable[Table] = TABLES) -> list[str]:
+    """Statements that create every table there.
 
-    With a cluster's name they create replicated tables and distributed ones in front of them.
-    That variant is parse-checked only: it has not run on a cluster yet.
+    On a cluster they create replicated tables and distributed ones in front of them. That variant
+    is parse-checked only: it has not run on a cluster yet.
     """
-    if cluster is None:
-        return [_create(table) for table in TABLES]
-    return [text for table in TABLES for text in _create_on_cluster(table, cluster)]
+    if not place.cluster:
+        return [_create(table, place) for table in tables]
+    return [text for table in tables for text in _create_on_cluster(table, place)]
 
 
-def _create(table: Table) -> str:
-    return _statement(
-        table, table.name, table.engine, "", ("non_replicated_deduplication_window = 1000",)
-    )
+def _create(table: Table, place: Place) -> str:
+    name = place.named(table.name)
+    return _statement(table, name, table.engine, ("non_replicated_deduplication_window = 1000",))
 
 
-def _create_on_cluster(table: Table, cluster: str) -> list[str]:
-    where = f" ON CLUSTER '{cluster}'"
+def _create_on_cluster(table: Table, place: Place) -> list[str]:
     kind, _, arguments = table.engine.partition("(")
     path = f"'/clickhouse/tables/{{shard}}/{{database}}/{table.name}', '{{replica}}'"
     rest = f", {arguments}" if arguments else ")"
     local = f"{table.name}_local"
+    where = f"'{place.cluster}', {place.database_sql}, '{local}'"
     return [
-        _statement(table, local, f"Replicated{kind}({path}{rest}", where, ()),
-        f"CREATE TABLE IF NOT EXISTS {table.name}{where} AS {local}\n"
-        f"ENGINE = Distributed('{cluster}', currentDatabase(), {local}, {table.shard})",
+        _statement(
+            table, place.named(local) + place.on_cluster, f"Replicated{kind}({path}{rest}", ()
+        ),
+        f"CREATE TABLE IF NOT EXISTS {place.named(table.name)}{place.on_cluster}\n"
+        f"AS {place.named(local)}\n"
+        f"ENGINE = Distributed({where}, {table.shard})",
     ]
 
 
-def _statement(table: Table, name: str, engine: str, where: str, settings: tuple[str, ...]) -> str:
+def _statement(table: Table, name: str, engine: str, settings: tuple[str, ...]) -> str:
     expiring = (EXPIRING,) if table.expires else ()
     every = settings + expiring + table.settings + _ON_DISK
     lines = [
-        f"CREATE TABLE IF NOT EXISTS {name}{where} (\n{table.columns}\n)",
+        f"CREATE TABLE IF NOT EXISTS {name} (\n{table.columns}\n)",
         f"ENGINE = {engine}",
         f"PARTITION BY ({table.partition})" if table.partition else "",
         f"ORDER BY ({table.order})",

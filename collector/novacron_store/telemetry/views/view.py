@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from novacron_store.telemetry.place import HERE, Place
 
 TS = "DateTime64(3, 'UTC')"
 HOUR = ("hour", "DateTime('UTC')", "the hour of ts: a condition on it narrows what is read")
 NAME = "LowCardinality(String)"  # as stored: a conversion would not use the index
 LABELS = "Map(String, String)"
 OPTIONAL = "Nullable(Float64)"
+_FROM = re.compile(r"(?<=\bFROM )\w+")  # a table or view; what is joined is always a SELECT
 _COMMENTS = {
     "metric": "name of the metric",
     "entity": "vm.id of a VM, host.id of a host, or what else sent it",
@@ -43,13 +47,14 @@ class View:
             (name, kind, own[0] if own else _COMMENTS[name]) for name, kind, *own in self.columns
         )
 
-    @property
-    def sql(self) -> str:
+    def sql(self, place: Place = HERE) -> str:
         columns = ",\n".join(
             f"    {name} {kind} COMMENT {quoted(comment)}" for name, kind, comment in self.described
         )
+        name = place.named(self.name) + place.on_cluster
+        query = _FROM.sub(lambda found: place.named(found[0]), self.query)
         return (
-            f"CREATE OR REPLACE VIEW {self.name} (\n{columns}\n) AS\n{self.query}\n"
+            f"CREATE OR REPLACE VIEW {name} (\n{columns}\n) AS\n{query}\n"
             f"COMMENT {quoted(self.comment)}"
         )
 
