@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from novacron_cli.collector import Collector
 from novacron_cli.output import plain, print_json, print_table, sparkline
+from novacron_contract.comparisons import comparison
 from novacron_contract.errors import BadMessage
 from novacron_contract.units import duration, seconds
 
 _OVER = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "quantile", "increase",
          "rate", "delta", "derivative")  # fmt: skip
 _BY = ("sum", "avg", "min", "max", "count")
-_COMPARISON = re.compile(r"([^=!~]+?)(=~|!~|!=|=)(.*)", re.DOTALL)
 
 
 def add_series_to(parser: ArgumentParser) -> None:
@@ -80,10 +79,10 @@ def _expression(args: Namespace) -> dict[str, Any]:
 
 
 def _comparison(text: str) -> dict[str, str]:
-    found = _COMPARISON.fullmatch(text)
-    if not found:
-        raise BadMessage(f"--where {text!r}: expected LABEL=VALUE, or !=, =~, !~ between them")
-    name, op, value = found.groups()
+    try:
+        name, op, value = comparison(text)
+    except BadMessage as err:
+        raise BadMessage(f"--where {err}") from err
     return {"label": name, "op": op, "value": value}
 
 
