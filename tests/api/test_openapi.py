@@ -32,6 +32,7 @@ URLS = {
     "/v1/metrics": "/v1/metrics",
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
 }
+FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
 POSTED = {
     "/v1/series": {"expression": {"select": "vm.cpu.utilization"}, "explain": True},
     "/v1/sql": {"query": "SELECT 1 AS a"},
@@ -64,7 +65,8 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     described = {
         (path, method) for path in paths for method in paths[path] if method != "parameters"
     }
-    expected = {*((path, "get") for path in URLS), *((path, "post") for path in POSTED)}
+    gets, posts = [*URLS, *FILES], POSTED
+    expected = {*((path, "get") for path in gets), *((path, "post") for path in posts)}
     assert described == routes == expected
 
 
@@ -76,12 +78,19 @@ def test_answers_are_as_described(http: FlaskClient, fleet: SampleFleet, path: s
     assert schema_errors(document, path, json_of(answer), "200") == []
 
 
-@pytest.mark.parametrize("path", [path for path in URLS if path.startswith("/v1/")])
+@pytest.mark.parametrize("path", FILES)
+def test_files_are_as_described(http: FlaskClient, path: str) -> None:
+    content = get(http, "/v1/openapi.json")["paths"][path]["get"]["responses"]["200"]["content"]
+    answers = [http.get(f"{FILES[path]}&format={form}") for form in ("parquet", "arrow", "csv")]
+    assert [answer.mimetype for answer in answers] == list(content)
+
+
+@pytest.mark.parametrize("path", [path for path in [*URLS, *FILES] if path.startswith("/v1/")])
 def test_errors_are_as_described_and_unknown_parameters_refused(
     http: FlaskClient, path: str
 ) -> None:
     document = get(http, "/v1/openapi.json")
-    url = f"{URLS[path].split('?')[0]}?unheard=1"
+    url = f"{(URLS | FILES)[path].split('?')[0]}?unheard=1"
     answer = http.post(url, json={}) if path == "/v1/sql" else http.get(url)
     assert schema_errors(document, path, json_of(answer, 400), "default") == []
 

@@ -10,7 +10,7 @@ from flask import Flask, Response
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from novacron_collector.api import agents, hosts, metrics, openapi, series, sql, status, vms
+from novacron_collector.api import agents, export, hosts, metrics, openapi, series, sql, status, vms
 from novacron_collector.api.services import Services
 from novacron_contract.errors import NovaCronError
 
@@ -25,7 +25,7 @@ def create_app(services: Services) -> Flask:
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TRUSTED_HOSTS"] = list(services.trusted_hosts)
-    for routes in (status, hosts, vms, agents, metrics, series, sql, openapi):
+    for routes in (status, hosts, vms, agents, metrics, series, export, sql, openapi):
         app.register_blueprint(routes.blueprint(services))
     app.register_error_handler(NovaCronError, _our_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from novacron_collector.api import hosts, parameters, vms
+from novacron_collector.api import export, hosts, parameters, vms
 from novacron_collector.api.metrics import MAX_POINTS
 from novacron_collector.api.schemas import (
     LABELS,
@@ -20,6 +20,7 @@ from novacron_collector.api.schemas import (
 from novacron_collector.api.services import Services
 from novacron_contract.metrics import VmState
 from novacron_store.state import Freshness
+from novacron_store.telemetry.builder import Over
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -95,6 +96,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/v1/metrics": _get("The metrics there are", _inline(ref("Metrics"))),
         "/v1/query": _get("A metric over time", _inline(ref("Chart")), *_CHART),
         "/v1/series": _SERIES,
+        "/v1/export": _get("A table of metrics, for analytics", _EXPORTED, *_EXPORT),
         "/v1/sql": _SQL,
     }
 
@@ -115,6 +117,27 @@ _CHART = (
         "style": "deepObject",
     },
 )
+
+
+def _many(name: str, most: int, description: str) -> Schema:
+    schema = {"type": "array", "items": {**_SHORT, "minLength": 1}, "maxItems": most}
+    return _query(name, schema, f"{description}; repeatable")
+
+
+_EXPORT = (
+    {**_many("metric", export.MAX_METRICS, "such as vm.cpu.utilization"), "required": True},
+    _query("from", {**_SHORT, "default": "-1h"}, _WHEN),
+    _query("to", {**_SHORT, "default": "now"}, _WHEN),
+    _query("step", _SHORT, f"such as 30s or 5m; {export.RAW}: samples as they were sent"),
+    _query("over", enum(Over), "of a window; default: avg, of counters rate"),
+    _query(
+        "share", {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5}, "of a quantile"
+    ),
+    _many("where", export.MAX_CONDITIONS, "LABEL=VALUE, or !=, =~, !~: only such series"),
+    _many("tag", export.MAX_TAGS, "a label of the resource that gets a column, such as team"),
+    _query("format", {**enum(export.TYPES), "default": "parquet"}, "form"),
+)
+_EXPORTED: dict[str, Any] = {of.partition(";")[0]: {"schema": {}} for of in export.TYPES.values()}
 
 
 def _inline(schema: Schema) -> dict[str, Any]:

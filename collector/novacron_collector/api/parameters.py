@@ -26,14 +26,18 @@ class Page:
     offset: int
 
 
-def allow(names: Collection[str], *, prefix: str | None = None) -> None:
+def allow(
+    names: Collection[str], *, repeatable: Collection[str] = (), prefix: str | None = None
+) -> None:
     """
     Raises:
-        BadMessage: the query string has another name, or one of them twice.
+        BadMessage: the query string has another name, or one that is not repeatable twice.
     """
     for name, values in request.args.lists():
+        if name in repeatable:
+            continue
         if name not in names and not (prefix and name.startswith(prefix)):
-            shown = [*sorted(names), *([f"{prefix}NAME"] if prefix else [])]
+            shown = [*sorted([*names, *repeatable]), *([f"{prefix}NAME"] if prefix else [])]
             raise BadMessage(f"{_short(name)}: unknown; allowed: {', '.join(shown) or 'nothing'}")
         if len(values) > 1:
             raise BadMessage(f"{_short(name)}: given {len(values)} times")
@@ -43,9 +47,21 @@ def text(name: str, default: str | None = None) -> str | None:
     value = request.args.get(name)
     if value is None or value == "":
         return default
-    if len(value) > MAX_TEXT:
-        raise BadMessage(f"{name}: longer than {MAX_TEXT} characters")
-    return value
+    return _limited(name, value)
+
+
+def every(name: str, most: int) -> list[str]:
+    """The values of a name that may be given several times.
+
+    Raises:
+        BadMessage: there are more than `most`, or an empty one.
+    """
+    values = request.args.getlist(name)
+    if len(values) > most:
+        raise BadMessage(f"{name}: given {len(values)} times, expected {most} or fewer")
+    if "" in values:
+        raise BadMessage(f"{name}: empty")
+    return [_limited(name, value) for value in values]
 
 
 def required(name: str) -> str:
@@ -107,6 +123,12 @@ def _absolute(name: str, value: str) -> datetime:
             f"got {_short(value)!r}"
         )
     return parsed.astimezone(UTC)
+
+
+def _limited(name: str, value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise BadMessage(f"{name}: longer than {MAX_TEXT} characters")
+    return value
 
 
 def _short(value: str) -> str:

@@ -73,7 +73,7 @@ def _flag(body: dict[str, Any]) -> bool:
 
 
 def _step(body: dict[str, Any], span: float) -> float:
-    """In seconds: as asked for, or the first handy one of which `points` are enough."""
+    """In seconds: as asked for, or a handy one of which `points` are enough."""
     step, points = body.get("step"), body.get("points", 500)
     if step is not None:
         if isinstance(step, bool) or not isinstance(step, int | float) or not 0.001 <= step <= 1e8:
@@ -81,6 +81,11 @@ def _step(body: dict[str, Any], span: float) -> float:
         return float(step)
     if isinstance(points, bool) or not isinstance(points, int) or not 1 <= points <= MAX_POINTS:
         raise BadMessage(f"points: expected 1 to {MAX_POINTS}")
+    return handy_step(span, points)
+
+
+def handy_step(span: float, points: int) -> float:
+    """The smallest one of which at most so many make up `span`; all in seconds."""
     wanted = span / points
     return next((step for step in _STEPS if step >= wanted), math.ceil(wanted / 86400) * 86400)
 
