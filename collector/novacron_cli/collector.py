@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -45,10 +46,36 @@ class Collector:
         """
         return self._ask("POST", path, params=query, json=body)
 
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
+        """An answer that is read while it comes; lists in `query` are names given several times.
+
+        Raises:
+            Failed: the collector's own sentence says why.
+            Unavailable: it does not answer, or no longer.
+        """
+        asked = {name: value for name, value in query.items() if value is not None}
+        with self._errors(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+            url = f"{self.url.rstrip('/')}{path}"
+            with client.stream("GET", url, params=asked) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                    raise Failed(_reason(answer))
+                yield answer
+
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        with self._errors(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+            answer = client.request(method, f"{self.url.rstrip('/')}{path}", **request)
+        if answer.status_code != httpx.codes.OK:
+            raise Failed(_reason(answer))
+        return answer
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-                answer = client.request(method, f"{self.url.rstrip('/')}{path}", **request)
+            yield
+        except httpx.RemoteProtocolError as err:
+            raise Unavailable(f"the collector at {self.url} broke off its answer") from err
         except httpx.TimeoutException as err:
             raise Unavailable(f"the collector at {self.url} took longer than 120 s") from err
         except (httpx.HTTPError, httpx.InvalidURL) as err:
@@ -56,9 +83,6 @@ class Collector:
                 f"the collector does not answer at {self.url}: start it with `novacron up`, "
                 "or say where it is with --url"
             ) from err
-        if answer.status_code != httpx.codes.OK:
-            raise Failed(_reason(answer))
-        return answer
 
 
 def in_path(name: str) -> str:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from novacron_cli import backup, hosts, migrate, query, retention, sql, status, up, vms
+from novacron_cli import backup, export, hosts, migrate, query, retention, sql, status, up, vms
 from novacron_cli.output import plain
 from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
 
-_COMMANDS = (up, status, hosts, vms, query, sql, retention, backup, migrate)
+_COMMANDS = (up, status, hosts, vms, query, export, sql, retention, backup, migrate)
 _SIGNED = ("--from", "--to", "--sort")  # their values may begin with "-"
 _MAX_MESSAGE = 2000
 

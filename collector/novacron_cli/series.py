@@ -11,14 +11,14 @@ from novacron_contract.comparisons import comparison
 from novacron_contract.errors import BadMessage
 from novacron_contract.units import duration, seconds
 
-_OVER = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "quantile", "increase",
+OVER = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "quantile", "increase",
          "rate", "delta", "derivative")  # fmt: skip
 _BY = ("sum", "avg", "min", "max", "count")
 
 
 def add_series_to(parser: ArgumentParser) -> None:
     many = parser.add_argument_group("of many series")
-    many.add_argument("--over", choices=_OVER, help="what a window of samples becomes (avg)")
+    many.add_argument("--over", choices=OVER, help="what a window of samples becomes (avg)")
     many.add_argument("--where", action="append", default=[], metavar="LABEL=VALUE",
                       help="only series that match; repeatable")  # fmt: skip
     for how in _BY:
