@@ -64,6 +64,7 @@ def test_all_forms_have_the_same_rows(http: FlaskClient, fleet: SampleFleet) -> 
     assert pa.ipc.open_stream(arrow.data).read_all() == whole
     read = pa.csv.read_csv(io.BytesIO(csv.data))
     assert read.column_names == whole.column_names
+    assert read["time"].to_pylist() == whole["time"].to_pylist()
     assert read["value"].to_pylist() == whole["value"].to_pylist()
     assert read["network.io.direction"].to_pylist() == [
         value or "" for value in whole["network.io.direction"].to_pylist()

@@ -121,7 +121,7 @@ def test_a_pipe_gets_csv(novacron: Novacron, fleet: SampleFleet) -> None:
         lines = ended.out.splitlines()
         assert lines[0] == '"time","metric","entity","unit","value"'
         assert len(lines) == 61
-        assert lines[1].endswith(f'Z,"vm.cpu.utilization","{fleet.web}","1",0.5')
+        assert lines[1].endswith(f'Z","vm.cpu.utilization","{fleet.web}","1",0.5')
 
 
 def test_json_tells_of_the_file(novacron: Novacron, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from threading import BoundedSemaphore
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from flask import Blueprint, Response
@@ -135,13 +136,28 @@ def _chunks(found: Exported, form: str, place: ExitStack) -> Iterator[bytes]:
 
 def _writer(form: str, sink: _Sink, schema: pa.Schema) -> AbstractContextManager[Any]:
     if form == "csv":
-        plain: AbstractContextManager[Any] = pa.csv.CSVWriter(sink, schema)
-        return plain
+        return closing(_CsvWriter(sink, schema))
     if form == "arrow":
         stream: AbstractContextManager[Any] = pa.ipc.new_stream(sink, schema)
         return stream
     file: AbstractContextManager[Any] = pa.parquet.ParquetWriter(sink, schema, compression="zstd")
     return file
+
+
+class _CsvWriter:
+    """Times in UTC are written here: Arrow's own writer takes twenty times as long for them."""
+
+    def __init__(self, sink: _Sink, schema: pa.Schema) -> None:
+        self._schema = schema.set(0, pa.field("time", pa.string()))
+        self._writer = pa.csv.CSVWriter(sink, self._schema)
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        times = batch.column(0).cast(pa.timestamp("ms")).cast(pa.string())
+        arrays = [pc.binary_join_element_wise(times, "Z", ""), *batch.columns[1:]]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 class _Sink(io.RawIOBase):
