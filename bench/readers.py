@@ -37,7 +37,7 @@ from novacron_store.telemetry.builder import (
     evaluate,
     label,
 )
-from novacron_store.telemetry.client import connect
+from novacron_store.telemetry.client import connect, per_thread
 from novacron_store.telemetry.queries import ChartQuery, chart, latest, sparklines
 from report import report
 
@@ -64,9 +64,7 @@ def panels(now: float) -> dict[str, Panel]:
         return evaluate(client, Query(asked, now - 300, now, step), index)
 
     return {
-        "chart": lambda client, index, vm: chart(
-            client, ChartQuery(_CPU, vm, ago, end), index.progress(client)
-        ),
+        "chart": lambda client, index, vm: chart(client, ChartQuery(_CPU, vm, ago, end), index),
         "latest": lambda client, index, vm: latest(client, vm, end, index.progress(client).borders),
         "page_of_50": lambda client, _, vm: sparklines(
             client, _CPU, ago, end, entities=[f"vm-{n:05d}" for n in range(50)]
@@ -83,7 +81,7 @@ class Readers:
     connect: Callable[[], Client]
     panels: dict[str, Panel]
     pause_s: float
-    index: Index = field(default_factory=Index)  # one for all, as a collector has it
+    index: Index  # one for all, as a collector has it
     took: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -150,13 +148,15 @@ def measure(folder: Path, scrapes: Path, start: int) -> dict[str, float]:
     pause = float(os.environ.get("BENCH_PAUSE", "10"))
     with ingesting(folder) as ingest:
         send_scrapes(ingest, scrapes, 0, _BEFORE)
-        lone = Readers(_as("service", ingest), panels(start + 15 * _BEFORE), pause)
+        service = _as("service", ingest)
+        index = Index(behind=per_thread(service))
+        lone = Readers(service, panels(start + 15 * _BEFORE), pause, index)
         client = lone.connect()
         for name in lone.panels:
             for n in range(_LONE_ROUNDS + 1):
                 lone.ask(client, name, 37 * n)
         client.close()
-        many, rates = Readers(lone.connect, lone.panels, pause), _Rates()
+        many, rates = Readers(service, lone.panels, pause, index), _Rates()
         stuck, at = list[float](), _BEFORE
         for _ in range(_ROUNDS):
             rates.alone.append(_rate(ingest, scrapes, at))

@@ -39,6 +39,7 @@ from novacron_collector.sightings import Sightings
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
+from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.client import connect, per_thread
 from novacron_store.telemetry.retention import Retention
 
@@ -196,11 +197,13 @@ class Collector:
             await asyncio.to_thread(reporter.stop)
 
     def _api(self) -> uvicorn.Server:
+        telemetry = per_thread(self._connect)
         rest = create_app(
             Services(
                 inventory=self._inventory.inventory,
                 agents=self._inventory.agents,
-                telemetry=per_thread(self._connect),
+                telemetry=telemetry,
+                index=Index(behind=telemetry),
                 reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
                 version=version("novacron"),
                 started=self._started,

@@ -38,7 +38,7 @@ from novacron_store.telemetry.builder import (
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
-from novacron_store.telemetry.queries.buckets import Resolution
+from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch

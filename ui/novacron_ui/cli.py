@@ -80,7 +80,8 @@ def build(settings: Settings) -> Starlette:
             timeout=QUERY_TIMEOUT_S,
         )
 
-    store, index = per_thread(open_client), Index()
+    store = per_thread(open_client)
+    index = Index(behind=store)
     pages = Pages(
         Services(
             Fleet(inventory, Agents(state), store, index),

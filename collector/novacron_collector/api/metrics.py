@@ -30,7 +30,7 @@ def blueprint(services: Services) -> Blueprint:
     @bp.get("/query")
     def query() -> dict[str, Any]:
         asked, client = _asked(services), services.telemetry()
-        answer = chart(client, asked, services.index.progress(client))
+        answer = chart(client, asked, services.index)
         return {"entity": asked.entity, "from": asked.start, "to": asked.end, **asdict(answer)}
 
     return bp

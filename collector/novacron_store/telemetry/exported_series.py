@@ -17,11 +17,11 @@ from novacron_contract.base_units import base_unit, per_second
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.builder import Index, Over
-from novacron_store.telemetry.builder.filters import Filter, Label
+from novacron_store.telemetry.builder.filters import Filter, Label, only
 from novacron_store.telemetry.builder.index import MetricSeries, Tags, matcher
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import Progress
-from novacron_store.telemetry.queries.catalog import MetricInfo
+from novacron_store.telemetry.metric import MetricInfo
+from novacron_store.telemetry.progress import Progress
 
 FIXED = ("time", "metric", "entity", "unit", "value", "count")
 _PLACE = "place"
@@ -48,7 +48,11 @@ class _ByPlace(Index):
         )  # fmt: skip
 
     def series(
-        self, client: Client, metrics: Sequence[str], as_of: datetime | None = None
+        self,
+        client: Client,
+        metrics: Sequence[str],
+        as_of: datetime | None = None,
+        entity: str | None = None,
     ) -> MetricSeries:
         return self._known
 
@@ -137,7 +141,7 @@ def select(client: Client, index: Index, metric: str, where: Filter) -> Exported
         BadMessage: it has no single values, or a condition makes no sense.
     """
     with contract_errors():
-        known = index.series(client, (metric,))
+        known = index.series(client, (metric,), entity=only(where, "entity"))
         (info,) = known.metrics
         if info.kind not in ("gauge", "sum"):
             raise BadMessage(

@@ -76,7 +76,7 @@ class Collectors:
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
         client = self.telemetry()
-        return draw(client, drawn, entity, over, self.index.progress(client))
+        return draw(client, drawn, entity, over, self.index)
 
 
 def _instances(found: Sequence[Service]) -> list[Instance]:

@@ -10,8 +10,8 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import BadMessage, NotFound
+from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.queries import Chart, ChartQuery, Line, chart, quantiles
-from novacron_store.telemetry.queries.buckets import Progress
 from novacron_ui.query.panels import Panel
 
 MAX_COLOURS = 6  # that people tell apart
@@ -58,22 +58,22 @@ def _moment(milliseconds: int) -> datetime:
         raise BadMessage(f"{milliseconds} is no time") from err
 
 
-def draw(client: Client, drawn: Panel, entity: str, over: Range, known: Progress) -> dict[str, Any]:
+def draw(client: Client, drawn: Panel, entity: str, over: Range, index: Index) -> dict[str, Any]:
     """What the browser draws of a panel."""
     queries = [
         ChartQuery(metric, entity, over.start, over.end, over.points) for metric in drawn.metrics
     ]
-    charts = [found for query in queries for found in _chart(client, drawn, query, known)]
+    charts = [found for query in queries for found in _chart(client, drawn, query, index)]
     span = {"start": round(over.start.timestamp()), "end": round(over.end.timestamp())}
     return {"panel": drawn.id, **span, **_joined(drawn, charts)}
 
 
-def _chart(client: Client, drawn: Panel, query: ChartQuery, known: Progress) -> list[Chart]:
+def _chart(client: Client, drawn: Panel, query: ChartQuery, index: Index) -> list[Chart]:
     """None where nobody ever sent the metric: not every machine has every metric."""
     try:
         if drawn.quantiles:
             return [quantiles(client, query, drawn.quantiles)]
-        return [chart(client, query, known)]
+        return [chart(client, query, index)]
     except NotFound:
         return []
 

@@ -52,7 +52,7 @@ class Machines:
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
         client = self.telemetry()
-        return draw(client, drawn, entity, over, self.index.progress(client))
+        return draw(client, drawn, entity, over, self.index)
 
     def _vm(self, vm: Vm) -> Machine:
         try:

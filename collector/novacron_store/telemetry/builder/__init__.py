@@ -15,7 +15,7 @@ from novacron_store.telemetry.builder.expressions import (
 from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.builder.raw import Samples, samples
-from novacron_store.telemetry.queries.buckets import Resolution
+from novacron_store.telemetry.progress import Resolution
 
 __all__ = [
     "Aggregate",

@@ -16,7 +16,7 @@ from novacron_store.telemetry.builder.counted import counted
 from novacron_store.telemetry.builder.partials import Floats, Partials, nothing
 from novacron_store.telemetry.builder.unpack import Asked, of_closed_hours, of_open_hours
 from novacron_store.telemetry.builder.wanted import Key, Part, Wanted
-from novacron_store.telemetry.queries.buckets import Resolution
+from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
 
 _UNITED = {

@@ -26,6 +26,7 @@ from novacron_store.telemetry.builder.expressions import (
     Select,
     Smooth,
 )
+from novacron_store.telemetry.builder.filters import only
 from novacron_store.telemetry.builder.grid import Grid, Slots
 from novacron_store.telemetry.builder.groups import aggregate, arithmetic, groups, leading, paired
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
@@ -40,7 +41,7 @@ from novacron_store.telemetry.builder.plan import (
 )
 from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Wanted
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import Progress, Resolution
+from novacron_store.telemetry.progress import Progress, Resolution
 
 Floats = NDArray[np.float64]
 
@@ -198,7 +199,8 @@ class _Run:
 
     def _select(self, of: Select, grid: Grid, by: tuple[str, ...] | None) -> Vector:
         """Its series; with `by`, what those of equal labels `by` add up to."""
-        series = self.index.series(self.client, of.metrics, self.query.as_of)
+        entity = only(of.where, "entity")
+        series = self.index.series(self.client, of.metrics, self.query.as_of, entity)
         for info in series.metrics:
             if of.over in (Over.INCREASE, Over.RATE) and not info.is_counter:
                 raise BadMessage(

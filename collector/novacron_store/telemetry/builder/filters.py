@@ -66,15 +66,14 @@ def labels(wanted: Mapping[str, str]) -> All:
     return All(tuple(label(name, value) for name, value in wanted.items()))
 
 
-def names(of: Filter) -> set[str]:
-    """The labels that it looks at."""
+def only(of: Filter, name: str) -> str | None:
+    """The one value that the label has wherever `of` holds, if it says so itself."""
     match of:
-        case Label():
-            return {of.name}
-        case Not():
-            return names(of.of)
-        case All() | Any():
-            return {name for one in of.of for name in names(one)}
+        case Label(op="=") if of.name == name:
+            return of.value
+        case All():
+            return next((value for one in of.of if (value := only(one, name)) is not None), None)
+    return None
 
 
 def choose(of: Filter, compared: Callable[[Label], Chosen], size: int, depth: int = 0) -> Chosen:

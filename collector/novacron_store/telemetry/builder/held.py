@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeVar
 
+C = TypeVar("C")
 T = TypeVar("T")
 
 _STALE = 5  # times `held_s`: so long the answer before may be taken while another is asked for
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Held(Generic[T]):
+class Behind(Generic[C]):
+    """A thread that asks again while others go on with the answer before; `client` gives it a
+    client of its own."""
+
+    client: Callable[[], C]
+    thread: Executor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ask-again")
+    )
+
+
+@dataclass(slots=True)
+class Held(Generic[C, T]):
     """It is asked for again after `held_s` seconds. Who comes while another thread does that takes
-    the answer before, unless that is too old."""
+    the answer before, unless that is too old; with `behind`, so does who comes first."""
 
     held_s: float
+    behind: Behind[C] | None = None
     _answer: T | None = None
     _asked: float = -inf  # monotonic seconds
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, ask: Callable[[], T]) -> T:
+    def get(self, client: C, ask: Callable[[C], T]) -> T:
         """Raises what `ask` raises; the next one asks again."""
         answer = self._younger_than(self.held_s)
         if answer is not None:
@@ -33,19 +49,37 @@ class Held(Generic[T]):
         if not self._lock.acquire(blocking=before is None):
             assert before is not None
             return before
+        if before is not None and self.behind is not None:
+            self.behind.thread.submit(self._again, self.behind.client, ask)
+            return before
         try:
             answer = self._younger_than(self.held_s)  # of whoever had the lock
-            if answer is None:
-                began = time.monotonic()
-                answer = ask()
-                self._answer, self._asked = answer, began
-            return answer
+            return self._ask(client, ask) if answer is None else answer
         finally:
             self._lock.release()
 
     @property
+    def is_fresh(self) -> bool:
+        return self._younger_than(self.held_s) is not None
+
+    @property
     def is_of_use(self) -> bool:
         return self._lock.locked() or self._younger_than(_STALE * self.held_s) is not None
+
+    def _again(self, client: Callable[[], C], ask: Callable[[C], T]) -> None:
+        """Whoever submitted it has the lock."""
+        try:
+            self._ask(client(), ask)
+        except Exception:  # who comes when the answer before is too old asks, and is told
+            log.warning("asking again failed; the answer before is taken meanwhile", exc_info=True)
+        finally:
+            self._lock.release()
+
+    def _ask(self, client: C, ask: Callable[[C], T]) -> T:
+        began = time.monotonic()
+        answer = ask(client)
+        self._answer, self._asked = answer, began
+        return answer
 
     def _younger_than(self, seconds: float) -> T | None:
         return self._answer if time.monotonic() <= self._asked + seconds else None

@@ -18,15 +18,15 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from numpy.typing import NDArray
 
-from novacron_contract.errors import BadMessage, NotFound
+from novacron_contract.errors import BadMessage
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
-from novacron_store.telemetry.builder.held import Held
+from novacron_store.telemetry.builder.held import Behind, Held
+from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import Progress, metric_info, progress
-from novacron_store.telemetry.queries.catalog import MetricInfo
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.metric import MetricInfo, metric_info
+from novacron_store.telemetry.progress import Progress, progress
 
 HELD_S = 10.0
 BORDERS_HELD_S = 2.0  # what was gathered or closed since is still where it was
@@ -36,17 +36,19 @@ _SERIES = f"""
 SELECT {CLASS} AS class, attributes, groupArray(series) AS ids, groupArray(entity) AS entities
 FROM (
     SELECT series, any(s.entity) AS entity, any(s.attributes) AS attributes
-    FROM {schema.SERIES} AS s WHERE metric = {{metric:String}} GROUP BY series
+    FROM {schema.SERIES} AS s WHERE metric = {{metric:String}}%s GROUP BY series
 )
 GROUP BY attributes
 {CHEAPLY}"""
 _TAGS = f"""
-SELECT entity, argMax(t.resource, last_seen) AS tags FROM {schema.ENTITIES} AS t
-WHERE first_seen <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC') GROUP BY entity ORDER BY entity
+SELECT entity, argMax(s.resource, last_seen) AS tags FROM {schema.ENTITIES} AS s
+WHERE first_seen <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC')%s GROUP BY entity ORDER BY entity
 {CHEAPLY}"""
+_OF_ENTITY = " AND s.entity = {entity:String}"
 _MATCHES = "SELECT arrayMap(x -> match(x, {pattern:String}), {values:Array(String)})"
 
 Codes = NDArray[np.int32]
+_Key = tuple[str, int, str | None]  # metric, tags as of, entity
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ class Tags:
     maps: pa.Array
 
     @classmethod
-    def ask(cls, client: Client, at: datetime) -> Tags:
-        parameters = {"at": int(at.timestamp() * 1000)}
-        rows = client.query_arrow(_TAGS, parameters=parameters, use_strings=True)
+    def ask(cls, client: Client, at: datetime, entity: str | None = None) -> Tags:
+        parameters = {"at": int(at.timestamp() * 1000), "entity": entity}
+        rows = _ask(client, _TAGS, parameters)
         return cls(rows["entity"].to_pylist(), _whole(rows["tags"]))
 
 
@@ -126,43 +128,52 @@ class MetricSeries:
         return choose(where, compared, len(self))
 
 
-@dataclass(slots=True)
 class Index:
-    """Series of metrics, as they were some seconds ago. Threads that want the same ask once."""
+    """Series of metrics, as they were some seconds ago. Threads that want the same ask once; with
+    `behind`, which gives a thread of its own a client, none waits for what was known before."""
 
-    held_s: float = HELD_S
-    _series: dict[tuple[str, int], Held[MetricSeries]] = field(default_factory=dict)
-    _tags: Held[Tags] = field(init=False)
-    _progress: Held[Progress] = field(default_factory=lambda: Held(BORDERS_HELD_S))
-
-    def __post_init__(self) -> None:
-        self._tags = Held(self.held_s)
+    def __init__(self, behind: Callable[[], Client] | None = None, held_s: float = HELD_S) -> None:
+        self._behind = Behind(behind) if behind else None
+        self._held_s = held_s
+        self._series: dict[_Key, Held[Client, MetricSeries]] = {}
+        self._tags: Held[Client, Tags] = Held(held_s, self._behind)
+        self._progress: Held[Client, Progress] = Held(BORDERS_HELD_S, self._behind)
 
     def series(
-        self, client: Client, metrics: Sequence[str], as_of: datetime | None = None
+        self,
+        client: Client,
+        metrics: Sequence[str],
+        as_of: datetime | None = None,
+        entity: str | None = None,
     ) -> MetricSeries:
-        """With the tags of now, or those `as_of` then.
+        """With the tags of now, or those `as_of` then; of an entity alone, or at least of that.
 
         Raises:
             NotFound: nobody ever sent one of the metrics.
         """
-        every = [self._one(client, metric, as_of) for metric in metrics]
+        every = [self._one(client, metric, as_of, entity) for metric in metrics]
         return every[0] if len(every) == 1 else _united(every)
 
-    def _one(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
-        key = (metric, int(as_of.timestamp()) if as_of else 0)
-        held = self._series.get(key)
+    def _one(
+        self, client: Client, metric: str, as_of: datetime | None, entity: str | None
+    ) -> MetricSeries:
+        at = int(as_of.timestamp()) if as_of else 0
+        whole = self._series.get((metric, at, None))
+        if whole is not None and whole.is_fresh:
+            entity = None
+        held = self._series.get((metric, at, entity))
         if held is None:
             for known, other in list(self._series.items()):
                 if not other.is_of_use:
                     self._series.pop(known, None)
-            held = self._series.setdefault(key, Held(self.held_s))
-        return held.get(lambda: self._ask(client, metric, as_of))
+            held = self._series.setdefault((metric, at, entity), Held(self._held_s, self._behind))
+        return held.get(client, lambda client: self._ask(client, metric, as_of, entity))
 
-    def _ask(self, client: Client, metric: str, as_of: datetime | None) -> MetricSeries:
-        rows = client.query_arrow(_SERIES, parameters={"metric": metric}, use_strings=True)
-        if not rows.num_rows:
-            raise NotFound(f"no metric {metric!r} was ever received")
+    def _ask(
+        self, client: Client, metric: str, as_of: datetime | None, entity: str | None
+    ) -> MetricSeries:
+        info = metric_info(client, metric)
+        rows = _ask(client, _SERIES, {"metric": metric, "entity": entity})
         ids, entities = (_whole(rows[name]) for name in ("ids", "entities"))
         each = np.diff(ids.offsets.to_numpy())
         series = ids.flatten().to_numpy(zero_copy_only=False)
@@ -173,7 +184,7 @@ class Index:
         kind = np.repeat(np.arange(rows.num_rows, dtype=np.int32), each)[order]
         classes = rows["class"].to_numpy().astype(np.uint32)[kind]
         return MetricSeries(
-            [metric_info(client, metric)],
+            [info],
             np.zeros(len(series), np.int32),
             series[order],
             classes,
@@ -181,16 +192,24 @@ class Index:
             kind,
             named.dictionary.to_pylist(),
             named.indices.to_numpy().astype(np.int32)[order],
-            Tags.ask(client, as_of) if as_of else self._tags_now(client),
+            self._tags_of(client, as_of, entity),
         )
 
     def progress(self, client: Client) -> Progress:
         """Where each resolution begins and ends, or did some seconds ago."""
         with contract_errors():
-            return self._progress.get(lambda: progress(client))
+            return self._progress.get(client, progress)
 
-    def _tags_now(self, client: Client) -> Tags:
-        return self._tags.get(lambda: Tags.ask(client, _EVER))
+    def _tags_of(self, client: Client, as_of: datetime | None, entity: str | None) -> Tags:
+        if entity is None and as_of is None:
+            return self._tags.get(client, lambda client: Tags.ask(client, _EVER))
+        return Tags.ask(client, as_of or _EVER, entity)
+
+
+def _ask(client: Client, sql: str, parameters: dict[str, Any]) -> pa.Table:
+    """Of one entity, if it is named."""
+    sql %= _OF_ENTITY if parameters["entity"] is not None else ""
+    return client.query_arrow(sql, parameters=parameters, use_strings=True)
 
 
 def _united(every: Sequence[MetricSeries]) -> MetricSeries:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 
 from novacron_contract.errors import BadMessage, TooLarge
-from novacron_store.telemetry.builder.filters import EVERY, Filter
+from novacron_store.telemetry.builder.filters import EVERY, Filter, only
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import Index, matcher
 from novacron_store.telemetry.builder.unpack import Unpacked, unpack
@@ -62,7 +62,7 @@ def samples(
         raise BadMessage("the range is empty: its end is not after its start")
     index = index or Index()
     with contract_errors():
-        series = index.series(client, metrics)
+        series = index.series(client, metrics, entity=only(where, "entity"))
         (chosen,) = np.nonzero(series.choose(where, matcher(client)))
         slots = Slots(first, last - first, 1, 1, 1)
         wanted = Wanted(tuple(metrics), series, chosen, len(chosen), np.arange(len(chosen)), slots,

@@ -15,8 +15,8 @@ from novacron_store.telemetry import buckets, schema
 from novacron_store.telemetry.blocks import POWER
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.wanted import Part, Wanted
-from novacron_store.telemetry.queries.buckets import Resolution
-from novacron_store.telemetry.queries.cheaply import CHEAPLY, OF_CLOSED
+from novacron_store.telemetry.cheaply import CHEAPLY, OF_CLOSED
+from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
 
 SILENCE_S = 86400  # how long a counter may be silent before an open hour, and its step is known

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.builder.sources import SILENCE_S, conditions, hours_of
 from novacron_store.telemetry.builder.wanted import Wanted
-from novacron_store.telemetry.queries.cheaply import CHEAPLY, OF_CLOSED
+from novacron_store.telemetry.cheaply import CHEAPLY, OF_CLOSED
 from novacron_store.telemetry.samples import Borders
 
 Ints = NDArray[np.int64]

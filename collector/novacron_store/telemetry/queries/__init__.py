@@ -1,12 +1,8 @@
 """The questions that the API and the UI ask, each answered from the cheapest data that can."""
 
-from novacron_store.telemetry.queries.buckets import Resolution
-from novacron_store.telemetry.queries.catalog import (
-    LatestValue,
-    MetricInfo,
-    catalog,
-    latest,
-)
+from novacron_store.telemetry.metric import MetricInfo
+from novacron_store.telemetry.progress import Resolution
+from novacron_store.telemetry.queries.catalog import LatestValue, catalog, latest
 from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
 from novacron_store.telemetry.queries.failing import FailingSource, failing_sources
 from novacron_store.telemetry.queries.fleet import FleetRow, fleet_now

@@ -8,39 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from math import ceil
 from typing import Any
 
-from clickhouse_connect.driver.client import Client
-
-from novacron_contract.errors import BadMessage, NotFound
+from novacron_contract.errors import BadMessage
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.buckets import HOURS, five_minutes
-from novacron_store.telemetry.queries.catalog import MetricInfo
+from novacron_store.telemetry.metric import MetricInfo
+from novacron_store.telemetry.progress import Progress, Resolution
 from novacron_store.telemetry.samples import Borders, as_stored, once
 
 LOOK_BACK_S = 150  # how far before a range the sample is looked for that its first step is from
-
-
-class Resolution(StrEnum):
-    RAW = "raw"
-    FIVE_MINUTES = "5m"
-    HOUR = "1h"
-
-    @property
-    def seconds(self) -> int:
-        return {"raw": 1, "5m": 300, "1h": 3600}[self.value]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where each resolution ends, and begins (Unix seconds; 0: nowhere)."""
-
-    borders: Borders
-    first_raw: int
-    first_5m: int
-    first_1h: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +33,6 @@ class Grid:
     @property
     def end(self) -> int:
         return self.start + self.step * self.slots
-
-
-def metric_info(client: Client, metric: str) -> MetricInfo:
-    """What is known of `metric`.
-
-    Raises:
-        NotFound: nobody ever sent it.
-    """
-    rows = client.query(
-        "SELECT metric, kind, temporality, monotonic, unit, description "
-        f"FROM {schema.METRICS} WHERE metric = {{metric:String}} ORDER BY seen DESC LIMIT 1",
-        parameters={"metric": metric},
-    ).result_rows
-    if not rows:
-        raise NotFound(f"no metric {metric!r} was ever received")
-    return MetricInfo(*rows[0])
-
-
-def progress(client: Client) -> Progress:
-    gathered, closed, blocks, windows, arrivals, first_5m, first_1h = client.query(
-        f"""SELECT toUnixTimestamp(maxIf(upto, resolution = {schema.WINDOW_S})),
-            toUnixTimestamp(maxIf(upto, resolution = {schema.HOUR_S})),
-            (SELECT toUnixTimestamp(min(hour)) FROM {schema.BLOCKS}),
-            (SELECT toUnixTimestamp(min(t)) FROM {schema.WINDOWS}),
-            (SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS}),
-            (SELECT toUnixTimestamp(min(hour)) FROM {schema.BUCKETS_5M}),
-            (SELECT toUnixTimestamp(min(t)) FROM {schema.BUCKETS_1H})
-        FROM {schema.ROLLED}"""
-    ).result_rows[0]
-    first_raw = _first(blocks, windows) or arrivals
-    return Progress(Borders(gathered, closed), first_raw, _first(first_5m, windows), first_1h)
-
-
-def _first(*times: int) -> int:
-    """The smallest of those that are there at all."""
-    return min(filter(None, times), default=0)
 
 
 def grid(start: datetime, end: datetime, points: int, known: Progress) -> Grid:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import samples, schema
+from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.metric import MetricInfo
 from novacron_store.telemetry.samples import UNKNOWN, Borders
 
 FRESH_S = 15 * 60  # what has not been heard of for longer is not "now"
@@ -40,21 +41,6 @@ INNER ANY JOIN (
 ORDER BY n.metric, toString(l.attributes)
 {CHEAPLY}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class MetricInfo:
-    metric: str
-    kind: str
-    temporality: str
-    monotonic: bool
-    unit: str
-    description: str
-
-    @property
-    def is_counter(self) -> bool:
-        """Shown as a rate: it only grows, or it tells how much was added."""
-        return self.kind == "sum" and (self.monotonic or self.temporality == "delta")
 
 
 @dataclass(frozen=True, slots=True)

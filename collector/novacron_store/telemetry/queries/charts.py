@@ -10,25 +10,25 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import numpy as np
 from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import TooLarge
+from novacron_store.telemetry.builder.index import Index
+from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.progress import Progress, Resolution
 from novacron_store.telemetry.queries.buckets import (
     Grid,
-    Progress,
-    Resolution,
     RolledPart,
     Selection,
     grid,
     growth,
-    metric_info,
-    progress,
     rolled_parts,
     samples,
     slot,
 )
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
+from novacron_store.telemetry.queries.lines import OfBucket, chosen_series, lines
 
 MAX_LINES = 500
 
@@ -81,27 +81,43 @@ _GAUGE = {
     Aggregate.MAX: "max(high)",
 }
 _RATE = "sum(grown) / sum(seconds)"
+_OF_BUCKET: dict[Aggregate, OfBucket] = {
+    Aggregate.AVG: lambda values, begins: (
+        np.add.reduceat(values, begins) / np.diff(np.append(begins, len(values)))
+    ),
+    Aggregate.MIN: np.minimum.reduceat,
+    Aggregate.MAX: np.maximum.reduceat,
+}
 
 
-def chart(client: Client, query: ChartQuery, known: Progress | None = None) -> Chart:
-    """Draw `query` from the coarsest resolution that is fine enough; `known` saves asking for it.
+def chart(client: Client, query: ChartQuery, index: Index | None = None) -> Chart:
+    """Draw `query` from the coarsest resolution that is fine enough; `index` knows series and
+    borders from before.
 
     Raises:
         NotFound: no such metric.
         BadMessage: an empty range, or no sensible number of points.
         TooLarge: more than MAX_LINES series.
     """
+    index = index or Index()
     with contract_errors():
-        known = known or progress(client)
+        known = index.progress(client)
         where = grid(query.start, query.end, query.max_points, known)
-        info = metric_info(client, query.metric)
-        selection = Selection(info, (query.entity,), query.filters)
-        rows = _rows(client, selection, where, known, query.aggregate)
+        series = index.series(client, (query.metric,), entity=query.entity)
+        (info,) = series.metrics
+        chosen = chosen_series(series, query.entity, query.filters)
+        rows: Sequence[Sequence[Any]]
+        if where.resolution is Resolution.RAW and len(chosen) <= MAX_LINES:
+            of_bucket = _OF_BUCKET[query.aggregate]
+            rows = lines(client, series, chosen, where, known.borders, of_bucket)
+        else:
+            selection = Selection(info, (query.entity,), query.filters)
+            rows = _rows(client, selection, where, known, query.aggregate)
     if len(rows) > MAX_LINES:
         raise TooLarge(f"more than {MAX_LINES} series: ask for some of them by their attributes")
-    lines = [Line(labels, *with_gaps(times, values, where)) for labels, times, values in rows]
+    drawn = [Line(labels, *with_gaps(times, values, where)) for labels, times, values in rows]
     kind = "counter" if info.is_counter else "gauge"
-    return Chart(info.metric, info.unit, kind, where.resolution, where.step, lines)
+    return Chart(info.metric, info.unit, kind, where.resolution, where.step, drawn)
 
 
 def _rows(

@@ -11,9 +11,9 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import samples, schema
+from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
 from novacron_store.telemetry.samples import UNKNOWN, Borders
 
 _LIVE_S = 310  # who reports every five minutes, or more often, is heard of within this time

@@ -13,16 +13,9 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.queries.buckets import (
-    LOOK_BACK_S,
-    Grid,
-    Progress,
-    Resolution,
-    Selection,
-    grid,
-    metric_info,
-    slot,
-)
+from novacron_store.telemetry.metric import metric_info
+from novacron_store.telemetry.progress import Progress, Resolution
+from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid, Selection, grid, slot
 from novacron_store.telemetry.queries.charts import Chart, ChartQuery, Line, with_gaps
 from novacron_store.telemetry.samples import UNKNOWN
 

@@ -8,21 +8,20 @@ from math import isfinite
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.metric import metric_info
+from novacron_store.telemetry.progress import Progress, progress
 from novacron_store.telemetry.queries.buckets import (
     Grid,
-    Progress,
     RolledPart,
     Selection,
     grid,
     growth,
-    metric_info,
-    progress,
     rolled_parts,
     samples,
     slot,
 )
-from novacron_store.telemetry.queries.cheaply import CHEAPLY
 
 
 def sparklines(
