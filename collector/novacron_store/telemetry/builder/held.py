@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 C = TypeVar("C")
 T = TypeVar("T")
 
@@ -83,3 +84,24 @@ class Held(Generic[C, T]):
 
     def _younger_than(self, seconds: float) -> T | None:
         return self._answer if time.monotonic() <= self._asked + seconds else None
+
+
+class HeldByKey(Generic[K, C, T]):
+    """An answer for each key; those that nobody asks for any more are forgotten."""
+
+    def __init__(self, held_s: float, behind: Behind[C] | None = None) -> None:
+        self._held_s, self._behind = held_s, behind
+        self._held: dict[K, Held[C, T]] = {}
+
+    def get(self, key: K, client: C, ask: Callable[[C], T]) -> T:
+        held = self._held.get(key)
+        if held is None:
+            for known, other in list(self._held.items()):
+                if not other.is_of_use:
+                    self._held.pop(known, None)
+            held = self._held.setdefault(key, Held(self._held_s, self._behind))
+        return held.get(client, ask)
+
+    def is_fresh(self, key: K) -> bool:
+        held = self._held.get(key)
+        return held is not None and held.is_fresh

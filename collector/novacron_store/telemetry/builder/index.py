@@ -22,7 +22,7 @@ from novacron_contract.errors import BadMessage
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
-from novacron_store.telemetry.builder.held import Behind, Held
+from novacron_store.telemetry.builder.held import Behind, Held, HeldByKey
 from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.metric import MetricInfo, metric_info
@@ -133,11 +133,11 @@ class Index:
     `behind`, which gives a thread of its own a client, none waits for what was known before."""
 
     def __init__(self, behind: Callable[[], Client] | None = None, held_s: float = HELD_S) -> None:
-        self._behind = Behind(behind) if behind else None
-        self._held_s = held_s
-        self._series: dict[_Key, Held[Client, MetricSeries]] = {}
-        self._tags: Held[Client, Tags] = Held(held_s, self._behind)
-        self._progress: Held[Client, Progress] = Held(BORDERS_HELD_S, self._behind)
+        again = Behind(behind) if behind else None
+        self._series = HeldByKey[_Key, Client, MetricSeries](held_s, again)
+        self._infos = HeldByKey[str, Client, MetricInfo](held_s, again)
+        self._tags = HeldByKey[tuple[int, str | None], Client, Tags](held_s, again)
+        self._progress = Held[Client, Progress](BORDERS_HELD_S, again)
 
     def series(
         self,
@@ -158,21 +158,16 @@ class Index:
         self, client: Client, metric: str, as_of: datetime | None, entity: str | None
     ) -> MetricSeries:
         at = int(as_of.timestamp()) if as_of else 0
-        whole = self._series.get((metric, at, None))
-        if whole is not None and whole.is_fresh:
+        if self._series.is_fresh((metric, at, None)):
             entity = None
-        held = self._series.get((metric, at, entity))
-        if held is None:
-            for known, other in list(self._series.items()):
-                if not other.is_of_use:
-                    self._series.pop(known, None)
-            held = self._series.setdefault((metric, at, entity), Held(self._held_s, self._behind))
-        return held.get(client, lambda client: self._ask(client, metric, as_of, entity))
+        return self._series.get(
+            (metric, at, entity), client, lambda client: self._ask(client, metric, as_of, entity)
+        )
 
     def _ask(
         self, client: Client, metric: str, as_of: datetime | None, entity: str | None
     ) -> MetricSeries:
-        info = metric_info(client, metric)
+        info = self._infos.get(metric, client, lambda client: metric_info(client, metric))
         rows = _ask(client, _SERIES, {"metric": metric, "entity": entity})
         ids, entities = (_whole(rows[name]) for name in ("ids", "entities"))
         each = np.diff(ids.offsets.to_numpy())
@@ -201,9 +196,8 @@ class Index:
             return self._progress.get(client, progress)
 
     def _tags_of(self, client: Client, as_of: datetime | None, entity: str | None) -> Tags:
-        if entity is None and as_of is None:
-            return self._tags.get(client, lambda client: Tags.ask(client, _EVER))
-        return Tags.ask(client, as_of or _EVER, entity)
+        key = (int(as_of.timestamp()) if as_of else 0, entity)
+        return self._tags.get(key, client, lambda client: Tags.ask(client, as_of or _EVER, entity))
 
 
 def _ask(client: Client, sql: str, parameters: dict[str, Any]) -> pa.Table:

@@ -114,9 +114,11 @@ def of_open_hours(ask: Asked, wanted: Wanted, borders: Borders, *, steps: bool) 
     pieces = []
     follows = steps and not wanted.delta  # a step is from the sample before, whenever that was
     if follows or slots.start < gathered:
+        begin = slots.start // 1000 // schema.WINDOW_S * schema.WINDOW_S
+        since = "" if follows else f" AND t >= toDateTime({begin}, 'UTC')"
         windows = _known(ask(
             f"SELECT series, times, values FROM {schema.WINDOWS} FINAL WHERE {condition} "
-            f"AND t >= {borders.closed_sql} AND t < {borders.gathered_sql} {CHEAPLY}",
+            f"AND t >= {borders.closed_sql} AND t < {borders.gathered_sql}{since} {CHEAPLY}",
             parameters,
         ), wanted)  # fmt: skip
         times, values = _Lists(windows["times"]), _Lists(windows["values"])
@@ -125,10 +127,10 @@ def of_open_hours(ask: Asked, wanted: Wanted, borders: Borders, *, steps: bool) 
     if slots.end > gathered:
         arrivals = _known(ask(
             "SELECT id AS series, toUnixTimestamp64Milli(ts) AS at, number AS x "
-            f"FROM {schema.ARRIVALS} "
-            "ARRAY JOIN metrics AS metric, ids AS id, numbers AS number "
+            f"FROM {schema.ARRIVALS} ARRAY JOIN ids AS id, numbers AS number "
             f"WHERE ts >= toDateTime64({borders.gathered_sql}, 3, 'UTC') "
-            f"AND {condition} {CHEAPLY}",
+            "AND entity IN {entities:Array(String)} AND id IN {series:Array(UInt64)} "
+            f"{CHEAPLY}",
             parameters,
         ), wanted)  # fmt: skip
         moments, numbers = arrivals["at"].to_numpy(), arrivals["x"].to_numpy()
