@@ -16,6 +16,7 @@ from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, No
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.builder.raw import Samples, samples
 from novacron_store.telemetry.progress import Resolution
+from novacron_store.telemetry.builder.thin import Line, lines_table, thin
 
 __all__ = [
     "Aggregate",
@@ -29,6 +30,7 @@ __all__ = [
     "Index",
     "Label",
     "Limits",
+    "Line",
     "Not",
     "Over",
     "Query",
@@ -40,5 +42,7 @@ __all__ = [
     "evaluate",
     "label",
     "labels",
+    "lines_table",
     "samples",
+    "thin",
 ]

@@ -30,6 +30,7 @@ from novacron_store.telemetry.builder.filters import only
 from novacron_store.telemetry.builder.grid import Grid, Slots
 from novacron_store.telemetry.builder.groups import aggregate, arithmetic, groups, leading, paired
 from novacron_store.telemetry.builder.index import Index, MetricSeries, matcher
+from novacron_store.telemetry.builder.lists import table
 from novacron_store.telemetry.builder.partials import Partials
 from novacron_store.telemetry.builder.plan import (
     Plan,
@@ -39,6 +40,7 @@ from novacron_store.telemetry.builder.plan import (
     slots_of,
     window_of,
 )
+from novacron_store.telemetry.builder.thin import Line, thin
 from novacron_store.telemetry.builder.wanted import IN_BUCKETS, Part, Wanted
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.progress import Progress, Resolution
@@ -93,17 +95,15 @@ class Answer:
     def to_arrow(self) -> pa.Table:
         """A row for each series: labels (a map), times (ms, UTC) and values, gaps left out."""
         there = ~np.isnan(self.values)
-        offsets = np.concatenate(([0], np.cumsum(there.sum(axis=1)))).astype(np.int32)
         times = np.broadcast_to(self.times, self.values.shape)[there]
-        stamps = pa.array(times).cast(pa.timestamp("ms", "UTC"))
-        labels = pa.array(
-            [list(one.items()) for one in self.labels], pa.map_(pa.string(), pa.string())
-        )
-        return pa.table({
-            "labels": labels,
-            "times": pa.ListArray.from_arrays(offsets, stamps),
-            "values": pa.ListArray.from_arrays(offsets, pa.array(self.values[there])),
-        })  # fmt: skip
+        return table(self.labels, there.sum(axis=1), times, self.values[there])
+
+    def thinned(self, pixels: int) -> list[Line]:
+        """For drawing that wide: of each series at most so many values, and a NaN in each gap."""
+        return [
+            Line(labels, *thin(self.times, values, pixels))
+            for labels, values in zip(self.labels, self.values, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
