@@ -33,7 +33,7 @@ URLS = {
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
 }
 FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
-POSTED = {
+POSTED: dict[str, dict[str, Any]] = {
     "/v1/series": {"expression": {"select": "vm.cpu.utilization"}, "explain": True},
     "/v1/sql": {"query": "SELECT 1 AS a"},
 }
@@ -76,6 +76,12 @@ def test_answers_are_as_described(http: FlaskClient, fleet: SampleFleet, path: s
     posted = POSTED.get(path)
     answer = http.post(path, json=posted) if posted else http.get(URLS[path])
     assert schema_errors(document, path, json_of(answer), "200") == []
+
+
+def test_thinned_lines_are_as_described(http: FlaskClient) -> None:
+    document = get(http, "/v1/openapi.json")
+    answer = json_of(http.post("/v1/series", json={**POSTED["/v1/series"], "pixels": 20}))
+    assert schema_errors(document, "/v1/series", answer, "200") == []
 
 
 @pytest.mark.parametrize("path", FILES)

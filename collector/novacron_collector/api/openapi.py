@@ -167,7 +167,7 @@ _SERIES: dict[str, Any] = {
         "parameters": [_query("format", {**enum(("json", "arrow")), "default": "json"}, "form")],
         "requestBody": {"required": True, "content": _inline(ref("Question"))},
         "content": {
-            **_inline(ref("Series")),
+            **_inline({"oneOf": [ref("Series"), ref("Lines")]}),
             "application/vnd.apache.arrow.stream": {"schema": {}},
         },
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from novacron_collector.api.notices import Severity
-from novacron_collector.api.series import MAX_POINTS
+from novacron_collector.api.series import MAX_PIXELS, MAX_POINTS
 from novacron_collector.api.sql import MAX_STATEMENT
 from novacron_contract.metrics import VmState
 from novacron_store.state import Freshness
@@ -85,6 +85,9 @@ _VM = {
     **_SEEN,
     **_LIVE,
 }
+_TIMES = _list({"type": "integer"})
+_VALUES = _list(_or_null(NUMBER))
+_ASKED = _list(exactly(sql=TEXT, rows=COUNT, seconds=NUMBER))
 _DETAIL = {"resource": LABELS, "metrics": _list(ref("LatestValue"))}
 
 
@@ -137,7 +140,7 @@ def _status(counts: Schema) -> Schema:
 
 
 def _telemetry_schemas() -> dict[str, Schema]:
-    line = exactly(attributes=LABELS, ts=_list({"type": "integer"}), values=_list(_or_null(NUMBER)))
+    line = exactly(attributes=LABELS, ts=_TIMES, values=_VALUES)
     return {
         "Metrics": exactly(metrics=_list(ref("Metric"))),
         "Metric": exactly(
@@ -175,6 +178,12 @@ def _telemetry_schemas() -> dict[str, Schema]:
                 expression={"description": "docs/query.md says what it may be"},
                 step={**NUMBER, "minimum": 0.001, "description": "seconds"},
                 points={"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": 500},
+                pixels={
+                    "type": "integer",
+                    "minimum": 2,
+                    "maximum": MAX_PIXELS,
+                    "description": "thin each line to so many values: the answer is Lines",
+                },
                 tags_as_of={**TEXT, "description": "tags of that time, and not of now"},
                 explain={**FLAG, "default": False},
                 **{"from": {**TEXT, "default": "-1h"}, "to": {**TEXT, "default": "now"}},
@@ -185,12 +194,22 @@ def _telemetry_schemas() -> dict[str, Schema]:
             **exactly(
                 step_s=NUMBER,
                 resolution=enum(("raw", "5m", "1h")),
-                times=_list({"type": "integer"}),
-                series=_list(exactly(labels=LABELS, values=_list(_or_null(NUMBER)))),
-                asked=_list(exactly(sql=TEXT, rows=COUNT, seconds=NUMBER)),
+                times=_TIMES,
+                series=_list(exactly(labels=LABELS, values=_VALUES)),
+                asked=_ASKED,
             ),
             "required": ["step_s", "resolution", "times", "series"],
             "description": "times in Unix milliseconds, the same for all series; null: a gap",
+        },
+        "Lines": {
+            **exactly(
+                step_s=NUMBER,
+                resolution=enum(("raw", "5m", "1h")),
+                series=_list(exactly(labels=LABELS, times=_TIMES, values=_VALUES)),
+                asked=_ASKED,
+            ),
+            "required": ["step_s", "resolution", "series"],
+            "description": "times in Unix milliseconds, each line's own; null: a gap",
         },
         "Statement": {
             **exactly(
