@@ -15,8 +15,8 @@ from novacron_store.telemetry.builder.expressions import (
 from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.builder.raw import Samples, samples
-from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.builder.thin import Line, lines_table, thin
+from novacron_store.telemetry.progress import Resolution
 
 __all__ = [
     "Aggregate",

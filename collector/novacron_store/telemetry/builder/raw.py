@@ -14,6 +14,7 @@ from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.builder.filters import EVERY, Filter, only
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import Index, matcher
+from novacron_store.telemetry.builder.lists import table
 from novacron_store.telemetry.builder.unpack import Unpacked, unpack
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.client import contract_errors
@@ -31,15 +32,9 @@ class Samples:
 
     def to_arrow(self) -> pa.Table:
         """A row for each series: labels (a map), times (ms, UTC) and values."""
-        offsets = np.cumsum([0, *map(len, self.times)]).astype(np.int32)
-        times = pa.array(np.concatenate(self.times or [np.empty(0, np.int64)]))
-        values = pa.array(np.concatenate(self.values or [np.empty(0)]))
-        labels = [list(one.items()) for one in self.labels]
-        return pa.table({
-            "labels": pa.array(labels, pa.map_(pa.string(), pa.string())),
-            "times": pa.ListArray.from_arrays(offsets, times.cast(pa.timestamp("ms", "UTC"))),
-            "values": pa.ListArray.from_arrays(offsets, values),
-        })  # fmt: skip
+        times = np.concatenate(self.times or [np.empty(0, np.int64)])
+        values = np.concatenate(self.values or [np.empty(0)])
+        return table(self.labels, [len(one) for one in self.times], times, values)
 
 
 def samples(
