@@ -1,9 +1,9 @@
 """People looking on while a fleet reports as fast as it can: 32 readers beside ingest.
 
 Run it as `make bench-readers`. Collector and store are processes. The fleet's scrapes are sent over
-32 connections as fast as they are answered, first alone, then with readers: each asks the store for
-a panel, waits ten seconds (BENCH_PAUSE), and asks for another. Two people meanwhile ask what never
-ends.
+32 connections as fast as they are answered, first alone, then with readers, who are threads of a
+process of their own, as the UI's are: each asks the store for a panel, waits ten seconds
+(BENCH_PAUSE), and asks for another. Two people meanwhile ask what never ends.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
@@ -43,7 +46,7 @@ from report import report
 
 _READERS = 32
 _LONE_ROUNDS = 15
-_BEFORE, _ROUNDS, _A_ROUND = 5, 2, 20  # scrapes: what readers see, and what is timed each time
+_BEFORE, _ROUNDS, _A_ROUND = 5, 2, 30  # scrapes: what readers see, and what is timed each time
 _ENDLESS = "SELECT count() FROM numbers(100000000) AS a, numbers(100000000) AS b"
 _CPU, _NETWORK = "vm.cpu.utilization", "vm.network.io"
 
@@ -81,10 +84,17 @@ class Readers:
     connect: Callable[[], Client]
     panels: dict[str, Panel]
     pause_s: float
-    index: Index  # one for all, as a collector has it
+    index: Index  # one for all, as a UI has it
     took: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def alone(self) -> None:
+        client = self.connect()
+        for name in self.panels:
+            for n in range(_LONE_ROUNDS + 1):
+                self.ask(client, name, 37 * n)
+        client.close()
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -115,6 +125,48 @@ class Readers:
         began = time.monotonic()
         self.panels[name](client, self.index, f"vm-{vm:05d}")
         self.took.setdefault(name, []).append(time.monotonic() - began)
+
+
+def _read(pipe: Connection, url: str, now: float, pause: float) -> None:
+    """A process of readers: how long panels take alone is told first, then they look from one word
+    to the next, and what they saw is told when there is no word any more."""
+    service = partial(connect, url, user="service", password=SECRET)
+    readers = Readers(service, panels(now), pause, Index(behind=per_thread(service)))
+    readers.alone()
+    pipe.send(readers.took)
+    readers.took = {}
+    while pipe.recv():
+        with readers.looking():
+            pipe.recv()
+        pipe.send("done")
+    pipe.send((readers.took, readers.errors))
+
+
+class ReadersApart:
+    """Readers in a process of their own."""
+
+    def __init__(self, ingest: Ingest, now: float, pause: float) -> None:
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_read, args=(theirs, ingest.url, now, pause))
+        self._process.start()
+        self.lone: dict[str, list[float]] = self._pipe.recv()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        self._pipe.send("look")
+        try:
+            yield
+        finally:
+            self._pipe.send("stop")
+            self._pipe.recv()
+
+    def end(self) -> tuple[dict[str, list[float]], list[str]]:
+        """What each panel took (seconds), and errors."""
+        self._pipe.send("")
+        seen: tuple[dict[str, list[float]], list[str]] = self._pipe.recv()
+        self._process.join()
+        return seen
 
 
 @contextmanager
@@ -148,32 +200,26 @@ def measure(folder: Path, scrapes: Path, start: int) -> dict[str, float]:
     pause = float(os.environ.get("BENCH_PAUSE", "10"))
     with ingesting(folder) as ingest:
         send_scrapes(ingest, scrapes, 0, _BEFORE)
-        service = _as("service", ingest)
-        index = Index(behind=per_thread(service))
-        lone = Readers(service, panels(start + 15 * _BEFORE), pause, index)
-        client = lone.connect()
-        for name in lone.panels:
-            for n in range(_LONE_ROUNDS + 1):
-                lone.ask(client, name, 37 * n)
-        client.close()
-        many, rates = Readers(service, lone.panels, pause, index), _Rates()
-        stuck, at = list[float](), _BEFORE
+        readers = ReadersApart(ingest, start + 15 * _BEFORE, pause)
+        stuck, errors, rates, at = list[float](), list[str](), _Rates(), _BEFORE
         for _ in range(_ROUNDS):
             rates.alone.append(_rate(ingest, scrapes, at))
-            with endless(_as("reader", ingest), stuck, many.errors), many.looking():
+            with endless(_as("reader", ingest), stuck, errors), readers.looking():
                 rates.together.append(_rate(ingest, scrapes, at + _A_ROUND))
             at += 2 * _A_ROUND
-    for error in many.errors[:5]:
+        took, failed = readers.end()
+    errors += failed
+    for error in errors[:5]:
         print(error, file=sys.stderr)
     alone, together = map(statistics.mean, (rates.alone, rates.together))
     return {
         "ingest_alone_points_per_s": alone,
         "ingest_beside_readers_points_per_s": together,
         "ingest_kept": together / alone,
-        "errors": len(many.errors),
-        "panels_asked": sum(map(len, many.took.values())),
+        "errors": len(errors),
+        "panels_asked": sum(map(len, took.values())),
         "endless_ended_s": max(stuck, default=0.0),
-        **_times(lone.took, many.took),
+        **_times(readers.lone, took),
     }
 
 
