@@ -46,7 +46,7 @@ from report import report
 
 _READERS = 32
 _LONE_ROUNDS = 15
-_BEFORE, _ROUNDS, _A_ROUND = 5, 2, 30  # scrapes: what readers see, and what is timed each time
+_BEFORE, _ROUNDS, _A_ROUND = 40, 2, 30  # scrapes: what readers see, and what is timed each time
 _ENDLESS = "SELECT count() FROM numbers(100000000) AS a, numbers(100000000) AS b"
 _CPU, _NETWORK = "vm.cpu.utilization", "vm.network.io"
 

@@ -161,6 +161,7 @@ filters: st.SearchStrategy[Filter] = st.recursive(
         st.builds(Label, st.just("team"), st.sampled_from(["=", "!="]), st.just("web")),
         st.builds(Label, st.just("zone"), st.sampled_from(["=~", "!~"]),
                   st.sampled_from(["zone-[01]", "zone", ".*-2", "zone-(1|2)"])),
+        st.builds(Label, st.just("entity"), st.just("="), st.sampled_from(["vm-1", "vm-3", "x"])),
         st.builds(Label, st.just("entity"), st.just("=~"), st.sampled_from(["vm-[0-2]", ".*"])),
         st.builds(Label, st.just("nobody"), st.sampled_from(["=", "!="]),
                   st.sampled_from(["", "x"])),
@@ -221,17 +222,24 @@ steps = st.sampled_from([15, 30, 60, 300, 600, 1800, 3600, 7200])
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(of=expressions, step=steps, first=st.integers(-16, 10), points=st.integers(1, 12),
-       align=st.booleans(), few=st.sampled_from([0, 20, 500]))  # fmt: skip
+       align=st.booleans(), few=st.sampled_from([0, 20, 500]), known=st.booleans())  # fmt: skip
 def test_a_query_equals_what_is_worked_out_slowly(
-    told: Told, of: Expression, step: int, first: int, points: int, align: bool, few: int
+    told: Told,
+    of: Expression,
+    step: int,
+    first: int,
+    points: int,
+    align: bool,
+    few: int,
+    known: bool,
 ) -> None:
-    """Where samples are unpacked here, and where SQL does it."""
+    """Where samples are unpacked here and where SQL does it; with series known before and not."""
     start = NOON + first * 900 + (0 if align else 7)
     if align:
         start = start // step * step
 
     query = Query(of, start, start + step * (points - 1), step)
-    answer = evaluate(told.client, query, told.index, Limits(few=few))
+    answer = evaluate(told.client, query, told.index if known else None, Limits(few=few))
 
     oracle = Oracle(told.series, start * 1000, step * 1000, points)
     expected = oracle.answer(of)

@@ -44,7 +44,7 @@ class _ByPlace(Index):
         self._known = MetricSeries(
             known.metrics, known.metric_of, known.ids, known.classes,
             pa.array([*places, []], _MAP), place_of, known.entities, known.entity_of,
-            Tags([], pa.array([], _MAP)),
+            Tags([], pa.array([], _MAP)), known.whole,
         )  # fmt: skip
 
     def series(

@@ -67,7 +67,7 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """The series of a metric, or of some, in the order of their ids."""
+    """The series of a metric, or of some, in the order of their ids; not `whole`: of an entity."""
 
     metrics: list[MetricInfo]
     metric_of: Codes
@@ -78,6 +78,7 @@ class MetricSeries:
     entities: list[str]  # distinct ones
     entity_of: Codes
     tags: Tags
+    whole: bool = True
     _labels: dict[str, tuple[Codes, list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -188,6 +189,7 @@ class Index:
             named.dictionary.to_pylist(),
             named.indices.to_numpy().astype(np.int32)[order],
             self._tags_of(client, as_of, entity),
+            entity is None,
         )
 
     def progress(self, client: Client) -> Progress:
@@ -229,6 +231,7 @@ def _united(every: Sequence[MetricSeries]) -> MetricSeries:
             for one in every
         ]),
         every[0].tags,
+        all(one.whole for one in every),
     )  # fmt: skip
 
 

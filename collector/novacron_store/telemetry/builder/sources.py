@@ -55,14 +55,14 @@ def conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     series, chosen = wanted.series, wanted.chosen
     parameters: dict[str, Any] = {"metrics": list(wanted.metrics)}
     text = "metric IN {metrics:Array(String)}"
-    if len(chosen) == len(series):
+    if len(chosen) == len(series) and series.whole:
         return text, parameters
     kinds = np.isin(series.classes, np.unique(series.classes[chosen]))
     named = np.isin(series.entity_of, np.unique(series.entity_of[chosen]))
     if not kinds.all():
         text += " AND class IN {classes:Array(UInt32)}"
         parameters["classes"] = np.unique(series.classes[chosen]).tolist()
-    if not named.all():
+    if not named.all() or not series.whole:
         text += " AND entity IN {entities:Array(String)}"
         codes = np.unique(series.entity_of[chosen])
         parameters["entities"] = [series.entities[code] for code in codes]
@@ -145,6 +145,11 @@ def hours_of(slots: Slots, borders: Borders) -> str:
     return f"{begin} AND hour < toDateTime({last}, 'UTC')"
 
 
+def moment(milliseconds: int) -> str:
+    """SQL: a DateTime64."""
+    return f"fromUnixTimestamp64Milli({milliseconds}, 'UTC')"
+
+
 def _arrays(wanted: Wanted) -> list[str]:
     """The columns of arrays that the parts are made of."""
     grows = Part.INCREASE in wanted.parts
@@ -173,6 +178,7 @@ def _opened(wanted: Wanted) -> dict[str, Any]:
 def _open_series(wanted: Wanted, borders: Borders) -> str:
     """Rows of (series, times, xs, is)."""
     closed, gathered = borders.closed_sql, borders.gathered_sql
+    end = moment(wanted.slots.end)
     asked = "metric IN {metrics:Array(String)} AND series IN {series:Array(UInt64)}"
     steps, lasts, known = "", "", ""
     if Part.INCREASE in wanted.parts:
@@ -197,11 +203,12 @@ def _open_series(wanted: Wanted, borders: Borders) -> str:
             p.1 AS times, p.2 AS xs{known}{steps}
         FROM (
             SELECT series, times, values FROM {schema.WINDOWS} FINAL
-            WHERE {asked} AND t >= {closed} AND t < {gathered}
+            WHERE {asked} AND t >= {closed} AND t < {gathered} AND t < {end}
             UNION ALL
             SELECT id AS series, [toUnixTimestamp64Milli(ts)] AS times, [number] AS values
             FROM {schema.ARRIVALS} ARRAY JOIN metrics AS metric, ids AS id, numbers AS number
-            WHERE ts >= toDateTime64({gathered}, 3, 'UTC') AND metric IN {{metrics:Array(String)}}
+            WHERE ts >= toDateTime64({gathered}, 3, 'UTC') AND ts < {end}
+                AND metric IN {{metrics:Array(String)}}
                 AND id IN {{series:Array(UInt64)}}
         ) AS o{lasts}
         GROUP BY series HAVING notEmpty(xs)"""

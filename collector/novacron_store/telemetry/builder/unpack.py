@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from novacron_store.telemetry import schema
-from novacron_store.telemetry.builder.sources import SILENCE_S, conditions, hours_of
+from novacron_store.telemetry.builder.sources import SILENCE_S, conditions, hours_of, moment
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.cheaply import CHEAPLY, OF_CLOSED
 from novacron_store.telemetry.samples import Borders
@@ -111,6 +111,7 @@ def of_open_hours(ask: Asked, wanted: Wanted, borders: Borders, *, steps: bool) 
     """From windows and arrivals, of what is behind the last closed hour."""
     condition, parameters = _by_series(wanted)
     slots, gathered = wanted.slots, borders.gathered * 1000
+    end = moment(slots.end)
     pieces = []
     follows = steps and not wanted.delta  # a step is from the sample before, whenever that was
     if follows or slots.start < gathered:
@@ -118,7 +119,8 @@ def of_open_hours(ask: Asked, wanted: Wanted, borders: Borders, *, steps: bool) 
         since = "" if follows else f" AND t >= toDateTime({begin}, 'UTC')"
         windows = _known(ask(
             f"SELECT series, times, values FROM {schema.WINDOWS} FINAL WHERE {condition} "
-            f"AND t >= {borders.closed_sql} AND t < {borders.gathered_sql}{since} {CHEAPLY}",
+            f"AND t >= {borders.closed_sql} AND t < {borders.gathered_sql}{since} AND t < {end} "
+            f"{CHEAPLY}",
             parameters,
         ), wanted)  # fmt: skip
         times, values = _Lists(windows["times"]), _Lists(windows["values"])
@@ -128,7 +130,7 @@ def of_open_hours(ask: Asked, wanted: Wanted, borders: Borders, *, steps: bool) 
         arrivals = _known(ask(
             "SELECT id AS series, toUnixTimestamp64Milli(ts) AS at, number AS x "
             f"FROM {schema.ARRIVALS} ARRAY JOIN ids AS id, numbers AS number "
-            f"WHERE ts >= toDateTime64({borders.gathered_sql}, 3, 'UTC') "
+            f"WHERE ts >= toDateTime64({borders.gathered_sql}, 3, 'UTC') AND ts < {end} "
             "AND entity IN {entities:Array(String)} AND id IN {series:Array(UInt64)} "
             f"{CHEAPLY}",
             parameters,
