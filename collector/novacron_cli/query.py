@@ -21,9 +21,11 @@ examples:
   novacron query system.memory.usage --entity kvm-a --from 2026-11-24T00:00:00Z --json
   novacron query vm.network.io --over rate --sum-by team --where network.io.direction=receive
   novacron query vm.cpu.utilization --over quantile --share 0.95 --window 1d --where 'team=~web.*'
+  novacron query http.server.request.duration --histogram-quantile 0.95 --by entity --window 5m
 
-Of one machine, counters are shown as their rate per second. With --over, or without --entity, all
-series are asked, and --where compares attributes and tags: = != =~ !~ (regular expressions)."""
+Of one machine, counters are shown as their rate per second. With --over or --histogram-quantile, or
+without --entity, all series are asked, and --where compares attributes and tags: = != =~ !~
+(regular expressions)."""
 
 
 def add_to(commands: Commands) -> None:
@@ -43,7 +45,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(args: Namespace) -> int:
-    if args.over or not args.entity:
+    of_many = args.over or args.by is not None or args.histogram_quantile is not None
+    if of_many or not args.entity:
         return run_series(args)
     filters = dict(text.partition("=")[::2] for text in args.filter)
     asked = {

@@ -23,6 +23,13 @@ def add_series_to(parser: ArgumentParser) -> None:
                       help="only series that match; repeatable")  # fmt: skip
     for how in _BY:
         many.add_argument(f"--{how}-by", metavar="LABEL,…", help=f"the {how} of such series")
+    many.add_argument(
+        "--histogram-quantile", type=float, metavar="SHARE",
+        help="of a histogram: the value that this share, such as 0.95, does not exceed",
+    )  # fmt: skip
+    many.add_argument(
+        "--by", metavar="LABEL,…", help="a histogram for each of their values (default: one of all)"
+    )
     many.add_argument("--window", metavar="TIME", help="such as 5m (default: one step)")
     many.add_argument("--step", metavar="TIME", help="(default: by --points)")
     many.add_argument("--offset", metavar="TIME", help="so long before")
@@ -60,12 +67,7 @@ def _expression(args: Namespace) -> dict[str, Any]:
     for text in args.filter:
         name, _, value = text.partition("=")
         compared.append({"label": name, "op": "=", "value": value})
-    select: dict[str, Any] = {
-        "select": args.metric,
-        "over": args.over or "avg",
-        "where": {"all": compared},
-        "argument": args.share,
-    }
+    select = _selected(args) | {"select": args.metric, "where": {"all": compared}}
     if args.window:
         select["window"] = _seconds("--window", args.window)
     if args.offset:
@@ -73,9 +75,23 @@ def _expression(args: Namespace) -> dict[str, Any]:
     for how in _BY:
         labels = getattr(args, f"{how}_by")
         if labels is not None:
-            by = [name for name in labels.split(",") if name]
-            return {"aggregate": how, "of": select, "by": by}
+            return {"aggregate": how, "of": select, "by": _names(labels)}
     return select
+
+
+def _selected(args: Namespace) -> dict[str, Any]:
+    """What the options make of windows."""
+    if args.histogram_quantile is None:
+        if args.by is not None:
+            raise BadMessage("--by goes with --histogram-quantile: take --sum-by, --avg-by, …")
+        return {"over": args.over or "avg", "argument": args.share}
+    if args.over:
+        raise BadMessage("--over and --histogram-quantile do not go together: take one of them")
+    return {"histogram_quantile": args.histogram_quantile, "by": _names(args.by or "")}
+
+
+def _names(labels: str) -> list[str]:
+    return [name for name in labels.split(",") if name]
 
 
 def _comparison(text: str) -> dict[str, str]:

@@ -8,16 +8,41 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.client import Client
 from flask.testing import FlaskClient
 
 from api.answers import json_of
 from fleet_samples import SampleFleet
+from novacron_store.telemetry.writer import write
+from store.histograms_oracle import Histogram, Told, batch
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = [
+    pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True),  # no matter here
+    pytest.mark.usefixtures("histogram"),
+]
 
 DOCS = (Path(__file__).parents[2] / "docs" / "query.md").read_text()
+DURATION = "http.server.request.duration"
 RATE = {"select": "vm.network.io", "over": "rate", "window": 300}
 RECEIVED = {"label": "network.io.direction", "value": "receive"}
+
+
+@pytest.fixture(scope="session")
+def histogram(telemetry: Client, fleet: SampleFleet) -> str:
+    """A metric of `web` and `db`: every minute they measured ten times 0.3, or 3, more."""
+    now, bounds = fleet.now.timestamp(), (0.1, 0.5, 1.0, 5.0)
+
+    def told(value: float) -> list[Told]:
+        return [
+            Told(now - 60 * (10 - n), now - 600, [value] * 10 * n, bounds) for n in range(1, 11)
+        ]
+
+    series = [
+        Histogram(DURATION, entity, told(value), attributes={"http.route": "/api/x"})
+        for entity, value in ((fleet.web, 0.3), (fleet.db, 3.0))
+    ]  # fmt: skip
+    write(telemetry, batch(series), fleet.host_a)
+    return DURATION
 
 
 def ask(http: FlaskClient, expression: Any, status: int = 200, **more: Any) -> Any:
@@ -47,6 +72,24 @@ def test_series_are_chosen_and_put_together_by_their_labels(http: FlaskClient) -
     (line,) = answer["series"]
     assert line["labels"] == {"network.io.direction": "receive"}
     assert max(filter(None, line["values"])) > 0
+
+
+def test_quantiles_of_histograms_are_those_of_all_that_was_measured(
+    http: FlaskClient, fleet: SampleFleet
+) -> None:
+    median = {"histogram_quantile": 0.5, "select": DURATION, "window": 300}
+
+    (every,) = ask(http, {**median, "histogram_quantile": 0.75}, step=60)["series"]
+    each = ask(http, {**median, "by": ["entity"]}, step=60)
+    where = {"label": "entity", "value": fleet.web}
+    (web,) = ask(http, {"op": "*", "left": {**median, "where": where}, "right": 10})["series"]
+
+    assert (every["labels"], set(filter(None, every["values"]))) == ({}, {3.0})
+    assert {line["labels"]["entity"]: line["values"][-1] for line in each["series"]} == {
+        fleet.web: pytest.approx(0.3), fleet.db: 3.0
+    }  # fmt: skip
+    assert each["resolution"] == "raw"
+    assert web["values"][-1] == pytest.approx(3)
 
 
 def test_arithmetic_of_expressions(http: FlaskClient, fleet: SampleFleet) -> None:
@@ -151,6 +194,19 @@ def test_what_is_drawn_is_read_at_a_finer_step(
             {},
             "expected one of =",
         ),
+        ({"histogram_quantile": "p95", "select": "m"}, {}, "histogram_quantile: expected a number"),
+        ({"histogram_quantile": 95, "select": "m"}, {}, "a quantile of 95.0: expected 0 to 1"),
+        (
+            {"histogram_quantile": 0.5, "select": "m", "over": "avg"},
+            {},
+            "over: unknown; allowed: by",
+        ),
+        (
+            {"histogram_quantile": 0.5, "select": "vm.state"},
+            {},
+            "vm.state is a gauge, no histogram",
+        ),
+        ({"select": DURATION}, {}, "ask for its histogram_quantile"),
         ({"select": "m", "window": "5m"}, {}, "window: expected a number"),
         ({"select": "m", "window": -5}, {}, "a window of -5.0 s"),
         ({"aggregate": "sum", "of": {"select": "m"}, "by": "team"}, {}, "by: expected a list"),

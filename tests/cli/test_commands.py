@@ -9,6 +9,9 @@ import pytest
 
 from cli.runs import Novacron
 from fleet_samples import SampleFleet
+from novacron_store.telemetry.writer import write
+from store.histograms_oracle import Histogram, Told, batch
+from store_process import StoreProcess
 
 
 def test_status_counts_and_says_what_to_do(novacron: Novacron) -> None:
@@ -86,6 +89,25 @@ def test_query_puts_series_together_and_explains(novacron: Novacron) -> None:
     assert "1 series every 1 min" in ended.out
     assert "network.io.direction=receive" in ended.out
     assert re.search(r"\d+ rows in [\d.]+ ms:\nSELECT", ended.out)
+
+
+def test_query_shows_quantiles_of_histograms(
+    novacron: Novacron, store_process: StoreProcess, fleet: SampleFleet
+) -> None:
+    metric, now = "rpc.server.duration", fleet.now.timestamp()
+    told = [Told(now - 60 * back, now - 600, [3.0] * (10 - back), (1.0, 5.0)) for back in range(10)]
+    client = store_process.service()
+    write(client, batch([Histogram(metric, fleet.web, told)]), metric)
+    client.close()
+
+    ended = novacron("query", metric, "--histogram-quantile", "0.5", "--by", "entity", "--step=1m")
+    assert re.search(rf"^entity={fleet.web} +3 +3 +3 +3 ", ended.out, re.MULTILINE)
+    ended = novacron("query", metric, "--histogram-quantile", "1", "--entity", fleet.web)
+    assert re.search(r"^all +5 +5 +5 +5 ", ended.out, re.MULTILINE)
+    ended = novacron("query", metric, "--histogram-quantile", "1", "--over", "avg")
+    assert "--over and --histogram-quantile do not go together" in ended.err
+    assert "--by goes with --histogram-quantile" in novacron("query", metric, "--by", "x").err
+    assert "ask for its histogram_quantile" in novacron("query", metric).err
 
 
 def test_query_says_what_it_cannot_read(novacron: Novacron) -> None:

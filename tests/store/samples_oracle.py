@@ -16,6 +16,7 @@ from novacron_store.telemetry.builder import (
     Binary,
     Expression,
     Filter,
+    HistogramQuantile,
     How,
     Label,
     Not,
@@ -70,8 +71,8 @@ class Oracle:
                 return self._smooth(of)
             case Binary():
                 return self._binary(of)
-            case Scalar():
-                raise AssertionError("a number alone has no rows")
+            case Scalar() | HistogramQuantile():
+                raise AssertionError("neither a number alone nor samples of histograms have rows")
 
     def _chosen(self, of: Select) -> list[Known]:
         return [one for one in self.series if one.metric in of.metrics and holds(of.where, one)]

@@ -1,8 +1,10 @@
 """Where Prometheus has the same function, the builder says the same of the same samples.
 
 Not compared: what PromQL extrapolates (rate, increase, delta); of these VictoriaMetrics' are the
-twins, in bench/store.py. No sample lies on the border of a window, which either has at its other
-end.
+twins, in bench/store.py. Of histograms it extrapolates all buckets alike, where all are told at the
+same times and a window begins with what the one before ended with. No sample lies on the border of
+a window, which either has at its other end, and no quantile on the border of two buckets, where a
+rounding error decides.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from novacron_store.telemetry.builder import (
     All,
     Binary,
     Expression,
+    HistogramQuantile,
     How,
     Label,
     Over,
@@ -39,6 +42,8 @@ from novacron_store.telemetry.migrations import migrate
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
+from store.histograms_oracle import Histogram, Told
+from store.histograms_oracle import batch as batch_of_histograms
 from store_process import free_port
 
 NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
@@ -58,11 +63,47 @@ def _lines() -> list[Line]:
     return lines
 
 
+BOUNDS = (0.1, 0.2, 0.5, 1.0, 2.5)
+IN_BUCKETS = [0.05, 0.15, 0.3, 0.7, 2.0, 9.0]  # a value in each
+
+
+def _histograms() -> list[Histogram]:
+    """Four samples a minute: between the last of one and the first of the next nothing happens, so
+    that what Prometheus leaves out is nothing. It counts from so much that no bucket began lately,
+    and each series restarts in the middle of a minute."""
+    random = np.random.default_rng(6)
+    found = []
+    for entity in ("vm-0", "vm-1"):
+        for route in ("/a", "/b"):
+            values, since, told = IN_BUCKETS * 500, 0.0, []
+            restart = BEGIN + 60 * int(random.integers(12, 30)) + 35
+            for at_s in range(BEGIN + 5, BEGIN + 2405, 15):
+                if at_s == restart:
+                    values, since = IN_BUCKETS * 200, at_s - 1.0
+                elif at_s % 60 != 5:
+                    values = [*values, *random.choice(IN_BUCKETS, int(random.integers(0, 4)))]
+                told.append(Told(at_s, since, values, BOUNDS))
+            found.append(Histogram("latency", entity, told, attributes={"route": route}))
+    return found
+
+
+def _buckets() -> Iterator[str]:
+    """As Prometheus has them."""
+    yield "# TYPE latency_bucket gauge"
+    for one in _histograms():
+        for bound in (*BOUNDS, math.inf):
+            told = f'entity="{one.entity}",route="{one.attributes["route"]}",le="{bound:g}"'
+            for sample in one.told:
+                count = sum(value <= bound for value in sample.values)
+                yield f"latency_bucket{{{told.replace('inf', '+Inf')}}} {count} {sample.time}"
+
+
 @pytest.fixture(scope="module")
 def store_with_lines(engine_url: str) -> Iterator[Client]:
     client = connect(engine_url, database=f"novacron_{uuid4().hex}")
     migrate(client)
     write(client, batch(_lines()), "all", at(END))
+    write(client, batch_of_histograms(_histograms()), "histograms", at(END))
     Roller(client).run(at(END - 300))
     yield client
     client.command(f"DROP DATABASE {client.database}", use_database=False)
@@ -77,7 +118,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clien
     for line in _lines():
         told = f'cpu{{entity="{line.entity}",mode="{line.attributes["mode"]}"}}'
         text += [f"{told} {value} {seconds}" for seconds, value in line.samples]
-    (folder / "samples").write_text("\n".join([*text, "# EOF\n"]))
+    (folder / "samples").write_text("\n".join([*text, *_buckets(), "# EOF\n"]))
     (folder / "prometheus.yml").write_text("global: {}\n")
     create = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "-q"]
     subprocess.run([*create, folder / "samples", folder / "data"], check=True)
@@ -141,6 +182,15 @@ TWINS: list[tuple[str, Expression]] = [
      Binary("-", _cpu(Over.MAX), _cpu(Over.MIN))),
     ("avg_over_time(cpu[5m]) / avg_over_time(cpu[5m] offset 30m)",
      Binary("/", _cpu(Over.AVG), _cpu(Over.AVG, offset=1800))),
+    ("histogram_quantile(0.93, sum by (le) (rate(latency_bucket[5m])))",
+     HistogramQuantile("latency", 0.93, window=300)),
+    ("histogram_quantile(0.51, sum by (le, entity) (rate(latency_bucket[1m])))",
+     HistogramQuantile("latency", 0.51, by=("entity",), window=60)),
+    ("histogram_quantile(0.99, rate(latency_bucket[5m] offset 10m))",
+     HistogramQuantile("latency", 0.99, by=("entity", "route"), window=300, offset=600)),
+    ('max(histogram_quantile(0.13, sum by (le, route) (rate(latency_bucket{entity="vm-0"}[2m]))))',
+     Aggregate(How.MAX, HistogramQuantile("latency", 0.13, label("entity", "vm-0"), ("route",),
+                                          120))),
 ]  # fmt: skip
 
 

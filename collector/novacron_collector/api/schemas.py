@@ -175,7 +175,10 @@ def _telemetry_schemas() -> dict[str, Schema]:
         },
         "Question": {
             **exactly(
-                expression={"description": "docs/query.md says what it may be"},
+                expression={
+                    "description": "docs/query.md says what it may be: select, "
+                    "histogram_quantile, aggregate, smooth, op, or a number"
+                },
                 step={**NUMBER, "minimum": 0.001, "description": "seconds"},
                 points={"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": 500},
                 pixels={

@@ -5,7 +5,8 @@
             {"all": [{"label": "network.io.direction", "op": "=", "value": "receive"},
                      {"not": {"label": "team", "op": "=~", "value": "test.*"}}]}}}
 
-Others are {"smooth": 5, "of": …}, {"op": "/", "left": …, "right": …, "on": ["entity"]} and numbers.
+Others are {"histogram_quantile": 0.95, "select": …, "by": ["entity"]}, {"smooth": 5, "of": …},
+{"op": "/", "left": …, "right": …, "on": ["entity"]} and numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from novacron_store.telemetry.builder.expressions import (
     Aggregate,
     Binary,
     Expression,
+    HistogramQuantile,
     How,
     Over,
     Scalar,
@@ -30,6 +32,7 @@ from novacron_store.telemetry.builder.filters import EVERY, All, Any, Filter, La
 
 MAX_DEPTH = 20
 MAX_TEXT = 4096
+_WINDOWS = ("where", "window", "offset")
 Kind = TypeVar("Kind", bound=StrEnum)
 
 
@@ -43,15 +46,22 @@ def expression(document: Whatever, depth: int = 0) -> Expression:
     if _is_number(document):
         return Scalar(float(document))
     match document:
+        case {"histogram_quantile": share, "select": str() | list() as metric, **rest}:
+            _only(rest, ("by", *_WINDOWS))
+            return HistogramQuantile(
+                _metrics(metric),
+                _number("histogram_quantile", share),
+                _where(rest),
+                _names("by", rest.get("by", [])),
+                *_window_and_offset(rest),
+            )
         case {"select": str() | list() as metric, **rest}:
-            _only(rest, ("over", "where", "window", "offset", "argument"))
-            window = rest.get("window")
+            _only(rest, ("over", *_WINDOWS, "argument"))
             return Select(
-                _text("select", metric) if isinstance(metric, str) else _names("select", metric),
+                _metrics(metric),
                 _choice("over", rest.get("over", Over.AVG), Over),
-                condition(rest["where"]) if "where" in rest else EVERY,
-                None if window is None else _number("window", window),
-                _number("offset", rest.get("offset", 0)),
+                _where(rest),
+                *_window_and_offset(rest),
                 _number("argument", rest.get("argument", 0.5)),
             )
         case {"aggregate": how, "of": inner, **rest}:
@@ -71,8 +81,9 @@ def expression(document: Whatever, depth: int = 0) -> Expression:
             return Binary(op, expression(left, depth + 1), expression(right, depth + 1), on)
         case _:
             raise BadMessage(
-                "expected an expression: a number, or an object with select, with aggregate and "
-                "of, with smooth and of, or with op, left and right"
+                "expected an expression: a number, or an object with select, with "
+                "histogram_quantile and select, with aggregate and of, with smooth and of, or "
+                "with op, left and right"
             )
 
 
@@ -100,6 +111,20 @@ def condition(document: Whatever, depth: int = 0) -> Filter:
             raise BadMessage(
                 "expected a condition: an object with label, op and value, with all, any or not"
             )
+
+
+def _metrics(select: str | list[Whatever]) -> str | tuple[str, ...]:
+    return _text("select", select) if isinstance(select, str) else _names("select", select)
+
+
+def _where(rest: Mapping[Whatever, Whatever]) -> Filter:
+    return condition(rest["where"]) if "where" in rest else EVERY
+
+
+def _window_and_offset(rest: Mapping[Whatever, Whatever]) -> tuple[float | None, float]:
+    window = rest.get("window")
+    offset = _number("offset", rest.get("offset", 0))
+    return None if window is None else _number("window", window), offset
 
 
 def _only(rest: Mapping[Whatever, Whatever], allowed: Collection[str]) -> None:

@@ -14,12 +14,13 @@ from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 
 from novacron_contract.errors import BadMessage, TooLarge
-from novacron_store.telemetry.builder import windows
+from novacron_store.telemetry.builder import histograms, windows
 from novacron_store.telemetry.builder.collect import collect
 from novacron_store.telemetry.builder.expressions import (
     Aggregate,
     Binary,
     Expression,
+    HistogramQuantile,
     How,
     Over,
     Scalar,
@@ -53,6 +54,7 @@ class Limits:
     series: int = 50_000  # of one Select
     values: int = 20_000_000  # rows times slots
     quantiles: int = 1_000_000  # of windows that overlap: these are worked out one by one
+    counts: int = 20_000_000  # of histograms: samples times buckets
     few: int = 600  # hours of series: up to so many it is cheaper to ask for the samples
 
 
@@ -164,6 +166,8 @@ class _Run:
                 return Vector(np.full((1, grid.points), of.value), (), lambda _: [""])
             case Select():
                 return self._select(of, grid, None)
+            case HistogramQuantile():
+                return self._histogram(of, grid)
             case Aggregate():
                 return self._aggregate(of, grid)
             case Smooth():
@@ -201,6 +205,7 @@ class _Run:
         """Its series; with `by`, what those of equal labels `by` add up to."""
         entity = only(of.where, "entity")
         series = self.index.series(self.client, of.metrics, self.query.as_of, entity)
+        histograms.require_numbers(series.metrics)
         for info in series.metrics:
             if of.over in (Over.INCREASE, Over.RATE) and not info.is_counter:
                 raise BadMessage(
@@ -210,12 +215,7 @@ class _Run:
             raise BadMessage(
                 "cumulative and delta metrics are not asked together: ask for each, and add these"
             )
-        (chosen,) = np.nonzero(series.choose(of.where, matcher(self.client)))
-        if len(chosen) > self.limits.series:
-            raise TooLarge(
-                f"{len(chosen)} series of {', '.join(of.metrics)[:200]}: expected "
-                f"{self.limits.series} or fewer; ask for some of them by their labels"
-            )
+        chosen = self._chosen(of, series)
         if by is None:
             row_of, rows = np.arange(len(chosen)), list(range(len(chosen)))
         else:
@@ -225,6 +225,40 @@ class _Run:
         own = ["metric", "entity"] if isinstance(of.metric, tuple) else ["entity"]
         names = [*series.attribute_names(chosen), *own] if by is None else by
         return Vector(values, names, lambda name: _of(series, name, first))
+
+    def _histogram(self, of: HistogramQuantile, grid: Grid) -> Vector:
+        series = self.index.series(self.client, of.metrics, self.query.as_of)
+        histograms.require_histograms(series.metrics)
+        chosen = self._chosen(of, series)
+        row_of, rows = groups([_of(series, name, chosen) for name in of.by], len(chosen))
+        slots = self._slots(of, grid, len(rows))
+        wanted = Wanted(of.metrics, series, chosen, len(rows), row_of, slots, (Part.VALUES,),
+                        False, of.argument)  # fmt: skip
+        self.used.add(self._resolution(slots, wanted.parts))
+        values = np.empty((0, grid.points))
+        if len(chosen):
+            window = window_of(of, grid)
+            values = histograms.quantiles(self._ask, wanted, window, self.limits.counts)
+        first = chosen[rows]
+        return Vector(values, of.by, lambda name: _of(series, name, first))
+
+    def _chosen(self, of: Select | HistogramQuantile, series: MetricSeries) -> NDArray[np.intp]:
+        (chosen,) = np.nonzero(series.choose(of.where, matcher(self.client)))
+        if len(chosen) > self.limits.series:
+            raise TooLarge(
+                f"{len(chosen)} series of {', '.join(of.metrics)[:200]}: expected "
+                f"{self.limits.series} or fewer; ask for some of them by their labels"
+            )
+        return chosen
+
+    def _slots(self, of: Select | HistogramQuantile, grid: Grid, rows: int) -> Slots:
+        slots = slots_of(of, grid)
+        if rows * slots.count > self.limits.values:
+            raise TooLarge(
+                f"{rows} series of {slots.count} slots: expected {self.limits.values} values or "
+                "fewer; take a larger step or fewer series"
+            )
+        return slots
 
     def _windows(
         self,
@@ -236,12 +270,7 @@ class _Run:
         row_of: NDArray[np.intp],
         rows: int,
     ) -> Floats:
-        slots = slots_of(of, grid)
-        if rows * slots.count > self.limits.values:
-            raise TooLarge(
-                f"{rows} series of {slots.count} slots: expected {self.limits.values} values or "
-                "fewer; take a larger step or fewer series"
-            )
+        slots = self._slots(of, grid, rows)
         parts = windows.parts_of(of.over, slots, self.known.borders.closed)
         if Part.VALUES in parts and rows * grid.points > self.limits.quantiles:
             raise TooLarge(

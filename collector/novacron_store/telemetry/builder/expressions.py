@@ -74,12 +74,33 @@ class Select:
 
     def __post_init__(self) -> None:
         _require_share(self.over is Over.QUANTILE, self.argument)
-        if not 1 <= len(self.metrics) <= MAX_METRICS:
-            raise BadMessage(f"{len(self.metrics)} metrics: expected 1 to {MAX_METRICS}")
-        if self.window is not None and not 0.001 <= self.window <= 366 * 86400:
-            raise BadMessage(f"a window of {self.window} s: expected 0.001 s to 366 days")
-        if abs(self.offset) > 20 * 366 * 86400:
-            raise BadMessage(f"an offset of {self.offset} s is more than 20 years")
+        _require_windows(self)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramQuantile:
+    """The value that the share `argument` of all that histograms measured in a window does not
+    exceed, as far as their buckets tell: linear in a bucket with explicit bounds, exponential in
+    one of an exponential histogram.
+
+    What series with equal labels `by` measured is added up, without `by` what all did. Metric,
+    window and offset are as Select has them.
+    """
+
+    metric: str | tuple[str, ...]
+    argument: float
+    where: Filter = EVERY
+    by: tuple[str, ...] = ()
+    window: float | None = None
+    offset: float = 0
+
+    def __post_init__(self) -> None:
+        _require_share(True, self.argument)
+        _require_windows(self)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -132,9 +153,18 @@ class Binary:
             raise BadMessage(f"{self.op!r}: expected one of + - * /")
 
 
-Expression = Select | Aggregate | Smooth | Scalar | Binary
+Expression = Select | HistogramQuantile | Aggregate | Smooth | Scalar | Binary
 
 
 def _require_share(asked: bool, share: float) -> None:
     if asked and not 0 <= share <= 1:
         raise BadMessage(f"a quantile of {share}: expected 0 to 1")
+
+
+def _require_windows(of: Select | HistogramQuantile) -> None:
+    if not 1 <= len(of.metrics) <= MAX_METRICS:
+        raise BadMessage(f"{len(of.metrics)} metrics: expected 1 to {MAX_METRICS}")
+    if of.window is not None and not 0.001 <= of.window <= 366 * 86400:
+        raise BadMessage(f"a window of {of.window} s: expected 0.001 s to 366 days")
+    if abs(of.offset) > 20 * 366 * 86400:
+        raise BadMessage(f"an offset of {of.offset} s is more than 20 years")

@@ -14,8 +14,10 @@ from novacron_store.telemetry.builder.expressions import (
     Aggregate,
     Binary,
     Expression,
+    HistogramQuantile,
     How,
     Over,
+    Scalar,
     Select,
     Smooth,
 )
@@ -104,6 +106,8 @@ def _selects(
         case Binary():
             for side in (of.left, of.right):
                 yield from _selects(side, grid, None, depth + 1)
+        case HistogramQuantile() | Scalar():
+            pass  # histograms are asked one by one
 
 
 def longer(of: Smooth, grid: Grid) -> Grid:
@@ -112,13 +116,13 @@ def longer(of: Smooth, grid: Grid) -> Grid:
     return Grid(grid.start - grid.step * before, grid.step, grid.points + before)
 
 
-def window_of(of: Select, grid: Grid) -> int:
+def window_of(of: Select | HistogramQuantile, grid: Grid) -> int:
     """In milliseconds."""
     return grid.step if of.window is None else round(of.window * 1000)
 
 
-def slots_of(of: Select, grid: Grid) -> Slots:
-    before = 1 if of.over is Over.DELTA else 0
+def slots_of(of: Select | HistogramQuantile, grid: Grid) -> Slots:
+    before = 1 if isinstance(of, Select) and of.over is Over.DELTA else 0
     return grid.slots(window_of(of, grid), round(of.offset * 1000), before)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.distributions import of_explicit
 from novacron_store.telemetry.metric import metric_info
 from novacron_store.telemetry.progress import Progress, Resolution
 from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid, Selection, grid, slot
@@ -45,16 +47,8 @@ def quantiles(client: Client, query: ChartQuery, wanted: Sequence[float]) -> Cha
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float:
-    """The value that `share` of the measurements do not exceed, as if they were spread evenly in
-    their bucket; beyond the last bound all that is known is that bound."""
-    rank, below = share * sum(counts), 0
-    for at, count in enumerate(counts[: len(bounds)]):
-        if count and below + count >= rank:
-            low = bounds[at - 1] if at else min(0.0, bounds[0])
-            spread = (bounds[at] - low) * (rank - below) / count
-            return min(low + spread, bounds[at])  # rounding may lead over it
-        below += count
-    return bounds[-1]
+    """The value that `share` of the measurements do not exceed."""
+    return float(of_explicit(bounds, np.array([counts], np.int64), share)[0])
 
 
 def _sql(selection: Selection, where: Grid) -> str:
