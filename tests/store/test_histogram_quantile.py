@@ -61,12 +61,13 @@ def _series(random: np.random.Generator, metric: str, entity: str, route: str) -
     times = times[(times < hole) | (times > hole + float(random.choice([0, 400, 1200])))]
     told: list[Told] = []
     since = 0.0 if random.random() < 0.7 else float(times[0]) - 5
+    timeless = delta and entity == "vm-0"  # says of no sample when it began
     values: list[float] = []
     scale, bounds = int(random.integers(0, 3)), LAYOUTS[0]
     zero = float(random.choice([0, 0, 0.25, 0.3]))
     for time in times.tolist():
         if random.random() < 0.03 or delta:
-            since, values = time - 5, []
+            since, values = 0.0 if timeless else time - 5, []
             if metric in ("mixed", "deltas"):
                 bounds = LAYOUTS[int(random.choice([0, 1, 1, 2, 3]))]
         more = _measured(random, grows)
@@ -279,6 +280,26 @@ def test_buckets_become_wider_where_there_are_too_many(client: Client) -> None:
 
     width = 2 ** (1 / (MAX_BUCKETS / 2))
     assert 1.5 / width <= found <= 1.5 * width
+
+
+@pytest.mark.parametrize("scale", [-(2**31), -12, 40, 2**31 - 1])
+@pytest.mark.parametrize("offset", [-(2**31), 0, 2**31 - 3])
+def test_whatever_senders_say_of_scales_and_zeros_is_answered_by_numbers(
+    client: Client, scale: int, offset: int
+) -> None:
+    """Beside a series whose scale is another one."""
+    told = Told(NOON, NOON - 5, [2.0, -3.0], scale=0)
+    metric = _kept(client, told, exponential=True)
+    for series, zero in ((1, "nan"), (2, "1e308"), (3, "1e-308"), (4, "-1")):
+        client.command(
+            f"INSERT INTO data_exponential_histograms SELECT * REPLACE({series} AS series, "
+            f"{scale} AS scale, {offset} AS positive_offset, {offset} AS negative_offset, "
+            f"{zero} AS zero_threshold, [1, 0, 3] AS positive_buckets) "
+            f"FROM data_exponential_histograms WHERE metric = '{metric}' AND series > 4"
+        )
+
+        (found,) = _row(client, metric, series / 4).values()
+        assert math.isfinite(found)
 
 
 def test_histograms_of_both_kinds_are_told_apart(client: Client) -> None:

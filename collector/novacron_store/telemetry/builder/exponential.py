@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from novacron_store.telemetry.distributions import Counts, Floats, of_exponentia
 
 MAX_BUCKETS = 320  # of a row: at more its scale becomes smaller, as senders do it
 _ZERO = 1 << 40  # more than any index: what is between the key of a bucket and its index
+_SMALLEST, _LARGEST = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 _KEYS = f"""arrayConcat(
             arrayReverse(arrayMap(i -> -({_ZERO} + negative_offset + toInt64(i) - 1),
@@ -69,7 +71,8 @@ def quantiles(ask: Asked, steps: Steps, most: int) -> Floats:
 def _sql(steps: Steps) -> str:
     """Rows of (row, scale, zero, slots, keys, counts). A step is what there is at its end, less
     what there was at its beginning, each with its own scale."""
-    columns = f"""scale, (scale, zero_threshold, {_KEYS}, {_COUNTS}) AS mine,
+    columns = f"""scale, (scale, if(zero_threshold > 0, zero_threshold, 0),
+            {_KEYS}, {_COUNTS}) AS mine,
         lagInFrame(mine) OVER steps AS earlier,
         lagInFrame(positive_offset) OVER steps AS was_positive,
         lagInFrame(negative_offset) OVER steps AS was_negative"""
@@ -172,23 +175,36 @@ def _fewer(
 
 def _moved(keys: NDArray[np.int64], by: NDArray[np.int64]) -> NDArray[np.int64]:
     """At scales that are so much smaller."""
-    return np.where(keys == 0, 0, np.sign(keys) * (_ZERO + ((np.abs(keys) - _ZERO) >> by)))
+    moved = (np.abs(keys) - _ZERO) >> np.minimum(by, 63)
+    return np.where(keys == 0, 0, np.sign(keys) * (_ZERO + moved))
 
 
 def _widened(keys: NDArray[np.int64], scale: int, zero: float) -> tuple[NDArray[np.int64], float]:
     """Buckets that begin below the end of the zero are part of it, the last of them as a whole."""
     if zero <= 0:
         return keys, 0.0
-    last = int(np.ceil(np.log2(zero) * 2.0**scale)) - 1
-    covered = np.abs(keys) - _ZERO <= last
-    return np.where(covered, 0, keys), float(np.exp2((last + 1) * 2.0**-scale))
+    end = np.clip(np.ceil(_scaled(np.log2(zero), scale)), -_ZERO, _ZERO)
+    covered = np.abs(keys) - _ZERO < end
+    return np.where(covered, 0, keys), float(_border(end, scale))
 
 
 def _borders(keys: NDArray[np.int64], scale: int, zero: float) -> tuple[Floats, Floats]:
     """The lower and the upper one of each bucket."""
-    index = np.abs(keys) - _ZERO
-    with np.errstate(over="ignore"):
-        near, far = (np.exp2(np.where(keys == 0, 0, at) * 2.0**-scale) for at in (index, index + 1))
+    index = np.where(keys == 0, 0, np.abs(keys) - _ZERO).astype(np.float64)
+    near, far = _border(index, scale), _border(index + 1, scale)
     lows = np.where(keys > 0, near, np.where(keys < 0, -far, -zero))
     highs = np.where(keys > 0, far, np.where(keys < 0, -near, zero))
     return lows, highs
+
+
+def _border(index: Any, scale: int) -> Floats:
+    """Where a bucket begins; of all that a sender may say, a number above zero."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.exp2(_scaled(index, -scale))
+    return np.clip(found, _SMALLEST, _LARGEST)
+
+
+def _scaled(value: Any, scale: int) -> Floats:
+    """Times two to that power."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(value, np.clip(scale, -5000, 5000)))
