@@ -137,6 +137,7 @@ def asked(client: Client, of: Expression, start: float, step: float, points: int
 WHERE: list[tuple[Filter, set[str], set[str]]] = [
     (All(()), {"vm-0", "vm-1", "vm-2"}, {"/a", "/b"}),
     (label("route", "/a"), {"vm-0", "vm-1", "vm-2"}, {"/a"}),
+    (label("entity", "vm-1"), {"vm-1"}, {"/a", "/b"}),
     (Label("entity", "!=", "vm-1"), {"vm-0", "vm-2"}, {"/a", "/b"}),
     (All((Label("entity", "=~", "vm-[12]"), label("route", "/b"))), {"vm-1", "vm-2"}, {"/b"}),
 ]

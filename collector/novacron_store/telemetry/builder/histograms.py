@@ -25,7 +25,7 @@ from novacron_store.telemetry.builder.steps import Steps
 from novacron_store.telemetry.builder.unpack import Asked
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.distributions import Counts, Floats, of_explicit
-from novacron_store.telemetry.queries.catalog import MetricInfo
+from novacron_store.telemetry.metric import MetricInfo
 
 KINDS = ("histogram", "exponential_histogram")
 MAX_LAYOUTS = 100  # different bounds, or scales, that are put together in one row
