@@ -60,7 +60,7 @@ test: installed ## install what is missing and run the tests (TEST='-k fleet', C
 ifneq ($(TEST),)
 	@$(PYTEST) $(TEST)
 else
-	@$(PYTEST) -m "not chaos and not fuzz" --ignore tests/e2e -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not chaos and not fuzz" --ignore tests/e2e -n 2 --no-loadscope-reorder
 	@$(PYTEST) tests/e2e  # they watch the load of a machine: nothing else runs beside them
 endif
 

@@ -381,3 +381,43 @@ def test_what_was_asked_is_told(told: Told) -> None:
     answer = evaluate(told.client, Query(Select("cpu"), NOON - 3600, NOON, 3600))
 
     assert [("data_buckets_1h" in one.sql, one.rows > 0) for one in answer.asked] == [(True, True)]
+
+
+@pytest.mark.parametrize("few", [0, 600])
+def test_blocks_whose_times_have_expired_are_a_gap(engine_url: str, few: int) -> None:
+    """Both expire by themselves, whole parts at a time."""
+    client = connect(engine_url, database=f"novacron_{uuid4().hex}")
+    migrate(client)
+    line = Line("cpu", "vm-1", [(NOON - 7200 + 15 * n, n) for n in range(400)])
+    write(client, batch([line]), "all", at(NOON))
+    Roller(client, settle_s=0, kept_s=0).run(at(NOON + 480))
+    client.command("TRUNCATE TABLE data_times")
+
+    asked = Query(Select("cpu"), NOON - 3600, NOON - 600, 60)
+    assert evaluate(client, asked, limits=Limits(few=few)).labels == []
+    assert samples(client, ("cpu",), NOON - 7200, NOON).labels == []
+
+    client.command(f"DROP DATABASE {client.database}", use_database=False)
+    client.close()
+
+
+def test_of_very_many_samples_sql_makes_the_slots(engine_url: str) -> None:
+    """A million and more of one series in an hour are not brought into this process."""
+    client = connect(engine_url, database=f"novacron_{uuid4().hex}")
+    migrate(client)
+    write(client, batch([Line("cpu", "vm-1", [(NOON - 3600 + n, 1) for n in range(10)])]), "few",
+          at(NOON))  # fmt: skip
+    series = client.command("SELECT series FROM data_series")
+    client.command(
+        "INSERT INTO data_arrivals (entity, ts, metrics, ids, starts, numbers) "
+        f"SELECT 'vm-1', fromUnixTimestamp64Milli({NOON - 1800}000 + number, 'UTC'), ['cpu'], "
+        f"[{series}], [fromUnixTimestamp64Milli({NOON - 3600}000, 'UTC')], [2] "
+        "FROM numbers(1200000)"
+    )
+
+    answer = evaluate(client, Query(Select("cpu", Over.COUNT), NOON, NOON, 3600))
+
+    assert answer.values.tolist() == [[1_200_010]]
+    assert "groupArrayArray" in answer.asked[-1].sql
+    client.command(f"DROP DATABASE {client.database}", use_database=False)
+    client.close()

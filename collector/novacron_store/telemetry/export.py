@@ -26,6 +26,7 @@ from novacron_store.telemetry.builder.grid import Grid
 from novacron_store.telemetry.exported_series import ExportedSeries, columns_of, select
 
 MAX_ROWS = 5_000_000
+MAX_COLUMNS = 200  # of attributes and tags
 MAX_RAW_S = 366 * 86400
 _BATCH_ROWS = 1 << 18
 
@@ -132,11 +133,12 @@ def exported(
         _require_range(asked)
     index = index or Index()
     every = [select(client, index, metric, asked.where) for metric in metrics]
-    _require_few(client, asked, every, grid, max_rows)
-    parts = [
-        _samples(client, asked, one) if grid is None else _windows(client, asked, one, grid)
-        for one in every
-    ]
+    _require_few_columns(asked, every)
+    if grid is None:
+        parts = _samples(client, asked, every, max_rows)
+    else:
+        _require_few_rows(every, grid, max_rows)
+        parts = [_windows(client, asked, one, grid) for one in every]
     return Exported(
         columns_of([(part.of, part.rows, part.units) for part in parts], asked.tags),
         [times for part in parts for times in part.times],
@@ -177,25 +179,24 @@ def _require_range(asked: Export) -> None:
         raise BadMessage("samples as they were sent: expected a range of 0.001 s to 366 days")
 
 
-def _require_few(
-    client: Client, asked: Export, every: list[ExportedSeries], grid: Grid | None, most: int
-) -> None:
+def _require_few_columns(asked: Export, every: list[ExportedSeries]) -> None:
+    """Senders choose what attributes are called, and how many names there are."""
+    names = {name for one in every for name in one.attribute_names()} | set(asked.tags)
+    if len(names) > MAX_COLUMNS:
+        raise TooLarge(
+            f"{len(names)} attributes and tags: expected {MAX_COLUMNS} or fewer, of which each is "
+            "a column; ask for fewer metrics, or for series by their labels"
+        )
+
+
+def _require_few_rows(every: list[ExportedSeries], grid: Grid, most: int) -> None:
     series = sum(map(len, every))
-    if grid is None:
-        rows, what = sum(_count(client, asked, one) for one in every), f"samples of {series} series"
-    else:
-        rows, what = series * grid.points, f"rows: {series} series of {grid.points} times"
+    rows = series * grid.points
     if rows > most:
-        wider = "a shorter range" if grid is None else "a larger step, a shorter range"
-        raise TooLarge(f"{rows} {what}; expected {most} or fewer: ask for {wider} or fewer series")
-
-
-def _count(client: Client, asked: Export, of: ExportedSeries) -> int:
-    """How many samples there are."""
-    whole = asked.end - asked.start
-    select = Select(of.metric, Over.COUNT, of.where, window=whole)
-    answer = evaluate(client, Query(select, asked.end, asked.end, whole), of.index)
-    return int(answer.values.sum())
+        raise TooLarge(
+            f"{rows} rows: {series} series of {grid.points} times; expected {most} or fewer: ask "
+            "for a larger step, a shorter range or fewer series"
+        )
 
 
 def _windows(client: Client, asked: Export, of: ExportedSeries, grid: Grid) -> _Part:
@@ -230,8 +231,16 @@ def _evaluate(
     return {of.place(labels): row for labels, row in zip(answer.labels, answer.values, strict=True)}
 
 
-def _samples(client: Client, asked: Export, of: ExportedSeries) -> _Part:
-    found = samples(client, (of.metric,), asked.start, asked.end, of.where, of.index)
+def _samples(client: Client, asked: Export, every: list[ExportedSeries], most: int) -> list[_Part]:
+    parts: list[_Part] = []
+    for one in every:
+        parts.append(_samples_of(client, asked, one, most))
+        most -= sum(map(len, parts[-1].times))
+    return parts
+
+
+def _samples_of(client: Client, asked: Export, of: ExportedSeries, most: int) -> _Part:
+    found = samples(client, (of.metric,), asked.start, asked.end, of.where, of.index, most)
     row_of = {of.place(labels): row for row, labels in enumerate(found.labels)}
     places = of.in_order(list(row_of))
     units, factors = of.units(client, places, None)

@@ -7,14 +7,17 @@ them that are added up anyway have in common.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from novacron_contract.errors import TooLarge
 from novacron_store.telemetry.builder import sources
 from novacron_store.telemetry.builder.counted import counted
 from novacron_store.telemetry.builder.partials import Floats, Partials, nothing
-from novacron_store.telemetry.builder.unpack import Asked, of_closed_hours, of_open_hours
+from novacron_store.telemetry.builder.unpack import Asked, bounded, of_closed_hours, of_open_hours
 from novacron_store.telemetry.builder.wanted import Key, Part, Wanted
 from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
@@ -26,28 +29,38 @@ _UNITED = {
 }
 
 
+_FEW_BYTES = 8 << 20  # of an answer: a million samples
+
+
 def collect(
     ask: Asked, wanted: Wanted, borders: Borders, resolution: Resolution, few: int
 ) -> Partials:
     """The parts of all slots, of closed hours from `resolution`; `few` are the hours of series up
-    to which samples are unpacked here."""
+    to which samples are unpacked here, unless there are very many."""
     slots, closed = wanted.slots, borders.closed * 1000
-    found = nothing(wanted)
+    steps = Part.INCREASE in wanted.parts
+    found, samples = nothing(wanted), bounded(ask, _FEW_BYTES)
     if slots.start < closed:
         hours = -(-(min(slots.end, closed) - slots.start) // 3_600_000)
+        unpacked = None
         if resolution is Resolution.RAW and len(wanted.chosen) * hours <= few:
-            samples = of_closed_hours(ask, wanted, borders)
-            found = counted(samples.between(slots.start, min(slots.end, closed)), wanted)
-        else:
+            with suppress(TooLarge):
+                unpacked = of_closed_hours(samples, wanted, borders, steps=steps)
+        if unpacked is None:
             condition, parameters = sources.conditions(wanted)
             sql = sources.closed(wanted, condition, borders, resolution)
             found = _put(ask(sql, parameters), wanted, wanted.key)
-    if slots.end > closed:
-        if len(wanted.chosen) <= few:
-            samples = of_open_hours(ask, wanted, borders, steps=Part.INCREASE in wanted.parts)
-            found |= counted(samples.between(slots.start, slots.end), wanted)
         else:
+            found = counted(unpacked, wanted)
+    if slots.end > closed:
+        unpacked = None
+        if len(wanted.chosen) <= few:
+            with suppress(TooLarge):
+                unpacked = of_open_hours(samples, wanted, borders, steps=steps)
+        if unpacked is None:
             found |= _put(ask(*sources.opened(wanted, borders)), wanted, Key.SERIES)
+        else:
+            found |= counted(unpacked, wanted)
     return found
 
 

@@ -26,7 +26,8 @@ def counted(told: Unpacked, wanted: Wanted) -> Partials:
     (begins,) = np.nonzero(np.diff(key, prepend=-1))
     passed = (told.times - slots.start - slot * slots.width) / 1000
     counts = np.diff(np.append(begins, len(key)))
-    groups = _Groups(told.values, told.grown, passed, begins, counts, wanted.share)
+    grown = told.values if told.grown is None else told.grown  # then nobody asks for it
+    groups = _Groups(told.values, grown, passed, begins, counts, wanted.share)
     for part in wanted.parts:
         if part is Part.VALUES:
             lists = np.split(told.values, begins[1:])

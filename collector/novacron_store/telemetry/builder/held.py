@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeVar
@@ -15,19 +15,35 @@ K = TypeVar("K")
 C = TypeVar("C")
 T = TypeVar("T")
 
-_STALE = 5  # times `held_s`: so long the answer before may be taken while another is asked for
+# Times `held_s`: so long the answer before may be taken while another thread asks, and so long by
+# whoever could ask himself.
+_STALE, _STALE_BEHIND = 5, 3
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Behind(Generic[C]):
     """A thread that asks again while others go on with the answer before; `client` gives it a
-    client of its own."""
+    client of its own. It ends with the process."""
 
-    client: Callable[[], C]
-    thread: Executor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ask-again")
-    )
+    def __init__(self, client: Callable[[], C]) -> None:
+        self._client = client
+        self._waiting: queue.SimpleQueue[Callable[[C], None]] = queue.SimpleQueue()
+        self._lock, self._runs = threading.Lock(), False
+
+    def submit(self, ask: Callable[[C], None]) -> None:
+        with self._lock:
+            if not self._runs:
+                threading.Thread(target=self._run, name="ask-again", daemon=True).start()
+                self._runs = True
+        self._waiting.put(ask)
+
+    def _run(self) -> None:
+        while True:
+            ask = self._waiting.get()
+            try:
+                ask(self._client())
+            except Exception:  # who finds no answer any more asks, and is told
+                log.warning("cannot ask again: the answer before holds a while", exc_info=True)
 
 
 @dataclass(slots=True)
@@ -39,6 +55,7 @@ class Held(Generic[C, T]):
     behind: Behind[C] | None = None
     _answer: T | None = None
     _asked: float = -inf  # monotonic seconds
+    _submitted: float = -inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, client: C, ask: Callable[[C], T]) -> T:
@@ -46,12 +63,14 @@ class Held(Generic[C, T]):
         answer = self._younger_than(self.held_s)
         if answer is not None:
             return answer
+        if self.behind is not None:
+            answer = self._younger_than(_STALE_BEHIND * self.held_s)
+            if answer is not None:
+                self._submit(self.behind, ask)
+                return answer
         before = self._younger_than(_STALE * self.held_s)
         if not self._lock.acquire(blocking=before is None):
             assert before is not None
-            return before
-        if before is not None and self.behind is not None:
-            self.behind.thread.submit(self._again, self.behind.client, ask)
             return before
         try:
             answer = self._younger_than(self.held_s)  # of whoever had the lock
@@ -67,14 +86,19 @@ class Held(Generic[C, T]):
     def is_of_use(self) -> bool:
         return self._lock.locked() or self._younger_than(_STALE * self.held_s) is not None
 
-    def _again(self, client: Callable[[], C], ask: Callable[[C], T]) -> None:
-        """Whoever submitted it has the lock."""
-        try:
-            self._ask(client(), ask)
-        except Exception:  # who comes when the answer before is too old asks, and is told
-            log.warning("asking again failed; the answer before is taken meanwhile", exc_info=True)
-        finally:
-            self._lock.release()
+    def _submit(self, behind: Behind[C], ask: Callable[[C], T]) -> None:
+        """Once in `held_s` seconds, also where it fails. Two that come at once may both do it."""
+        if time.monotonic() >= self._submitted + self.held_s:
+            self._submitted = time.monotonic()
+            behind.submit(lambda client: self._again(client, ask))
+
+    def _again(self, client: C, ask: Callable[[C], T]) -> None:
+        if self._lock.acquire(blocking=False):  # else somebody asks already
+            try:
+                if not self.is_fresh:
+                    self._ask(client, ask)
+            finally:
+                self._lock.release()
 
     def _ask(self, client: C, ask: Callable[[C], T]) -> T:
         began = time.monotonic()

@@ -29,6 +29,7 @@ from novacron_store.telemetry.metric import MetricInfo
 
 KINDS = ("histogram", "exponential_histogram")
 MAX_LAYOUTS = 100  # different bounds, or scales, that are put together in one row
+_CELLS = 4_000_000  # counts at once
 
 
 def require_histograms(metrics: Sequence[MetricInfo]) -> None:
@@ -169,8 +170,10 @@ def _row(layouts: list[_Layout], slots: Slots, share: float) -> Floats:
         mine = np.flatnonzero(mixed)
         common = _common([layouts[n].bounds for n in mine])
         if common:
-            counts = sum(_between(layouts[n].bounds, common, slid[n].at(points)) for n in mine)
-            found[points] = of_explicit(common, np.asarray(counts), share)
+            some = max(1, _CELLS // max(len(layouts[n].bounds) + 1 for n in mine))
+            for part in np.split(points, range(some, len(points), some)):
+                counts = sum(_between(layouts[n].bounds, common, slid[n].at(part)) for n in mine)
+                found[part] = of_explicit(common, np.asarray(counts), share)
     return found
 
 

@@ -15,11 +15,14 @@ from novacron_store.telemetry.builder.filters import EVERY, Filter, only
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import Index, matcher
 from novacron_store.telemetry.builder.lists import table
-from novacron_store.telemetry.builder.unpack import Unpacked, unpack
+from novacron_store.telemetry.builder.unpack import Unpacked, bounded, unpack
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.client import contract_errors
 
 MAX_SAMPLES = 20_000_000
+# In an answer of the store; a sample has as many among those that came last, which are told one by
+# one, else half of them.
+_BYTES_OF_SAMPLE, _BYTES_OF_HOUR = 24, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,14 @@ def samples(
     end: float,
     where: Filter = EVERY,
     index: Index | None = None,
+    most: int = MAX_SAMPLES,
 ) -> Samples:
     """All samples in [start, end), Unix seconds. Of several metrics, labels have `metric`.
 
     Raises:
         NotFound: a metric that nobody ever sent.
         BadMessage: an empty range, or a condition that makes no sense.
-        TooLarge: more than MAX_SAMPLES.
+        TooLarge: more than `most`.
     """
     first, last = round(start * 1000), round(end * 1000)
     if last <= first:
@@ -65,9 +69,12 @@ def samples(
         if not len(chosen):
             return Samples([], [], [])
         borders = index.progress(client).borders
-        told = unpack(lambda sql, asked: client.query_arrow(sql, parameters=asked), wanted, borders)
-    if len(told.times) > MAX_SAMPLES:
-        raise TooLarge(f"more than {MAX_SAMPLES} samples: ask for fewer series, or less time")
+        hours = (last - first) // 3_600_000 + 2
+        size = _BYTES_OF_SAMPLE * most + _BYTES_OF_HOUR * len(chosen) * hours
+        ask = bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), size)
+        told = unpack(ask, wanted, borders)
+    if len(told.times) > most:
+        raise TooLarge(f"more than {most} samples: ask for fewer series, or less time")
     return _labelled(told, wanted)
 
 

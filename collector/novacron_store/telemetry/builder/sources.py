@@ -20,6 +20,7 @@ from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
 
 SILENCE_S = 86400  # how long a counter may be silent before an open hour, and its step is known
+_FEW_ENTITIES = 100
 _NEEDS_TIMES = {Part.R, Part.RR, Part.RX}
 
 _OF_ROWS = {
@@ -55,14 +56,15 @@ def conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     series, chosen = wanted.series, wanted.chosen
     parameters: dict[str, Any] = {"metrics": list(wanted.metrics)}
     text = "metric IN {metrics:Array(String)}"
-    if len(chosen) == len(series) and series.whole:
+    few = not series.whole or len(series.entities) <= _FEW_ENTITIES
+    if len(chosen) == len(series) and not few:
         return text, parameters
     kinds = np.isin(series.classes, np.unique(series.classes[chosen]))
     named = np.isin(series.entity_of, np.unique(series.entity_of[chosen]))
     if not kinds.all():
         text += " AND class IN {classes:Array(UInt32)}"
         parameters["classes"] = np.unique(series.classes[chosen]).tolist()
-    if not named.all() or not series.whole:
+    if few or not named.all():  # times know no metrics: of few machines, theirs alone are read
         text += " AND entity IN {entities:Array(String)}"
         codes = np.unique(series.entity_of[chosen])
         parameters["entities"] = [series.entities[code] for code in codes]
@@ -127,7 +129,7 @@ def _with_times(columns: list[str], hours: str, condition: str) -> str:
     kept = ", ".join(dict.fromkeys([*columns, "hour", "entity", "times", "scale", "floats"]))
     entities = " AND entity IN {entities:Array(String)}" if "{entities:" in condition else ""
     return f"""(SELECT {kept} FROM {schema.BLOCKS} FINAL WHERE {hours} AND {condition}) AS b
-    LEFT ANY JOIN (
+    LEFT SEMI JOIN (
         SELECT hour, entity, id, arrayMap(x -> x + first, arrayCumSum(steps)) AS moments
         FROM {schema.TIMES} WHERE {hours}{entities}
     ) AS t ON b.hour = t.hour AND b.entity = t.entity AND b.times = t.id"""

@@ -77,7 +77,8 @@ class Steps:
 
     @property
     def _all(self) -> bool:
-        return len(self.wanted.chosen) == len(self.wanted.series)
+        series = self.wanted.series
+        return series.whole and len(self.wanted.chosen) == len(series)
 
     @property
     def _start(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -106,11 +107,12 @@ def chart(client: Client, query: ChartQuery, index: Index | None = None) -> Char
         series = index.series(client, (query.metric,), entity=query.entity)
         (info,) = series.metrics
         chosen = chosen_series(series, query.entity, query.filters)
-        rows: Sequence[Sequence[Any]]
+        rows: Sequence[Sequence[Any]] | None = None
         if where.resolution is Resolution.RAW and len(chosen) <= MAX_LINES:
             of_bucket = _OF_BUCKET[query.aggregate]
-            rows = lines(client, series, chosen, where, known.borders, of_bucket)
-        else:
+            with suppress(TooLarge):
+                rows = lines(client, series, chosen, where, known.borders, of_bucket)
+        if rows is None:
             selection = Selection(info, (query.entity,), query.filters)
             rows = _rows(client, selection, where, known, query.aggregate)
     if len(rows) > MAX_LINES:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import MetricSeries
-from novacron_store.telemetry.builder.unpack import Unpacked, unpack
+from novacron_store.telemetry.builder.unpack import Unpacked, bounded, since_before, unpack
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid
 from novacron_store.telemetry.samples import Borders
 
 Floats = NDArray[np.float64]
+_MOST_BYTES = 8 << 20  # of an answer of the store
 Line = tuple[Mapping[str, str], list[int], list[float]]  # attributes, Unix milliseconds, values
 # What a point says of its bucket: values, and the places where buckets begin, to a value for each.
 OfBucket = Callable[[Floats, NDArray[np.intp]], Floats]
@@ -27,13 +29,14 @@ def chosen_series(
     series: MetricSeries, entity: str, filters: Mapping[str, str]
 ) -> NDArray[np.intp]:
     """Those of the entity with these attributes; one that is not there is like an empty one."""
-    kinds = [
-        all(attributes.get(name, "") == value for name, value in filters.items())
-        for attributes in map(dict, series.attributes.to_pylist())
-    ]
     of_entity = np.array([name == entity for name in series.entities], bool)
-    fits = np.array(kinds, bool)[series.attributes_of] & of_entity[series.entity_of]
-    return np.flatnonzero(fits)
+    (rows,) = np.nonzero(of_entity[series.entity_of])
+    kinds, kind_of = np.unique(series.attributes_of[rows], return_inverse=True)
+    fits = [
+        all(attributes.get(name, "") == value for name, value in filters.items())
+        for attributes in map(dict, series.attributes.take(pa.array(kinds)).to_pylist())
+    ]
+    return np.asarray(rows[np.array(fits, bool)[kind_of]])
 
 
 def lines(
@@ -45,7 +48,11 @@ def lines(
     of_bucket: OfBucket,
 ) -> list[Line]:
     """A line for each chosen series that has samples: at the last sample of each bucket what
-    `of_bucket` says of it, and of a counter its rate by second instead."""
+    `of_bucket` says of it, and of a counter its rate by second instead.
+
+    Raises:
+        TooLarge: more than a million samples, about: SQL is better at these.
+    """
     if not len(chosen):
         return []
     (info,) = series.metrics
@@ -55,7 +62,7 @@ def lines(
     wanted = Wanted((info.metric,), series, chosen, len(chosen), np.arange(len(chosen)), slots, (),
                     delta)  # fmt: skip
     told = unpack(
-        lambda sql, asked: client.query_arrow(sql, parameters=asked, use_strings=True),
+        bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), _MOST_BYTES),
         wanted,
         borders,
     )
@@ -87,8 +94,7 @@ def _steps(told: Unpacked, delta: bool) -> _Steps:
     passed = np.where(first, 0.0, np.diff(told.times, prepend=0) / 1000)
     if delta:
         return _Steps(told.values, passed)
-    grown = np.diff(told.values, prepend=0.0)
-    return _Steps(np.where(grown < 0, told.values, grown), passed)  # less: a restart
+    return _Steps(since_before(told.values), passed)
 
 
 class _Points:
