@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from novacron_contract.errors import Refused
+from novacron_contract.errors import Refused, TooLarge
+from novacron_store.telemetry.builder import Over, Query, Select, evaluate, samples
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
 from novacron_store.telemetry.queries import ChartQuery, chart, fleet_now, latest, sparklines
@@ -83,3 +84,25 @@ def test_a_series_of_many_samples_that_came_twice_fits_into_memory(remote: Clien
     values = drawn.lines[0].values
     assert values == pytest.approx([100] * len(values))
     assert len(values) > 280
+
+
+def test_more_samples_than_fit_are_left_to_sql(remote: Client) -> None:
+    """What the engine says of a limit arrives as such, though its answer had begun."""
+    start = int(time.time()) // 3600 * 3600 - 7200
+    few = batch([Line("cpu", "vm-1", [(start + n, 1) for n in range(10)])])
+    write(remote, few, "few", at(start + 60))
+    remote.command(
+        "INSERT INTO data_arrivals (entity, ts, metrics, ids, starts, numbers) "
+        f"SELECT 'vm-1', fromUnixTimestamp64Milli({start + 60}000 + number, 'UTC'), ['cpu'], "
+        f"[(SELECT any(series) FROM data_series)], [toDateTime64({start}, 3, 'UTC')], [2] "
+        "FROM numbers(1200000)"
+    )
+
+    asked = Query(Select("cpu", Over.COUNT), start + 3600, start + 3600, 3600)
+    answer = evaluate(remote, asked)
+    drawn = chart(remote, ChartQuery("cpu", "vm-1", at(start), at(start + 3600)))
+
+    assert answer.values.tolist() == [[1_200_010]]
+    assert sum(value is not None for value in drawn.lines[0].values) > 100
+    with pytest.raises(TooLarge, match="samples"):
+        samples(remote, ("cpu",), start, start + 3600, most=1000)

@@ -121,6 +121,7 @@ def component_schemas() -> dict[str, Schema]:
         "Agents": _page("agents", "Agent"),
         "Status": _status(counts),
         **_telemetry_schemas(),
+        **_series_schemas(),
     }
 
 
@@ -173,6 +174,20 @@ def _telemetry_schemas() -> dict[str, Schema]:
             ),
             "description": "ts in Unix milliseconds; a counter as its rate per second; null: a gap",
         },
+        "Statement": {
+            **exactly(
+                query={**TEXT, "maxLength": MAX_STATEMENT},
+                parameters={"type": "object", "description": "values of {name:Type} placeholders"},
+            ),
+            "required": ["query"],
+        },
+        "Rows": exactly(columns=_list(exactly(name=TEXT, type=TEXT)), rows=_list(_list({}))),
+    }
+
+
+def _series_schemas() -> dict[str, Schema]:
+    """A question over series, and its answers."""
+    return {
         "Question": {
             **exactly(
                 expression={
@@ -214,12 +229,4 @@ def _telemetry_schemas() -> dict[str, Schema]:
             "required": ["step_s", "resolution", "series"],
             "description": "times in Unix milliseconds, each line's own; null: a gap",
         },
-        "Statement": {
-            **exactly(
-                query={**TEXT, "maxLength": MAX_STATEMENT},
-                parameters={"type": "object", "description": "values of {name:Type} placeholders"},
-            ),
-            "required": ["query"],
-        },
-        "Rows": exactly(columns=_list(exactly(name=TEXT, type=TEXT)), rows=_list(_list({}))),
     }

@@ -17,7 +17,13 @@ from novacron_contract.errors import TooLarge
 from novacron_store.telemetry.builder import sources
 from novacron_store.telemetry.builder.counted import counted
 from novacron_store.telemetry.builder.partials import Floats, Partials, nothing
-from novacron_store.telemetry.builder.unpack import Asked, bounded, of_closed_hours, of_open_hours
+from novacron_store.telemetry.builder.unpack import (
+    FEW_BYTES,
+    Asked,
+    bounded,
+    of_closed_hours,
+    of_open_hours,
+)
 from novacron_store.telemetry.builder.wanted import Key, Part, Wanted
 from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
@@ -29,9 +35,6 @@ _UNITED = {
 }
 
 
-_FEW_BYTES = 8 << 20  # of an answer: a million samples
-
-
 def collect(
     ask: Asked, wanted: Wanted, borders: Borders, resolution: Resolution, few: int
 ) -> Partials:
@@ -39,7 +42,7 @@ def collect(
     to which samples are unpacked here, unless there are very many."""
     slots, closed = wanted.slots, borders.closed * 1000
     steps = Part.INCREASE in wanted.parts
-    found, samples = nothing(wanted), bounded(ask, _FEW_BYTES)
+    found, samples = nothing(wanted), bounded(ask, FEW_BYTES)
     if slots.start < closed:
         hours = -(-(min(slots.end, closed) - slots.start) // 3_600_000)
         unpacked = None

@@ -27,6 +27,7 @@ from novacron_store.telemetry.samples import Borders
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Asked = Callable[[str, dict[str, Any]], pa.Table]
+FEW_BYTES = 8 << 20  # of an answer: a million samples; with more SQL is the better one
 _NAMED_IDS = 10_000
 _TOO_MANY_BYTES = 396
 
@@ -69,9 +70,9 @@ class Unpacked:
 
 
 def bounded(ask: Asked, most: int) -> Asked:
-    """Ask for answers of `most` bytes, which is for numbers of 8 bytes.
+    """What asks as `ask` does, for `most` bytes at most; its statements end with SETTINGS.
 
-    Raises TooLarge where one is larger, before it is read.
+    It raises TooLarge where an answer would be larger.
     """
 
     def asked(sql: str, parameters: dict[str, Any]) -> pa.Table:

@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import MetricSeries
-from novacron_store.telemetry.builder.unpack import Unpacked, bounded, since_before, unpack
+from novacron_store.telemetry.builder.unpack import (
+    FEW_BYTES,
+    Unpacked,
+    bounded,
+    since_before,
+    unpack,
+)
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid
 from novacron_store.telemetry.samples import Borders
 
 Floats = NDArray[np.float64]
-_MOST_BYTES = 8 << 20  # of an answer of the store
 Line = tuple[Mapping[str, str], list[int], list[float]]  # attributes, Unix milliseconds, values
 # What a point says of its bucket: values, and the places where buckets begin, to a value for each.
 OfBucket = Callable[[Floats, NDArray[np.intp]], Floats]
@@ -51,7 +56,7 @@ def lines(
     `of_bucket` says of it, and of a counter its rate by second instead.
 
     Raises:
-        TooLarge: more than a million samples, about: SQL is better at these.
+        TooLarge: more samples than fit into FEW_BYTES.
     """
     if not len(chosen):
         return []
@@ -62,7 +67,7 @@ def lines(
     wanted = Wanted((info.metric,), series, chosen, len(chosen), np.arange(len(chosen)), slots, (),
                     delta)  # fmt: skip
     told = unpack(
-        bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), _MOST_BYTES),
+        bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), FEW_BYTES),
         wanted,
         borders,
     )
