@@ -22,28 +22,45 @@ class Resolution(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where each resolution ends, and begins (Unix seconds; 0: nowhere)."""
+class Begins:
+    """Where each resolution begins, in Unix seconds; 0: it has nothing."""
 
-    borders: Borders
     first_raw: int
     first_5m: int
     first_1h: int
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where each resolution ends, and begins."""
+
+    borders: Borders
+    begins: Begins
+
+
 def progress(client: Client) -> Progress:
-    gathered, closed, blocks, windows, arrivals, first_5m, first_1h = client.query(
+    return Progress(borders(client), begins(client))
+
+
+def borders(client: Client) -> Borders:
+    gathered, closed = client.query(
         f"""SELECT toUnixTimestamp(maxIf(upto, resolution = {schema.WINDOW_S})),
-            toUnixTimestamp(maxIf(upto, resolution = {schema.HOUR_S})),
-            (SELECT toUnixTimestamp(min(hour)) FROM {schema.BLOCKS}),
+            toUnixTimestamp(maxIf(upto, resolution = {schema.HOUR_S}))
+        FROM {schema.ROLLED}"""
+    ).result_rows[0]
+    return Borders(gathered, closed)
+
+
+def begins(client: Client) -> Begins:
+    """Costs twice what `borders` does, and moves once an hour, when the oldest expires."""
+    blocks, windows, arrivals, first_5m, first_1h = client.query(
+        f"""SELECT (SELECT toUnixTimestamp(min(hour)) FROM {schema.BLOCKS}),
             (SELECT toUnixTimestamp(min(t)) FROM {schema.WINDOWS}),
             (SELECT toUnixTimestamp(min(ts)) FROM {schema.ARRIVALS}),
             (SELECT toUnixTimestamp(min(hour)) FROM {schema.BUCKETS_5M}),
-            (SELECT toUnixTimestamp(min(t)) FROM {schema.BUCKETS_1H})
-        FROM {schema.ROLLED}"""
+            (SELECT toUnixTimestamp(min(t)) FROM {schema.BUCKETS_1H})"""
     ).result_rows[0]
-    first_raw = _first(blocks, windows) or arrivals
-    return Progress(Borders(gathered, closed), first_raw, _first(first_5m, windows), first_1h)
+    return Begins(_first(blocks, windows) or arrivals, _first(first_5m, windows), first_1h)
 
 
 def _first(*times: int) -> int:

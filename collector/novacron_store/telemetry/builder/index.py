@@ -26,10 +26,12 @@ from novacron_store.telemetry.builder.held import Behind, Held, HeldByKey
 from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.metric import MetricInfo, metric_info
-from novacron_store.telemetry.progress import Progress, progress
+from novacron_store.telemetry.progress import Begins, Progress, begins, borders
+from novacron_store.telemetry.samples import Borders
 
 HELD_S = 10.0
 BORDERS_HELD_S = 2.0  # what was gathered or closed since is still where it was
+_LONG_HELD_S = 60.0  # a metric's kind and unit; where resolutions begin, unless a border moves
 _EVER = datetime(2200, 1, 1, tzinfo=UTC)
 _CANNOT_COMPILE_REGEXP = 427
 _SERIES = f"""
@@ -136,9 +138,10 @@ class Index:
     def __init__(self, behind: Callable[[], Client] | None = None, held_s: float = HELD_S) -> None:
         again = Behind(behind) if behind else None
         self._series = HeldByKey[_Key, Client, MetricSeries](held_s, again)
-        self._infos = HeldByKey[str, Client, MetricInfo](held_s, again)
+        self._infos = HeldByKey[str, Client, MetricInfo](_LONG_HELD_S, again)
         self._tags = HeldByKey[tuple[int, str | None], Client, Tags](held_s, again)
-        self._progress = Held[Client, Progress](BORDERS_HELD_S, again)
+        self._borders = Held[Client, Borders](BORDERS_HELD_S, again)
+        self._begins = HeldByKey[Borders, Client, Begins](_LONG_HELD_S, again)
 
     def series(
         self,
@@ -193,9 +196,14 @@ class Index:
         )
 
     def progress(self, client: Client) -> Progress:
-        """Where each resolution begins and ends, or did some seconds ago."""
+        """Where each resolution ends, or did some seconds ago, and begins, or did a minute ago.
+
+        Begins are asked for again when a border moves, and as long as there are no samples.
+        """
         with contract_errors():
-            return self._progress.get(client, progress)
+            ends = self._borders.get(client, borders)
+            known = self._begins.get(ends, client, begins)
+            return Progress(ends, known if known.first_raw else begins(client))
 
     def _tags_of(self, client: Client, as_of: datetime | None, entity: str | None) -> Tags:
         key = (int(as_of.timestamp()) if as_of else 0, entity)

@@ -61,9 +61,15 @@ def _resolution(wanted: int, start: float, known: Progress) -> Resolution:
         return Resolution.HOUR
     if wanted >= 300 and known.borders.gathered:
         return Resolution.FIVE_MINUTES
-    if start >= known.first_raw or not 0 < known.first_5m < known.first_raw - 300:
+    if (
+        start >= known.begins.first_raw
+        or not 0 < known.begins.first_5m < known.begins.first_raw - 300
+    ):
         return Resolution.RAW
-    if start >= known.first_5m or not 0 < known.first_1h < known.first_5m - 3600:
+    if (
+        start >= known.begins.first_5m
+        or not 0 < known.begins.first_1h < known.begins.first_5m - 3600
+    ):
         return Resolution.FIVE_MINUTES
     return Resolution.HOUR
 

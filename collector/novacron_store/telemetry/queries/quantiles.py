@@ -16,13 +16,13 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.distributions import of_explicit
 from novacron_store.telemetry.metric import metric_info
-from novacron_store.telemetry.progress import Progress, Resolution
+from novacron_store.telemetry.progress import Begins, Progress, Resolution
 from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid, Selection, grid, slot
 from novacron_store.telemetry.queries.charts import Chart, ChartQuery, Line, with_gaps
 from novacron_store.telemetry.samples import UNKNOWN
 
 QUANTILE = "quantile"  # the attribute that tells the lines apart
-_SAMPLES_ALONE = Progress(UNKNOWN, 0, 0, 0)
+_SAMPLES_ALONE = Progress(UNKNOWN, Begins(0, 0, 0))
 
 
 def quantiles(client: Client, query: ChartQuery, wanted: Sequence[float]) -> Chart:
