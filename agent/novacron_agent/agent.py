@@ -17,7 +17,7 @@ from novacron_agent.counts import Counts
 from novacron_agent.export import Exporter
 from novacron_agent.host.scraper import Host
 from novacron_agent.identity import Machine, this_machine
-from novacron_agent.otlp import encode
+from novacron_agent.otlp import Encoder
 from novacron_agent.post import client
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
@@ -62,6 +62,7 @@ def measuring(settings: Settings, where: Path) -> Measuring:
 
 def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.Event) -> None:
     """Scrape and send at every interval until `stop` is set."""
+    encoder = Encoder(VERSION)
     own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
     with client(settings.agent.endpoint, VERSION) as http:
         exporter = Exporter(http, Backlog(settings.agent.queue), measured.counts)
@@ -72,7 +73,7 @@ def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.
         for _ in ticks(interval, stop):
             readings = collect(measured.sources, interval * _PATIENCE, stop)
             readings.append(measured.counts.reading(own.after(readings)))
-            for request in encode(readings, VERSION):
+            for request in encoder.encode(readings):
                 exporter.offer(request)
         exporter.close(_FAREWELL_S)
     for source in measured.sources:

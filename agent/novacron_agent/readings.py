@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from novacron_contract.metrics import BY_NAME, HOST_ID, VM_ID, Metric
 
@@ -13,11 +15,28 @@ Attributes = Mapping[str, str | int | float]
 _NONE: Attributes = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """A metric and the attributes that tell its series of one machine apart. Made once and used for
+    every sample: it is compared by identity."""
+
+    metric: Metric
+    attributes: Attributes = field(default_factory=dict)
+
+
+def series(name: str, attributes: Attributes = _NONE) -> Series:
+    return _series(name, tuple(attributes.items()))
+
+
+@lru_cache(maxsize=16384)
+def _series(name: str, attributes: tuple[tuple[str, str | int | float], ...]) -> Series:
+    return Series(BY_NAME[name], dict(attributes))
+
+
+class Sample(NamedTuple):
     metric: Metric
     value: Value
-    attributes: Attributes = field(default_factory=dict)
+    attributes: Attributes
 
 
 @dataclass(slots=True)
@@ -25,17 +44,27 @@ class Reading:
     """What one source measured of one machine at one time.
 
     `start_ns` is since when its counters count (boot, start of the VM); 0 where nobody knows.
+    `values` are those of `series`, in their order.
     """
 
     resource: dict[str, str | float]
     time_ns: int
     start_ns: int = 0
-    samples: list[Sample] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
 
     def add(self, name: str, value: Value | None, attributes: Attributes = _NONE) -> None:
         """Add one sample; a value nobody knows (None) is absent, never 0."""
         if value is not None:
-            self.samples.append(Sample(BY_NAME[name], value, attributes))
+            self.series.append(series(name, attributes))
+            self.values.append(value)
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [
+            Sample(of.metric, value, of.attributes)
+            for of, value in zip(self.series, self.values, strict=True)
+        ]
 
 
 @dataclass(slots=True)

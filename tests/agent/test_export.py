@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from novacron_agent.backlog import Backlog
 from novacron_agent.counts import Counts
 from novacron_agent.export import Exporter
-from novacron_agent.otlp import Request, encode
+from novacron_agent.otlp import Encoder, Request
 from novacron_agent.post import client
 from novacron_agent.readings import Reading
 from otlp_receiver import Receiver, Response, otlp_receiver
@@ -43,7 +43,7 @@ def request(points: int = 1) -> Request:
     reading = Reading({"vm.id": "v1"}, 1)
     for number in range(points):
         reading.add("vm.disk.limit", number, {"system.device": f"vd{number}"})
-    [encoded] = encode([reading], "1")
+    [encoded] = Encoder("1").encode([reading])
     return encoded
 
 

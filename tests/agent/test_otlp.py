@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, Sum
 
-from novacron_agent.otlp import Request, encode
-from novacron_agent.readings import Reading
+from novacron_agent.otlp import Encoder, Request
+from novacron_agent.readings import Reading, Sample
+from novacron_contract.metrics import METRICS, Kind
 
 NOW, BOOT = 1_795_461_550_000_000_000, 1_795_000_000_000_000_000
 
@@ -31,7 +34,7 @@ def test_kinds_units_and_times_arrive_as_the_contract_says() -> None:
     reading.add("system.memory.limit", 2**40)
     reading.add("system.uptime", 12.5)
 
-    [request] = encode([reading], "1.2.3")
+    [request] = Encoder("1.2.3").encode([reading])
     [resource] = decode(request)
     [scope] = resource.scope_metrics
     cpu, memory, uptime = scope.metrics
@@ -61,7 +64,7 @@ def test_two_sources_of_one_machine_share_its_resource() -> None:
     agent = Reading({"service.name": "a", "service.instance.id": "1", "host.id": "h1"}, NOW)
     agent.add("novacron.agent.export.points", 0)
 
-    [request] = encode([inside, guest, outside, agent], "1")
+    [request] = Encoder("1").encode([inside, guest, outside, agent])
     host, vm, service = decode(request)
 
     attributes = {a.key: a.value.string_value for a in host.resource.attributes}
@@ -78,7 +81,7 @@ def test_many_guests_are_sent_in_several_requests_and_none_is_split() -> None:
             reading.add("vm.disk.limit", device, {"system.device": f"vd{device}"})
         readings.append(reading)
 
-    requests = encode(readings, "1")
+    requests = Encoder("1").encode(readings)
 
     assert len(requests) > 1
     assert all(len(gzip.decompress(request.body)) <= 2**20 for request in requests)
@@ -88,8 +91,8 @@ def test_many_guests_are_sent_in_several_requests_and_none_is_split() -> None:
 
 
 def test_nothing_measured_is_nothing_sent() -> None:
-    assert encode([], "1") == []
-    assert encode([host_reading()], "1") == []
+    assert Encoder("1").encode([]) == []
+    assert Encoder("1").encode([host_reading()]) == []
 
 
 def test_a_name_that_is_no_utf8_is_sent_with_question_marks() -> None:
@@ -103,7 +106,7 @@ def test_a_name_that_is_no_utf8_is_sent_with_question_marks() -> None:
         },
     )
 
-    [resource] = decode(encode([reading], "1")[0])
+    [resource] = decode(Encoder("1").encode([reading])[0])
 
     point = resource.scope_metrics[0].metrics[0].sum.data_points[0]
     assert "eth?0" in {attribute.value.string_value for attribute in point.attributes}
@@ -113,3 +116,65 @@ def test_a_value_nobody_knows_is_absent() -> None:
     reading = host_reading()
     reading.add("system.cpu.physical.count", None)
     assert reading.samples == []
+
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+VALUES = st.one_of(WHOLE, st.floats(allow_nan=False))
+NUMERIC = [metric for metric in METRICS if metric.kind is not Kind.HISTOGRAM]
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> Reading:
+    start = draw(st.sampled_from([0, BOOT]))
+    reading = Reading({"host.id": "h"}, draw(st.integers(1, 2**63)), start)
+    for metric in draw(st.lists(st.sampled_from(NUMERIC), max_size=8)):
+        of = {name: draw(st.one_of(st.text(max_size=200), WHOLE)) for name in metric.attributes}
+        reading.add(metric.name, draw(VALUES), of)
+    return reading
+
+
+@given(
+    st.lists(readings(), min_size=1, max_size=3),
+    st.lists(st.integers(-(2**50), 2**50), min_size=8, max_size=8),
+)
+def test_what_is_filled_in_is_what_protobuf_writes(ticks: list[Reading], later: list[int]) -> None:
+    encoder = Encoder("1")
+    for reading in [*ticks, *ticks]:  # the second time with other values of the same types
+        reading.values = [type(v)(n) for v, n in zip(reading.values, later, strict=False)]
+        if not reading.values:
+            continue
+        [request] = encoder.encode([reading])
+        raw = gzip.decompress(request.body)
+        message = ExportMetricsServiceRequest.FromString(raw)
+        assert message.SerializeToString(deterministic=True) == raw
+        [resource] = message.resource_metrics
+        assert sorted(told(resource), key=repr) == sorted(map(as_told, reading.samples), key=repr)
+        assert (request.first_ns, request.last_ns) == (reading.time_ns, reading.time_ns)
+        assert {t for t, *_ in starts_and_times(resource)} <= {0, reading.start_ns}
+        assert {t for _, t in starts_and_times(resource)} == {reading.time_ns}
+
+
+def as_told(sample: Sample) -> tuple[object, ...]:
+    metric = sample.metric
+    return metric.name, metric.unit, str(metric.kind), dict(sample.attributes), sample.value
+
+
+def told(resource: ResourceMetrics) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for metric in resource.scope_metrics[0].metrics:
+        data = metric.gauge if metric.HasField("gauge") else metric.sum
+        adds_up = "counter" if metric.sum.is_monotonic else "updowncounter"
+        kind = "gauge" if metric.HasField("gauge") else adds_up
+        for point in data.data_points:
+            of = {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in point.attributes}
+            value = getattr(point, point.WhichOneof("value"))
+            found.append((metric.name, metric.unit, kind, of, value))
+    return found
+
+
+def starts_and_times(resource: ResourceMetrics) -> list[tuple[int, int]]:
+    return [
+        (point.start_time_unix_nano, point.time_unix_nano)
+        for metric in resource.scope_metrics[0].metrics
+        for point in (*metric.gauge.data_points, *metric.sum.data_points)
+    ]

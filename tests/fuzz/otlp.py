@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from fuzz.target import Decode, Target
 from novacron_agent.host.scraper import Host
 from novacron_agent.identity import Machine
-from novacron_agent.otlp import encode
+from novacron_agent.otlp import Encoder
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.readings import Reading
 from novacron_collector.otlp.decoded import Decoded
@@ -41,10 +41,13 @@ def _of_agents(now_s: float) -> list[bytes]:
     readings = [*Host(machine).scrape().readings, *guests]
     found = []
     for whole in readings:
-        for at in range(0, len(whole.samples), _LONG):
-            samples = whole.samples[at : at + _LONG]
-            part = Reading(whole.resource, int(now_s * 1e9), whole.start_ns, samples)
-            found += [gzip.decompress(request.body) for request in encode([part], "1.0")]
+        for at in range(0, len(whole.values), _LONG):
+            some = slice(at, at + _LONG)
+            time_ns = int(now_s * 1e9)
+            part = Reading(
+                whole.resource, time_ns, whole.start_ns, whole.series[some], whole.values[some]
+            )
+            found += [gzip.decompress(request.body) for request in Encoder("1.0").encode([part])]
     return found
 
 
