@@ -27,7 +27,19 @@ ELSEWHERE = Machine(id="0" * 32, name="agents-own", arch="amd64", os_description
 
 
 def guests(scrape: Scrape) -> list[Reading]:
-    return [reading for reading in scrape.readings if VM_ID in reading.resource]
+    """One for each guest: all that was measured of it, at one time or another."""
+    found: dict[str, Reading] = {}
+    for reading in scrape.readings:
+        if VM_ID in reading.resource:
+            new = Reading(dict(reading.resource), reading.time_ns, reading.start_ns)
+            of = found.setdefault(str(reading.resource[VM_ID]), new)
+            of.series += reading.series
+            of.values += reading.values
+    return list(found.values())
+
+
+def states(reading: Reading) -> dict[str | int | float, float]:
+    return {state: value for (state,), value in values(reading, "vm.state").items()}
 
 
 def values(reading: Reading, name: str) -> dict[tuple[str | int | float, ...], float]:
@@ -50,18 +62,22 @@ class ProviderContract:
     def test_a_provider_is_a_frozen_dataclass(self, provider: Provider) -> None:
         assert vars(type(provider))["__dataclass_params__"].frozen
 
-    def test_every_guest_and_the_host_have_one_reading_each(self, provider: Provider) -> None:
+    def test_no_series_is_told_twice_at_one_time(self, provider: Provider) -> None:
         scrape = provider.scrape(None)
 
-        ids = [r.resource.get(VM_ID, r.resource.get(HOST_ID)) for r in scrape.readings]
-        assert len(ids) == len(set(ids))
+        seen = [
+            (r.resource.get(VM_ID, r.resource.get(HOST_ID)), r.time_ns, id(series))
+            for r in scrape.readings
+            for series in r.series
+        ]
+        assert len(seen) == len(set(seen))
         assert guests(scrape)
         assert scrape.failures == []
 
     def test_a_guest_names_itself_and_its_host(self, provider: Provider) -> None:
         scrape = provider.scrape(None)
 
-        [host] = [r.resource for r in scrape.readings if VM_ID not in r.resource]
+        host = next(r.resource for r in scrape.readings if VM_ID not in r.resource)
         for guest in guests(scrape):
             assert guest.resource[VM_NAME]
             assert guest.resource[VM_HOST_ID] == host[HOST_ID]
@@ -102,6 +118,10 @@ class ProviderContract:
                 old = values(before, name)
                 assert all(v >= old.get(k, 0) for k, v in values(guest, name).items()), name
 
+    def test_nothing_has_changed_until_something_does(self, provider: Provider) -> None:
+        provider.scrape(None)
+        assert provider.changes(None).readings == []
+
     def test_close_lets_go_and_a_later_scrape_connects_again(self, provider: Provider) -> None:
         provider.scrape(None)
         provider.close()
@@ -109,6 +129,7 @@ class ProviderContract:
         assert guests(provider.scrape(None))
 
     def test_what_does_not_answer_is_told_in_one_sentence(self, unreachable: Provider) -> None:
-        with pytest.raises(Unavailable) as failure:
-            unreachable.scrape(None)
-        assert "\n" not in str(failure.value)
+        for measure in (unreachable.scrape, unreachable.changes):
+            with pytest.raises(Unavailable) as failure:
+                measure(None)
+            assert "\n" not in str(failure.value)

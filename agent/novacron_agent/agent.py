@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from novacron_agent.post import client
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
 from novacron_agent.settings import Settings
-from novacron_agent.sources import Source, collect
+from novacron_agent.sources import Source, collect, collect_changes
+from novacron_agent.wake import Wake
 from novacron_contract.metrics import AGENT_SERVICE_NAME, HOST_ID, HOST_NAME
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ VERSION = version("novacron")
 _PATIENCE = 0.8  # of an interval: how long a tick waits for its sources
 _FAREWELL_S = 3.0  # for what is still to send when the agent ends
 _LETTING_GO_S = 1.0  # for each source to close its connection
+_GATHERED_S = 0.2  # changes that come so soon after one are told with it
+_CHANGES_S = 2.0  # so long they are waited for; else they come with the tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Measuring:
     counts: Counts
 
 
-def measuring(settings: Settings, where: Path) -> Measuring:
-    """What the settings ask to measure.
+def measuring(settings: Settings, where: Path, wake: Wake) -> Measuring:
+    """What the settings ask to measure; changes wake the agent.
 
     Raises:
         ConfigError: the provider does not exist, or does not take these options.
@@ -55,13 +57,15 @@ def measuring(settings: Settings, where: Path) -> Measuring:
         options = dict(settings.provider)
         name = options.pop("name")
         provider: Provider = PROVIDERS.create(name, options, where=f"{where}: provider")
-        scrape = partial(provider.scrape, machine if settings.host.enabled else None)
-        sources.append(Source(name, scrape, counts, provider.close))
+        provider.watch(wake.change)
+        own = machine if settings.host.enabled else None
+        scrape, changes = partial(provider.scrape, own), partial(provider.changes, own)
+        sources.append(Source(name, scrape, counts, provider.close, changes))
     return Measuring(machine, sources, counts)
 
 
-def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.Event) -> None:
-    """Scrape and send at every interval until `stop` is set."""
+def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> None:
+    """Scrape and send at every interval, and changes at once, until the end."""
     encoder = Encoder(VERSION)
     own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
     with client(settings.agent.endpoint, VERSION) as http:
@@ -70,9 +74,12 @@ def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.
         names = ", ".join(source.name for source in measured.sources)
         interval, endpoint = settings.agent.interval, settings.agent.endpoint
         log.info("agent %s: %s every %g s, to %s", agent_id, names, interval, endpoint)
-        for _ in ticks(interval, stop):
-            readings = collect(measured.sources, interval * _PATIENCE, stop)
-            readings.append(measured.counts.reading(own.after(readings)))
+        for is_tick in ticks(interval, wake):
+            if is_tick:
+                readings = collect(measured.sources, interval * _PATIENCE, wake)
+                readings.append(measured.counts.reading(own.after(readings)))
+            else:
+                readings = collect_changes(measured.sources, _CHANGES_S, wake)
             for request in encoder.encode(readings):
                 exporter.offer(request)
         exporter.close(_FAREWELL_S)
@@ -80,14 +87,17 @@ def run(settings: Settings, agent_id: str, measured: Measuring, stop: threading.
         source.end(_LETTING_GO_S)
 
 
-def ticks(interval: float, stop: threading.Event) -> Iterator[None]:
-    """Yield now and at every interval; ticks that were missed are left out, not caught up on."""
+def ticks(interval: float, wake: Wake) -> Iterator[bool]:
+    """Yield True now and at every interval, and False for changes in between; ticks that were
+    missed are left out, not caught up on."""
     due = time.monotonic()
-    while not stop.is_set():
-        yield
+    while not wake.is_stopping:
+        yield True
         late = time.monotonic() - due
         due += interval * max(1, math.ceil(late / interval))
-        stop.wait(max(0.0, due - time.monotonic()))
+        while wake.wait(due):
+            wake.pause(max(0.0, min(_GATHERED_S, due - time.monotonic())))  # changes come in swarms
+            yield False
 
 
 class OwnResource:

@@ -18,6 +18,7 @@ from novacron_agent.readings import Reading
 from novacron_agent.settings import read_settings
 from novacron_agent.snapshot import as_json, as_table
 from novacron_agent.sources import collect
+from novacron_agent.wake import Wake
 from novacron_contract.errors import ConfigError
 
 _APART_S = 1.0  # between the two scrapes of --once: a share of CPU is a difference
@@ -35,11 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
     try:
         settings = read_settings(args.config)
-        measured = measuring(settings, args.config)
+        wake = Wake()
+        measured = measuring(settings, args.config, wake)
         if args.once:
             return _once(measured, as_json if args.json else as_table)
         agent_id = persistent_id(settings.agent.id_file)
-        run(settings, agent_id, measured, _stop_on_signal())
+        _stop_on_signal(wake)
+        run(settings, agent_id, measured, wake)
     except ConfigError as err:
         sys.stderr.write(f"novacron-agent: {err}\n")
         return 2
@@ -55,25 +58,23 @@ def _once(measured: Measuring, show: Callable[[list[Reading]], str]) -> int:
     return 1 if measured.counts.any_failed() else 0
 
 
-def _stop_on_signal() -> threading.Event:
-    """Set by a thread that reads of the signal in a pipe.
+def _stop_on_signal(wake: Wake) -> None:
+    """A thread reads of the signal in a pipe.
 
     Python runs handlers in the main thread alone. A signal that comes just before that thread falls
     asleep would be handled when it wakes: at the next tick.
     """
-    stop = threading.Event()
     told, tell = os.pipe()
     os.set_blocking(tell, False)
-    threading.Thread(target=_end, args=(told, stop), name="signals", daemon=True).start()
+    threading.Thread(target=_end, args=(told, wake), name="signals", daemon=True).start()
     signal.set_wakeup_fd(tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)  # the pipe has it already
-    return stop
 
 
-def _end(told: int, stop: threading.Event) -> None:
+def _end(told: int, wake: Wake) -> None:
     os.read(told, 1)
-    stop.set()
+    wake.stop()
     time.sleep(_END_S)
     os._exit(1)  # whatever it is that hangs, such as the reader of our log
 

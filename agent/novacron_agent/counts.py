@@ -25,6 +25,7 @@ class Counts:
         self._lock = threading.Lock()
         self._started_ns = time.time_ns()
         self._durations: dict[str, float] = {}
+        self._stuck: dict[str, int] = {}
         self._errors: Counter[str] = Counter()
         self._lost = Counter(dict.fromkeys(Lost, 0))
         self._exported = 0
@@ -37,6 +38,10 @@ class Counts:
     def scraped(self, source: str, seconds: float) -> None:
         with self._lock:
             self._durations[source] = seconds
+
+    def stuck(self, source: str, machines: int) -> None:
+        with self._lock:
+            self._stuck[source] = machines
 
     def failed(self, source: str, times: int = 1) -> None:
         with self._lock:
@@ -60,6 +65,8 @@ class Counts:
             for source, seconds in self._durations.items():
                 attributes = {"novacron.source": source}
                 reading.add("novacron.agent.scrape.duration", seconds, attributes)
+            for source, stuck in self._stuck.items():
+                reading.add("novacron.agent.scrape.stuck", stuck, {"novacron.source": source})
             for source, errors in self._errors.items():
                 attributes = {"novacron.source": source}
                 reading.add("novacron.agent.scrape.errors", errors, attributes)

@@ -67,12 +67,22 @@ class Reading:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Metrics that a source measures apart from its others. `seconds` they took, None if they were
+    not measured this time; `stuck`: machines that do not answer for them."""
+
+    seconds: float | None
+    stuck: int
+
+
 @dataclass(slots=True)
 class Scrape:
     """`failures`: one sentence for each thing that could not be measured."""
 
     readings: list[Reading] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    groups: dict[str, Group] = field(default_factory=dict)
 
 
 def by_machine(readings: Iterable[Reading]) -> list[tuple[dict[str, str | float], list[Reading]]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from novacron_agent.counts import Counts
 from novacron_agent.readings import Reading, Scrape
+from novacron_agent.wake import Wake
 from novacron_contract.errors import NovaCronError
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ _SLICE_S = 0.2  # of waiting, between two looks at whether the agent ends
 
 class Source:
     """One thread that scrapes when asked to. Nothing is lost when it is late: what it found comes
-    with the next tick, under its own time."""
+    with the next tick, under its own time. `changes` measures what has changed since, alone."""
 
     def __init__(
         self,
@@ -27,10 +28,11 @@ class Source:
         scrape: Callable[[], Scrape],
         counts: Counts,
         close: Callable[[], None] = lambda: None,
+        changes: Callable[[], Scrape] | None = None,
     ) -> None:
         self.name = name
-        self._scrape, self._counts, self._close = scrape, counts, close
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._scrape, self._changes, self._counts, self._close = scrape, changes, counts, close
+        self._asked: queue.SimpleQueue[Callable[[], Scrape] | None] = queue.SimpleQueue()
         self._found: queue.SimpleQueue[list[Reading]] = queue.SimpleQueue()
         self._busy = threading.Event()
         self._complaint = ""
@@ -46,7 +48,16 @@ class Source:
             self._complain("the last scrape still runs; its metrics wait for it")
             return False
         self._busy.set()
-        self._asked.put(True)
+        self._asked.put(self._scrape)
+        return True
+
+    def begin_changes(self) -> bool:
+        """Ask for what has changed; False where it is not told, or a scrape still runs: that or the
+        next one sees it."""
+        if self._changes is None or self._busy.is_set():
+            return False
+        self._busy.set()
+        self._asked.put(self._changes)
         return True
 
     def take(self, timeout: float) -> list[Reading] | None:
@@ -58,20 +69,20 @@ class Source:
 
     def end(self, grace_s: float) -> None:
         """Let go of what it measures, unless a scrape hangs for longer."""
-        self._asked.put(False)
+        self._asked.put(None)
         self._thread.join(grace_s)
 
     def _work(self) -> None:
-        while self._asked.get():
-            readings = self._measure()
+        while (measure := self._asked.get()) is not None:
+            readings = self._measure(measure)
             self._busy.clear()
             self._found.put(readings)
         self._close()
 
-    def _measure(self) -> list[Reading]:
+    def _measure(self, measure: Callable[[], Scrape]) -> list[Reading]:
         started = time.monotonic()
         try:
-            scrape = self._scrape()
+            scrape = measure()
         except NovaCronError as err:
             self._counts.failed(self.name)
             self._complain(str(err))
@@ -80,10 +91,18 @@ class Source:
             self._counts.failed(self.name)
             self._complain(f"the scrape failed: {err!r}", with_traceback=True)
             return []
-        self._counts.scraped(self.name, time.monotonic() - started)
-        self._counts.failed(self.name, len(scrape.failures))
-        self._complain("; ".join(scrape.failures))
+        if measure == self._scrape:
+            self._counts.scraped(self.name, time.monotonic() - started)
+            self._count_groups(scrape)
+            self._counts.failed(self.name, len(scrape.failures))
+            self._complain("; ".join(scrape.failures))
         return scrape.readings
+
+    def _count_groups(self, scrape: Scrape) -> None:
+        for name, group in scrape.groups.items():
+            if group.seconds is not None:
+                self._counts.scraped(f"{self.name}.{name}", group.seconds)
+            self._counts.stuck(f"{self.name}.{name}", group.stuck)
 
     def _complain(self, complaint: str, *, with_traceback: bool = False) -> None:
         """Say what is wrong when it changes, not at every tick; the counter tells how often."""
@@ -97,19 +116,30 @@ class Source:
 
 
 def collect(
-    sources: Sequence[Source], deadline_s: float, stop: threading.Event | None = None
+    sources: Sequence[Source], deadline_s: float, wake: Wake | None = None
 ) -> list[Reading]:
     """One tick: scrape all sources at once; what is not there by the deadline comes next time.
 
-    A source that already hung at the start of the tick is not waited for, nor is any after `stop`.
+    A source that already hung at the start of the tick is not waited for, nor is any at the end.
     """
-    asked = {source.name for source in sources if source.begin()}
+    return _found(sources, [source for source in sources if source.begin()], deadline_s, wake)
+
+
+def collect_changes(sources: Sequence[Source], deadline_s: float, wake: Wake) -> list[Reading]:
+    """Between two ticks: what has changed."""
+    asked = [source for source in sources if source.begin_changes()]
+    return _found(asked, asked, deadline_s, wake)
+
+
+def _found(
+    sources: Sequence[Source], asked: Sequence[Source], deadline_s: float, wake: Wake | None
+) -> list[Reading]:
     end = time.monotonic() + deadline_s
     readings: list[Reading] = []
     for source in sources:
         found = source.take(0)
-        while found is None and source.name in asked and time.monotonic() < end:
-            if stop is not None and stop.is_set():
+        while found is None and source in asked and time.monotonic() < end:
+            if wake is not None and wake.is_stopping:
                 break
             found = source.take(min(_SLICE_S, max(0.0, end - time.monotonic())))
         readings += found or []

@@ -141,6 +141,9 @@ VM_METRICS: tuple[Metric, ...] = (
 )
 
 _VCPU = "cpu.logical_number"
+_JOB = "libvirt.job.operation"  # migration_out | save | snapshot | ..., in libvirt's words
+_POOL = "libvirt.pool.name"
+_NETWORK = "libvirt.network.name"
 
 LIBVIRT_METRICS: tuple[Metric, ...] = (
     _m("libvirt.vcpu.time", "s", _C, "CPU time of one virtual CPU", _VCPU),
@@ -182,10 +185,47 @@ LIBVIRT_METRICS: tuple[Metric, ...] = (
     _m("libvirt.host.memory.limit", "By", _U, "The host's memory, as libvirt sees it"),
     _m("libvirt.host.memory.usage", "By", _U, "The host's memory by state", "system.memory.state"),
     _m("libvirt.host.vm.count", "{vm}", _U, "VMs on the host by state", "vm.state"),
+    _m(
+        "libvirt.process.disk.io",
+        "By",
+        _C,
+        "Bytes the QEMU process moved on the host's own devices; needs control groups v2",
+        _DISK_DIRECTION,
+    ),
+    _m(
+        "libvirt.monitor.responding",
+        "1",
+        _G,
+        "1 while the QEMU process answers; 0: its disks and memory are not known",
+    ),
+    _m("libvirt.job.elapsed_time", "s", _G, "Since the job at hand began", _JOB),
+    _m("libvirt.job.downtime", "s", _G, "How long the VM will stand still for the job", _JOB),
+    _m("libvirt.job.data.limit", "By", _U, "What the job has to move", _JOB),
+    _m("libvirt.job.data.processed", "By", _U, "What the job has moved", _JOB),
+    _m("libvirt.job.data.remaining", "By", _U, "What the job has still to move", _JOB),
+    _m(
+        "libvirt.job.memory.iteration.count",
+        "{iteration}",
+        _U,
+        "Rounds over memory that a migration has made",
+        _JOB,
+    ),
+    _m("libvirt.pool.active", "1", _G, "1 while the storage pool is active", _POOL),
+    _m("libvirt.pool.limit", "By", _U, "Size of the storage pool", _POOL),
+    _m("libvirt.pool.usage", "By", _U, "Space taken in the storage pool", _POOL),
+    _m("libvirt.network.active", "1", _G, "1 while the network is active", _NETWORK),
+    _m(
+        "libvirt.network.lease.count",
+        "{lease}",
+        _U,
+        "Addresses that the network's DHCP server has given out",
+        _NETWORK,
+    ),
 )
 
 AGENT_METRICS: tuple[Metric, ...] = (
     _m("novacron.agent.scrape.duration", "s", _G, "Time a scrape took", "novacron.source"),
+    _m("novacron.agent.scrape.stuck", "{vm}", _U, "VMs that do not answer", "novacron.source"),
     _m("novacron.agent.scrape.errors", "{error}", _C, "Scrapes that failed", "novacron.source"),
     _m("novacron.agent.export.points", "{point}", _C, "Points the collector took"),
     _m("novacron.agent.export.dropped", "{point}", _C, "Points given up", "novacron.reason"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import libvirt
@@ -11,7 +13,8 @@ import pytest
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.providers.kvm.connection import is_local, run_folder
-from novacron_agent.providers.kvm.guests import macs_of
+from novacron_agent.providers.kvm.description import described
+from novacron_agent.readings import Reading
 from novacron_contract.errors import ConfigError, Unavailable
 from novacron_contract.metrics import HOST_ID, VM_ID, VM_NAME
 from provider_contract import ELSEWHERE, ProviderContract, guests, values
@@ -85,6 +88,46 @@ def test_the_state_a_guest_left_is_told_once(test_host: Host) -> None:
     assert states() == {("paused",): 1}
     domain.destroy()
     assert states() == {("paused",): 0, ("stopped",): 1}
+
+
+def test_a_change_is_told_at_once_and_is_the_state_alone(test_host: Host) -> None:
+    provider, conn = test_host
+    domain = conn.defineXML(DOMAIN.format(name="changing"))
+    told = threading.Event()
+    provider.watch(told.set)
+    provider.scrape(None)
+    told.clear()
+
+    domain.create()
+
+    assert told.wait(2)
+    [changed] = wait_for(lambda: provider.changes(None).readings)
+    assert changed.resource[VM_NAME] == "changing"
+    assert [s.metric.name for s in changed.samples] == ["vm.state", "vm.state"]
+    assert values(changed, "vm.state") == {("stopped",): 0, ("running",): 1}
+    assert provider.changes(None).readings == []
+
+
+def test_a_guest_that_is_gone_with_its_end_says_a_last_word(test_host: Host) -> None:
+    provider, conn = test_host
+    transient = conn.createXML(DOMAIN.format(name="passing"))
+    told = threading.Event()
+    provider.scrape(None)
+    provider.changes(None)
+    provider.watch(told.set)
+
+    transient.destroy()
+
+    assert told.wait(2)
+    [last] = wait_for(lambda: provider.changes(None).readings)
+    assert values(last, "vm.state") == {("running",): 0, ("stopped",): 1}
+
+
+def wait_for(look: Callable[[], list[Reading]]) -> list[Reading]:
+    deadline = time.monotonic() + 5
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
 
 
 def test_a_start_between_two_scrapes_begins_the_counters_anew(test_host: Host) -> None:
@@ -161,7 +204,9 @@ def test_the_provider_is_found_by_its_name_and_takes_its_options() -> None:
     provider = PROVIDERS.create("kvm", {"uri": "test:///default"}, where="agent.toml: provider")
     assert provider == KvmProvider(uri="test:///default")
 
-    with pytest.raises(ConfigError, match=r"^agent\.toml: provider: url: unknown; allowed: uri$"):
+    with pytest.raises(
+        ConfigError, match=r"^agent\.toml: provider: url: unknown; allowed: .*, uri$"
+    ):
         PROVIDERS.create("kvm", {"url": "x"}, where="agent.toml: provider")
 
 
@@ -190,4 +235,4 @@ def test_interfaces_without_a_name_on_the_host_are_left_out() -> None:
       <interface type='user'><mac address='52:54:00:aa:00:02'/></interface>
     </devices></domain>"""
 
-    assert macs_of(xml) == {"vnet1": "52:54:00:aa:00:01"}
+    assert described(xml).macs == {"vnet1": "52:54:00:aa:00:01"}

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
-from novacron_agent.providers.kvm.statistics import add_size, add_usage
+from novacron_agent.providers.kvm.statistics import (
+    add_cpu,
+    add_disks,
+    add_job,
+    add_memory,
+    add_networks,
+    add_rss,
+    add_vcpus,
+)
 from novacron_agent.readings import Reading
 from provider_contract import values
 
@@ -68,8 +76,10 @@ def read(**changes: Any) -> Reading:
 
 def usage_of(stats: dict[str, Any]) -> Reading:
     reading = Reading({}, time_ns=NOW_S * 10**9)
-    add_size(reading, stats, running=True)
-    add_usage(reading, stats, {"vnet1": MAC})
+    for add in (add_cpu, add_rss, add_vcpus, add_memory):
+        add(reading, stats)
+    add_disks(reading, stats, running=True)
+    add_networks(reading, stats, {"vnet1": MAC})
     return reading
 
 
@@ -78,7 +88,7 @@ def test_times_are_seconds_and_sizes_are_bytes() -> None:
 
     assert values(reading, "vm.cpu.time") == {(): 6.88}
     assert values(reading, "libvirt.vcpu.delay_time") == {(0,): 6.262908684}
-    assert values(reading, "vm.memory.limit") == {(): 98304 * 1024}
+    assert values(reading, "libvirt.memory.balloon") == {(): 98304 * 1024}
     assert values(reading, "libvirt.memory.rss") == {(): 217488 * 1024}
     assert values(reading, "libvirt.memory.swap") == {("in",): 1024, ("out",): 2048}
     assert values(reading, "vm.disk.operation_time") == {
@@ -103,7 +113,7 @@ def test_a_balloon_that_is_silent_says_nothing(last_update: int | None) -> None:
 
     assert "vm.memory.usage" not in names
     assert not any(name.startswith("libvirt.memory.faults") for name in names)
-    assert {"vm.memory.limit", "libvirt.memory.balloon", "libvirt.memory.rss"} <= names
+    assert {"libvirt.memory.balloon", "libvirt.memory.rss"} <= names
 
 
 def test_an_interface_is_known_by_its_mac_and_directions_are_the_guests() -> None:
@@ -132,12 +142,27 @@ def test_a_value_the_hypervisor_does_not_know_is_absent(unknown: int | None) -> 
 def test_the_space_of_a_disk_is_what_it_takes_on_its_storage() -> None:
     assert values(read(), "vm.disk.usage") == {("vda",): 331776}
     off = Reading({}, time_ns=NOW_S * 10**9)
-    add_size(off, LIVE, running=False)
+    add_disks(off, LIVE, running=False)
     assert values(off, "vm.disk.usage") == {("vda",): 393216}
+    assert values(off, "vm.disk.io") == {}
 
 
 def test_only_the_virtual_cpus_that_exist_are_told() -> None:
     assert values(read(), "libvirt.vcpu.time") == {(0,): 6.5}
+
+
+def test_a_job_is_told_by_what_it_does_and_how_far_it_is() -> None:
+    reading = Reading({}, time_ns=NOW_S * 10**9)
+    add_job(reading, {})
+    assert reading.samples == []
+
+    job = {"type": 2, "operation": 5, "time_elapsed": 1500, "data_total": 9, "data_remaining": 4}
+    add_job(reading, job)
+
+    assert values(reading, "libvirt.job.elapsed_time") == {("migration_out",): 1.5}
+    assert values(reading, "libvirt.job.data.limit") == {("migration_out",): 9}
+    assert values(reading, "libvirt.job.data.remaining") == {("migration_out",): 4}
+    assert values(reading, "libvirt.job.data.processed") == {}
 
 
 @pytest.mark.parametrize(

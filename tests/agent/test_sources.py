@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from novacron_agent.agent import ticks
 from novacron_agent.counts import Counts
-from novacron_agent.readings import Reading, Scrape
-from novacron_agent.sources import Source, collect
+from novacron_agent.readings import Group, Reading, Scrape
+from novacron_agent.sources import Source, collect, collect_changes
+from novacron_agent.wake import Wake
 from novacron_contract.errors import Unavailable
 from provider_contract import values
 
@@ -90,7 +92,7 @@ def test_a_fault_in_a_source_does_not_end_it(caplog: pytest.LogCaptureFixture) -
 
 
 def test_the_end_does_not_wait_for_a_source_that_hangs() -> None:
-    counts, stop, closed = Counts(), threading.Event(), threading.Event()
+    counts, wake, closed = Counts(), Wake(), threading.Event()
     release = threading.Event()
 
     def hang() -> Scrape:
@@ -98,9 +100,9 @@ def test_the_end_does_not_wait_for_a_source_that_hangs() -> None:
         return Scrape()
 
     source = Source("kvm", hang, counts, closed.set)
-    threading.Timer(0.1, stop.set).start()
+    threading.Timer(0.1, wake.stop).start()
     started = time.monotonic()
-    assert collect([source], 10, stop) == []
+    assert collect([source], 10, wake) == []
     source.end(0.1)
     assert time.monotonic() - started < 2
     assert not closed.is_set()
@@ -117,3 +119,53 @@ def test_what_could_not_be_measured_is_counted_beside_what_could() -> None:
     assert errors(counts, "host") == 2
     [duration] = values(counts.reading({}), "novacron.agent.scrape.duration").values()
     assert 0 <= duration < 5
+
+
+def test_changes_are_asked_of_those_who_tell_them_and_count_as_no_scrape() -> None:
+    counts, wake = Counts(), Wake()
+    kvm = Source(
+        "kvm",
+        lambda: Scrape([reading("all")]),
+        counts,
+        changes=lambda: Scrape([reading("changed")]),
+    )
+    host = Source("host", lambda: Scrape([reading("host")]), counts)
+
+    assert names(collect_changes([kvm, host], 5, wake)) == ["changed"]
+    assert values(counts.reading({}), "novacron.agent.scrape.duration") == {}
+    assert sorted(map(str, names(collect([kvm, host], 5)))) == ["all", "host"]
+
+
+def test_machines_that_are_stuck_are_counted_by_group() -> None:
+    counts = Counts()
+    scrape = Scrape([reading("all")], groups={"qemu": Group(0.25, 2), "storage": Group(None, 0)})
+    collect([Source("kvm", lambda: scrape, counts)], 5)
+
+    own = counts.reading({})
+    stuck = values(own, "novacron.agent.scrape.stuck")
+    assert stuck == {("kvm.qemu",): 2, ("kvm.storage",): 0}
+    assert values(own, "novacron.agent.scrape.duration")["kvm.qemu",] == 0.25
+
+
+def test_the_wait_for_a_tick_ends_with_a_change_or_with_the_end() -> None:
+    wake = Wake()
+    far = time.monotonic() + 30
+    threading.Timer(0.05, wake.change).start()
+    assert wake.wait(far)
+    assert not wake.wait(time.monotonic() + 0.05), "a change is told once"
+    threading.Timer(0.05, wake.stop).start()
+    assert not wake.wait(far)
+    assert wake.is_stopping
+    assert time.monotonic() < far - 20
+
+
+def test_ticks_keep_their_time_and_changes_come_in_between() -> None:
+    wake = Wake()
+    seen = []
+    for is_tick in ticks(0.3, wake):
+        seen.append(is_tick)
+        if len(seen) == 1:
+            wake.change()
+        if len(seen) == 4:
+            wake.stop()
+    assert seen == [True, False, True, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from novacron_agent.identity import Machine
@@ -19,11 +20,21 @@ class Provider(Protocol):
 
         `machine` is the agent's own machine where [host] reports it: a provider that measures the
         same machine reports it under the same resource. Called again and again from one thread;
-        it may block, the agent's other sources go on meanwhile. What does not answer for one guest
-        is a failure in the Scrape.
+        it may block, the agent's other sources go on meanwhile. A guest that does not answer
+        holds up no other, and what is measured more rarely is in some scrapes only.
 
         Raises:
             Unavailable: nothing can be measured now; the message says why, in one sentence.
+        """
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Call `notify`, from any thread and at once, whenever a guest has changed its state."""
+
+    def changes(self, machine: Machine | None) -> Scrape:
+        """The states of the guests that changed since this was asked last, and nothing else.
+
+        Raises:
+            Unavailable: as scrape().
         """
 
     def close(self) -> None:

@@ -10,18 +10,27 @@ from typing import TypeVar
 
 import libvirt
 
+from novacron_agent.providers.kvm.events import start_event_loop
 from novacron_contract.errors import Unavailable
 
 T = TypeVar("T")
 
+# A libvirtd that answers nothing for so long is given up, and every call that waits for it ends.
+_ALIVE_EVERY_S, _ALIVE_MISSED = 5, 3
 _RUN = Path("/run/libvirt/libvirt-sock")
 
 
 class Connection:
-    """Opened at the first use, and again when it broke. Read-only: measuring needs no more."""
+    """Opened at the first use, and again when it broke. Read-only: measuring needs no more.
 
-    def __init__(self, uri: str) -> None:
+    `opened` is called with each new one.
+    """
+
+    def __init__(
+        self, uri: str, opened: Callable[[libvirt.virConnect], None] = lambda _: None
+    ) -> None:
         self.uri = uri
+        self._opened = opened
         self._conn: libvirt.virConnect | None = None
 
     def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
@@ -54,7 +63,11 @@ class Connection:
         if self._conn is None:
             # libvirt prints every error to stderr as well, unless it is given a handler
             libvirt.registerErrorHandler(lambda _context, _error: None, None)
+            start_event_loop()
             self._conn = libvirt.openReadOnly(self.uri)
+            with contextlib.suppress(libvirt.libvirtError):  # a hypervisor in this process has none
+                self._conn.setKeepAlive(_ALIVE_EVERY_S, _ALIVE_MISSED)
+            self._opened(self._conn)
         return action(self._conn)
 
     def _unavailable(self, err: libvirt.libvirtError) -> Unavailable:

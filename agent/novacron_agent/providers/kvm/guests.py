@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any
 import libvirt
 
 from novacron_agent.providers.kvm import statistics
+from novacron_agent.providers.kvm.description import Description, described
+from novacron_agent.providers.kvm.monitor import Answer
+from novacron_agent.providers.kvm.process import Process, Usage
 from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
 from novacron_agent.providers.kvm.statistics import Stats
 from novacron_agent.readings import Reading
@@ -34,15 +36,24 @@ Resource = dict[str, str | float]
 class Guest:
     """What is remembered of one guest. `run` is libvirt's id: a new one at every start."""
 
+    resource: Resource
     run: int = _OFF
     started_ns: int = 0
     state: VmState | None = None
     cpu_time: tuple[float, int] | None = None  # seconds, at time_ns
-    macs: dict[str, str] = field(default_factory=dict)
-    macs_read_ns: int = 0
+    description: Description = field(default_factory=Description)
+    described_ns: int = 0
+    process: Process | None = None
+    is_stopped: bool = False  # its QEMU, by a signal: it will not answer
+
+    @property
+    def is_running(self) -> bool:
+        return self.run != _OFF
 
 
 class Guests:
+    """For one thread. `run_folder`: where the hypervisor keeps the pid files of its QEMUs."""
+
     def __init__(self, run_folder: Path | None) -> None:
         self._run_folder = run_folder
         self._guests: dict[str, Guest] = {}
@@ -57,18 +68,57 @@ class Guests:
             if is_elsewhere(stats["state.state"], stats["state.reason"]):
                 continue
             uuid = domain.UUIDString()
-            guest = self._guests[uuid] = known.get(uuid) or Guest()
-            self._note_run(guest, domain, time_ns, seen_before=uuid in known)
-            resource: Resource = {
-                VM_ID: uuid,
-                VM_NAME: domain.name(),
-                VM_HOST_ID: host[HOST_ID],
-                VM_HOST_NAME: host[HOST_NAME],
-            }
-            reading = Reading(resource, time_ns, guest.started_ns)
-            _fill(reading, guest, domain, stats)
-            readings.append(reading)
+            before = known.get(uuid)
+            guest = self._guests[uuid] = before or Guest(_resource(domain, uuid, host))
+            guest.resource[VM_NAME] = domain.name()
+            self._note_run(guest, domain, time_ns, seen_before=before is not None)
+            readings.append(self._measured(guest, domain, stats, time_ns))
         return readings
+
+    def change(self, domain: Any, stats: Stats, host: Resource, time_ns: int) -> Reading | None:
+        """The state alone, of a guest that has just changed it."""
+        if is_elsewhere(stats["state.state"], stats["state.reason"]):
+            return None
+        uuid = domain.UUIDString()
+        guest = self._guests.setdefault(uuid, Guest(_resource(domain, uuid, host)))
+        self._note_run(guest, domain, time_ns, seen_before=True)
+        reading = Reading(dict(guest.resource), time_ns, guest.started_ns)
+        _add_state(reading, guest, vm_state(stats["state.state"], stats["state.reason"]))
+        return reading
+
+    def ended(self, uuid: str, state: VmState, time_ns: int) -> Reading | None:
+        """The last word on a guest that is gone with its end."""
+        guest = self._guests.pop(uuid, None)
+        if guest is None:
+            return None
+        reading = Reading(dict(guest.resource), time_ns)
+        _add_state(reading, guest, state)
+        return reading
+
+    def answered(self, answer: Answer) -> Reading | None:
+        """What its QEMU said when it was asked; None if it is gone, or was started again since."""
+        guest = self._guests.get(answer.uuid)
+        if guest is None or guest.run != answer.run:
+            return None
+        stats = answer.stats
+        reading = Reading(dict(guest.resource), answer.time_ns, guest.started_ns)
+        statistics.add_job(reading, answer.job)
+        statistics.add_disks(reading, stats, running=guest.is_running)
+        if guest.is_running:
+            statistics.add_memory(reading, stats)
+            if guest.process is None:
+                statistics.add_cpu(reading, stats)
+                statistics.add_rss(reading, stats)
+                statistics.add_vcpus(reading, stats)
+                _add_utilization(reading, guest, _seconds(stats))
+        return reading
+
+    def is_running(self, uuid: str) -> bool:
+        guest = self._guests.get(uuid)
+        return guest is not None and guest.is_running
+
+    def items(self) -> list[tuple[str, Guest]]:
+        return list(self._guests.items())
 
     def counts(self) -> dict[VmState, int]:
         """How many guests are in each state; a state nobody is in counts 0."""
@@ -83,61 +133,95 @@ class Guests:
         if run == guest.run:
             return
         guest.run = run
-        guest.cpu_time, guest.macs, guest.macs_read_ns = None, {}, 0
+        guest.cpu_time, guest.process, guest.is_stopped = None, None, False
+        guest.described_ns = 0
+        pid_file = self._pid_file(domain.name()) if run != _OFF else None
         # Without a pid file only a start that happened between two scrapes has a known time.
         # Guessing "now" at the agent's own start would look like a reset of every counter.
         fallback = time_ns if seen_before else 0
-        guest.started_ns = (self._pid_file_time(domain.name()) or fallback) if run != _OFF else 0
+        guest.started_ns = (_written_ns(pid_file) or fallback) if run != _OFF else 0
+        guest.process = Process.of(pid_file) if pid_file is not None else None
 
-    def _pid_file_time(self, name: str) -> int | None:
-        if self._run_folder is None or "/" in name:
+    def _pid_file(self, name: str) -> Path | None:
+        if self._run_folder is None or "/" in name or "\0" in name:
             return None
+        return self._run_folder / f"{name}.pid"
+
+    def _measured(self, guest: Guest, domain: Any, stats: Stats, time_ns: int) -> Reading:
+        reading = Reading(dict(guest.resource), time_ns, guest.started_ns)
+        _add_state(reading, guest, vm_state(stats["state.state"], stats["state.reason"]))
+        _describe(guest, domain, stats, time_ns)
+        reading.add("vm.cpu.count", guest.description.cpus)
+        reading.add("vm.memory.limit", guest.description.memory)
+        if guest.is_running:
+            statistics.add_networks(reading, stats, guest.description.macs)
+            usage = guest.process.usage() if guest.process is not None else None
+            if usage is not None:
+                _add_process(reading, guest, usage)
+            else:
+                statistics.add_cpu(reading, stats)
+                _add_utilization(reading, guest, _seconds(stats))
+                statistics.add_memory(reading, stats)
+        return reading
+
+
+def _resource(domain: Any, uuid: str, host: Resource) -> Resource:
+    return {
+        VM_ID: uuid,
+        VM_NAME: domain.name(),
+        VM_HOST_ID: host[HOST_ID],
+        VM_HOST_NAME: host[HOST_NAME],
+    }
+
+
+def _written_ns(pid_file: Path | None) -> int | None:
+    if pid_file is not None:
         with contextlib.suppress(OSError, ValueError):
-            return (self._run_folder / f"{name}.pid").stat().st_mtime_ns
-        return None
+            return pid_file.stat().st_mtime_ns
+    return None
 
 
-def _fill(reading: Reading, guest: Guest, domain: Any, stats: Stats) -> None:
-    state = vm_state(stats["state.state"], stats["state.reason"])
+def _add_state(reading: Reading, guest: Guest, state: VmState) -> None:
     if guest.state not in (None, state):
         reading.add("vm.state", 0, {"vm.state": str(guest.state)})
     reading.add("vm.state", 1, {"vm.state": str(state)})
     guest.state = state
-    running = guest.run != _OFF
-    statistics.add_size(reading, stats, running=running)
-    if running:
-        statistics.add_usage(reading, stats, _macs(guest, domain, stats, reading.time_ns))
-        _add_utilization(reading, guest, stats)
 
 
-def _add_utilization(reading: Reading, guest: Guest, stats: Stats) -> None:
+def _describe(guest: Guest, domain: Any, stats: Stats, time_ns: int) -> None:
+    """Read its XML, which asks no QEMU, when what is known is too old or lacks an interface."""
+    is_old = (time_ns - guest.described_ns) / 1e9 > _XML_AGE_S
+    if is_old or not guest.description.macs.keys() >= set(statistics.interfaces(stats)):
+        with contextlib.suppress(libvirt.libvirtError):  # the guest is gone since
+            guest.description = described(domain.XMLDesc())
+            guest.described_ns = time_ns
+
+
+def _add_process(reading: Reading, guest: Guest, usage: Usage) -> None:
+    guest.is_stopped = usage.is_stopped
+    reading.add("vm.cpu.time", usage.cpu_s)
+    _add_utilization(reading, guest, usage.cpu_s)
+    reading.add("libvirt.memory.rss", usage.rss)
+    for number, (ran, waited) in usage.vcpus.items():
+        of = {"cpu.logical_number": number}
+        reading.add("libvirt.vcpu.time", ran, of)
+        reading.add("libvirt.vcpu.delay_time", waited, of)
+    for way, size in (usage.io or {}).items():
+        reading.add("libvirt.process.disk.io", size, {"disk.io.direction": way})
+
+
+def _seconds(stats: Stats) -> float | None:
     nanoseconds = statistics.known(stats, "cpu.time")
-    now = None if nanoseconds is None else nanoseconds / 1e9
-    last, guest.cpu_time = guest.cpu_time, None if now is None else (now, reading.time_ns)
-    cpus = statistics.known(stats, "vcpu.current")
-    if now is None or last is None or not cpus or reading.time_ns <= last[1]:
+    return None if nanoseconds is None else nanoseconds / 1e9
+
+
+def _add_utilization(reading: Reading, guest: Guest, now: float | None) -> None:
+    """Nothing where this says nothing of CPU time; what was known of it holds."""
+    if now is None:
+        return
+    last, guest.cpu_time = guest.cpu_time, (now, reading.time_ns)
+    cpus = guest.description.cpus
+    if last is None or not cpus or reading.time_ns <= last[1]:
         return
     elapsed = (reading.time_ns - last[1]) / 1e9
     reading.add("vm.cpu.utilization", max(0.0, (now - last[0]) / elapsed / cpus))
-
-
-def _macs(guest: Guest, domain: Any, stats: Stats, time_ns: int) -> dict[str, str]:
-    """The MAC behind each interface name, from the domain's XML: read again when it is too old or
-    lacks a name."""
-    names = statistics.interfaces(stats)
-    is_old = (time_ns - guest.macs_read_ns) / 1e9 > _XML_AGE_S
-    if names and (is_old or not guest.macs.keys() >= set(names)):
-        with contextlib.suppress(libvirt.libvirtError):  # the guest ended since
-            guest.macs = macs_of(domain.XMLDesc())
-            guest.macs_read_ns = time_ns
-    return guest.macs
-
-
-def macs_of(xml: str) -> dict[str, str]:
-    """{the host's interface name: MAC}, from a running domain's XML."""
-    found = {}
-    for interface in ET.fromstring(xml).iterfind("devices/interface"):
-        target, mac = interface.find("target"), interface.find("mac")
-        if target is not None and mac is not None:
-            found[target.get("dev", "")] = mac.get("address", "").lower()
-    return found

@@ -1,0 +1,275 @@
+"""A KVM host in trouble: guests whose QEMU hangs, crashes or is busy, and a libvirtd that goes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from novacron_agent.providers.kvm import KvmProvider
+from novacron_agent.providers.kvm.monitor import Asked, Monitors
+from novacron_agent.readings import Reading, Scrape
+from novacron_contract.errors import NovaCronError
+from novacron_contract.metrics import VM_NAME
+from novacron_lab import libvirtd
+from novacron_lab.herd import herd
+from novacron_lab.lab import Lab
+from novacron_lab.layout import Host
+from provider_contract import guests, states, values
+
+pytestmark = pytest.mark.lab
+_GUESTS = 8
+_TICK_S = 1.0
+_DISKS = libvirt.VIR_DOMAIN_STATS_BLOCK
+
+
+@dataclass(frozen=True)
+class Herd:
+    lab: Lab
+    host: Host
+    names: list[str]
+    conn: libvirt.virConnect
+
+    def qemu(self, name: str) -> int:
+        return int((self.host.socket.parent / f"qemu/{name}.pid").read_text())
+
+    def uuid(self, name: str) -> str:
+        return str(self.conn.lookupByName(name).UUIDString())
+
+    @contextmanager
+    def hung(self, *names: str) -> Iterator[None]:
+        pids = [self.qemu(name) for name in names]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Herd]:
+    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
+        lab = Lab(directory=Path(place) / "lab", plan=(), say=print)
+        try:
+            lab.up()
+            host = lab.hosts[0]
+            with herd(host, _GUESTS, Path(place)) as names:
+                yield Herd(lab, host, names, libvirt.open(host.uri))
+        except NovaCronError as err:
+            pytest.fail(f"no lab: {err}", pytrace=False)
+        finally:
+            lab.down()
+
+
+@pytest.fixture
+def kvm(world: Herd) -> Iterator[KvmProvider]:
+    provider = KvmProvider(uri=world.host.uri, disk_interval=1, memory_interval=1)
+    yield provider
+    provider.close()
+
+
+class Ticks:
+    """Scrapes that follow each other as an agent's do, and when each guest was measured."""
+
+    def __init__(self, kvm: KvmProvider) -> None:
+        self._kvm = kvm
+        self.network: dict[str, list[float]] = {}
+        self.disks: dict[str, list[float]] = {}
+        self.longest = 0.0
+
+    def tick(self) -> Scrape:
+        started = time.monotonic()
+        scrape = self._kvm.scrape(None)
+        self.longest = max(self.longest, time.monotonic() - started)
+        for reading in scrape.readings:
+            name = str(reading.resource.get(VM_NAME, ""))
+            for seen, metric in ((self.network, "vm.network.io"), (self.disks, "vm.disk.io")):
+                if values(reading, metric):
+                    seen.setdefault(name, []).append(reading.time_ns / 1e9)
+        time.sleep(max(0.0, started + _TICK_S - time.monotonic()))
+        return scrape
+
+
+def responding(scrape: Scrape) -> dict[str, float]:
+    return {
+        str(g.resource[VM_NAME]): values(g, "libvirt.monitor.responding").get((), -1)
+        for g in guests(scrape)
+    }
+
+
+def gap(times: list[float]) -> float:
+    return max(later - before for before, later in itertools.pairwise(times))
+
+
+def test_a_guest_that_hangs_is_flagged_and_holds_up_nobody(world: Herd, kvm: KvmProvider) -> None:
+    ticks, stuck = Ticks(kvm), world.names[3]
+    for _ in range(2):
+        assert set(responding(ticks.tick()).values()) == {1}
+    with world.hung(stuck):
+        flagged = [responding(ticks.tick())[stuck] for _ in range(5)]
+        assert 0 in flagged[:2], "within two ticks"
+        assert set(flagged[2:]) == {0}
+        scrape = ticks.tick()
+        assert responding(scrape) == {name: float(name != stuck) for name in world.names}
+        assert scrape.groups["qemu"].stuck == 1
+        while_hung = len(ticks.disks[stuck])
+    back = [responding(ticks.tick())[stuck] for _ in range(3)]
+    ticks.tick()
+
+    assert back[-1] == 1
+    assert len(ticks.disks[stuck]) > while_hung, "it is measured again by itself"
+    for name in world.names:
+        assert gap(ticks.network[name]) < 2 * _TICK_S, name
+        if name != stuck:
+            assert gap(ticks.disks[name]) < 3 * _TICK_S, name
+    assert ticks.longest < 4
+
+
+def test_who_hangs_in_the_middle_of_a_question_is_left_alone_until_it_answers(
+    world: Herd,
+) -> None:
+    """As it is of a QEMU whose process looks well: nobody can tell but by asking."""
+    monitors = Monitors(world.host.uri, deadline_s=1.0)
+    asked = [Asked(world.uuid(name), 1, _DISKS, job=False) for name in world.names]
+    stuck, other = world.names[2], world.names[5]
+
+    def answered() -> set[str]:
+        found = monitors.ask(asked)
+        assert found.failures == []
+        return {a.uuid for a in found.answers if "block.0.rd.bytes" in a.stats}
+
+    everybody = {a.uuid for a in asked}
+    assert answered() == everybody
+    with world.hung(stuck, other):
+        assert answered() == everybody - {world.uuid(stuck), world.uuid(other)}
+        assert monitors.hanging == {world.uuid(stuck), world.uuid(other)}
+        started = time.monotonic()
+        assert len(answered()) == _GUESTS - 2
+        assert time.monotonic() - started < 2, "nobody waits for them again"
+    deadline = time.monotonic() + 10
+    while monitors.hanging:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert answered() == everybody
+    monitors.close()
+
+
+def test_few_of_libvirtds_threads_are_left_hanging(world: Herd) -> None:
+    monitors = Monitors(world.host.uri, deadline_s=0.5)
+    asked = [Asked(world.uuid(name), 1, _DISKS, job=False) for name in world.names]
+    with world.hung(*world.names[:6]):
+        found = monitors.ask(asked)
+        assert len(monitors.hanging) == 4
+        assert found.failures == ["too many guests hang: the others' QEMUs are not asked"]
+        assert len(world.conn.listAllDomains()) == _GUESTS, "libvirtd has threads for others"
+    deadline = time.monotonic() + 10
+    while monitors.hanging:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(monitors.ask(asked).answers) == _GUESTS
+    monitors.close()
+
+
+def state_within(
+    kvm: KvmProvider, told: threading.Event, name: str, seconds: float
+) -> list[Reading]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if told.wait(deadline - time.monotonic()):
+            told.clear()
+            found = [r for r in kvm.changes(None).readings if r.resource[VM_NAME] == name]
+            if found:
+                return found
+    return []
+
+
+def test_a_pause_a_crash_and_a_start_are_told_at_once(world: Herd, kvm: KvmProvider) -> None:
+    name = "spare"
+    xml = world.conn.lookupByName(world.names[0]).XMLDesc()
+    domain = world.conn.defineXML(_spare(xml, name))
+    told = threading.Event()
+    kvm.watch(told.set)
+    try:
+        kvm.scrape(None)
+        kvm.changes(None)
+        told.clear()
+
+        domain.create()
+        assert states(state_within(kvm, told, name, 2)[-1])["running"] == 1
+        domain.suspend()
+        assert states(state_within(kvm, told, name, 2)[-1]) == {"running": 0, "paused": 1}
+        domain.resume()
+        assert states(state_within(kvm, told, name, 2)[-1]) == {"paused": 0, "running": 1}
+        os.kill(world.qemu(name), signal.SIGKILL)
+        assert states(state_within(kvm, told, name, 2)[-1]) == {"running": 0, "crashed": 1}
+        scrape = kvm.scrape(None)
+        [seen] = [g for g in guests(scrape) if g.resource[VM_NAME] == name]
+        assert states(seen) == {"crashed": 1}
+        domain.create()
+        assert states(state_within(kvm, told, name, 2)[-1]) == {"crashed": 0, "running": 1}
+        domain.destroy()
+        assert states(state_within(kvm, told, name, 2)[-1])["stopped"] == 1
+    finally:
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.destroy()
+        domain.undefine()
+
+
+def _spare(xml: str, name: str) -> str:
+    """Of the same kind as a guest of the herd, with nothing that belongs to that one."""
+    import xml.etree.ElementTree as ET
+
+    domain = ET.fromstring(xml)
+    domain.attrib.pop("id", None)
+    for tag in ("uuid", "seclabel", "resource"):
+        for found in domain.findall(tag):
+            domain.remove(found)
+    named = domain.find("name")
+    assert named is not None
+    named.text = name
+    devices = domain.find("devices")
+    assert devices is not None
+    for kind in ("interface", "disk"):
+        for device in devices.findall(kind):
+            devices.remove(device)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def test_a_libvirtd_that_is_killed_costs_a_tick_and_changes_are_told_afterwards(
+    world: Herd, kvm: KvmProvider
+) -> None:
+    ticks = Ticks(kvm)
+    ticks.tick()
+    pid = libvirtd.pid(world.host)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    world.lab.up()
+    ticks.tick()
+    ticks.tick()
+    for name in world.names:
+        assert len(ticks.network[name]) == 3, name
+        assert len(ticks.disks[name]) >= 2, name
+
+    told = threading.Event()
+    kvm.watch(told.set)
+    kvm.changes(None)
+    told.clear()
+    conn = libvirt.open(world.host.uri)
+    conn.lookupByName(world.names[0]).resume()
+    assert states(state_within(kvm, told, world.names[0], 2)[-1])["running"] == 1
+    conn.lookupByName(world.names[0]).suspend()
+    conn.close()
