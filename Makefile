@@ -115,6 +115,10 @@ bench-store: system-bench $(VENV)/installed-dev ## queries, bytes and writes bes
 bench-readers: $(VENV)/installed-dev ## 32 readers and endless queries beside ingest; bench/out/readers.json
 	@$(BIN)/python bench/readers.py
 
+.PHONY: bench-agent
+bench-agent: system-bench $(VENV)/installed-dev ## CPU of a tick with 100 guests beside Debian's exporter; bench/out/agent.json
+	@$(BIN)/python bench/agent.py
+
 .PHONY: bench-panels
 bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs; bench/out/panels.json
 	@$(BIN)/python bench/panels.py
@@ -157,7 +161,7 @@ system-test:
 	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab test)
 
 system-bench:
-	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run bench)
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab bench)
 
 $(VENV)/installed-build: $(PINS)/build.txt
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
