@@ -59,7 +59,8 @@ class Domain:
             f"{self.number & 255:02x}'/><target dev='{_tap(self.number, at)}'/></interface>"
             for at in range(2)
         )
-        return f"<domain><vcpu>4</vcpu><memory>4194304</memory><devices>{interfaces}</devices></domain>"
+        size = "<vcpu>4</vcpu><memory>4194304</memory>"
+        return f"<domain>{size}<devices>{interfaces}</devices></domain>"
 
 
 def us_per_point() -> float:
