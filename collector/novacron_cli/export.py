@@ -78,8 +78,8 @@ def _run(args: Namespace) -> int:
     if form is None:
         raise ConfigError(f"-o {path}: expected a name that ends in {', '.join(_FORMS)}, or -")
     if path.exists() and not args.force:
-        raise ConfigError(f"{path} is there already: --force replaces it")
-    with _replaced(path) as file:
+        raise _is_there(path)
+    with _written(path, args.force) as file:
         saved = _download(args, form, file)
     if args.json:
         print_json(asdict(saved))
@@ -111,8 +111,8 @@ def _download(args: Namespace, form: str, file: BinaryIO) -> Saved:
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file beside it that takes its place when all is written; what fails leaves nothing."""
+def _written(path: Path, replacing: bool) -> Iterator[BinaryIO]:
+    """A file beside it that gets its name when all is written; what fails leaves nothing."""
     try:
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as err:
@@ -123,12 +123,36 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)  # as any other new file
-        os.replace(name, path)
+        if replacing or not _linked(name, path):
+            os.replace(name, path)
+    except FileExistsError as err:
+        raise _is_there(path) from err
     except OSError as err:
         raise ConfigError(f"{path}: {err.strerror}") from err
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _linked(name: str, path: Path) -> bool:
+    """Whether the file has the name `path` now, too. Where files have one name only (FAT), it is
+    taken by an empty one.
+
+    Raises:
+        FileExistsError: somebody else has it, perhaps since a moment ago.
+    """
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        path.open("xb").close()
+        return False
+    return True
+
+
+def _is_there(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is there already: --force replaces it")
 
 
 def _show(saved: Saved) -> None:

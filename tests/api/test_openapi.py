@@ -84,6 +84,20 @@ def test_thinned_lines_are_as_described(http: FlaskClient) -> None:
     assert schema_errors(document, "/v1/series", answer, "200") == []
 
 
+@pytest.mark.parametrize("asked", [{}, {"pixels": 20}])
+def test_defaults_of_a_question_are_what_it_gets_without_them(
+    http: FlaskClient, asked: dict[str, Any]
+) -> None:
+    question = get(http, "/v1/openapi.json")["components"]["schemas"]["Question"]["properties"]
+    defaults = {name: of["default"] for name, of in question.items() if "default" in of}
+    body = {"expression": {"select": "vm.cpu.utilization"}, **asked}
+
+    answers = [json_of(http.post("/v1/series", json=body | more)) for more in ({}, defaults)]
+
+    assert set(defaults) >= {"from", "to", "explain"}
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_files_are_as_described(http: FlaskClient, path: str) -> None:
     content = get(http, "/v1/openapi.json")["paths"][path]["get"]["responses"]["200"]["content"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -162,6 +163,75 @@ def test_what_fails_leaves_no_file_and_the_old_one_as_it_was(
 
     assert (ended.code, ended.err) == (1, "novacron: no metric 'no.such' was ever received\n")
     assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.fixture
+def file_of_another(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A collector while whose answer comes somebody else writes the file: its URL, and the file."""
+    file = tmp_path / "a.csv"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            for name, value in (("Rows", "1"), ("Series", "1"), ("From", _THEN), ("To", _THEN)):
+                self.send_header(f"Novacron-{name}", value)
+            self.end_headers()
+            self.wfile.write(b"ti")
+            file.write_text("mine")
+            self.wfile.write(b"me\n1")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", file
+        server.shutdown()
+        thread.join()
+
+
+_THEN = "2026-11-24T12:00:00.000+00:00"
+
+
+def _no_links(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_replaced_on_request_alone(
+    novacron: Novacron,
+    file_of_another: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    links: bool,
+) -> None:
+    if not links:  # as on FAT
+        monkeypatch.setattr(os, "link", _no_links)
+    url, file = file_of_another
+    asked = ("export", "m", "-o", str(file), "--url", url)
+
+    refused = novacron(*asked)
+
+    assert (refused.code, refused.err) == (
+        2, f"novacron: {file} is there already: --force replaces it\n"
+    )  # fmt: skip
+    assert file.read_text() == "mine"
+    assert novacron(*asked, "--force").code == 0
+    assert file.read_text() == "time\n1"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_files_are_written_where_each_has_one_name_only(
+    novacron: Novacron, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", _no_links)  # as on FAT
+    file = tmp_path / "a.csv"
+
+    assert novacron("export", "vm.cpu.utilization", "-o", str(file)).code == 0
+
+    assert file.read_text().startswith('"time"')
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -195,7 +195,13 @@ def _series_schemas() -> dict[str, Schema]:
                     "histogram_quantile, aggregate, smooth, op, or a number"
                 },
                 step={**NUMBER, "minimum": 0.001, "description": "seconds"},
-                points={"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": 500},
+                points={
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MAX_POINTS,
+                    "description": "choose the step where none is given; without these `pixels` "
+                    "do, and without either 500 points",
+                },
                 pixels={
                     "type": "integer",
                     "minimum": 2,
