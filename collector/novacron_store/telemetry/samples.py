@@ -5,6 +5,9 @@ its five minutes are over it is gathered to a row of each series (WINDOWS), and 
 closed it is packed (BLOCKS). Two recorded times say up to where samples are read from which: one
 record moves a border for every reader, so that no sample is ever missing or read twice. What comes
 later than that is read once its window was gathered, or its hour closed, again.
+
+Of several values of a series at one time all questions take the smallest: it needs no order of
+arrival, and stays the smallest when more come. NaN, the end of a series, is more than any value.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _ARRIVED_ROWS = f"""SELECT retention, name AS metric, entity, id AS series, ts, 
     FROM {schema.ARRIVALS}
     ARRAY JOIN metrics AS name, ids AS id, starts AS start, numbers AS number"""
 _ARRIVED_ONCE = f"""SELECT any(r.retention) AS retention, metric, entity, series, ts,
-        anyLast(r.start_ts) AS start_ts, anyLast(r.value) AS value, any(r.hour) AS hour
+        minArgMin(r.start_ts, r.value) AS start_ts, min(r.value) AS value, any(r.hour) AS hour
     FROM ({_ARRIVED_ROWS} WHERE %s) AS r
     GROUP BY metric, entity, series, ts"""
 _WINDOW_ROWS = f"""SELECT retention, metric, entity, series,
@@ -118,12 +121,13 @@ class Samples:
 
 
 def as_stored(borders: Borders = UNKNOWN) -> Samples:
-    """For questions that a sample which is there twice does not change."""
+    """For questions that a sample which is there twice does not change, or that take the smallest
+    by themselves: it is what they find of older versions of a row, too."""
     return Samples(borders, once=False)
 
 
 def once(borders: Borders = UNKNOWN) -> Samples:
-    """Each sample is there once."""
+    """Each sample is there once: of several values the smallest."""
     return Samples(borders)
 
 

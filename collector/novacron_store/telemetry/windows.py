@@ -1,7 +1,7 @@
 """Arrivals gathered to windows: all samples of a series in five minutes become one row.
 
 A window may be gathered again, when more came for it: what is there and what came are put together,
-so that nothing is lost with the arrivals. Of samples of one series and time one stays.
+so that nothing is lost with the arrivals. Of samples of one series and time the smallest stays.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ _GATHER = f"""
 INSERT INTO {schema.WINDOWS}
     (metric, entity, series, t, version, times, starts, values, retention)
 SELECT metric, entity, series, {_WINDOW}, {{version:UInt64}}, if(messy, tidy.1, every_time),
-    multiIf(NOT messy, told[1], length(arrayDistinct(tidy.2)) = 1, [tidy.2[1]], tidy.2),
-    if(messy, tidy.3, every_value), %s
+    multiIf(NOT messy, told[1], length(arrayDistinct(tidy.3)) = 1, [tidy.3[1]], tidy.3),
+    if(messy, tidy.2, every_value), %s
 FROM (
     SELECT any(p.metric) AS metric, any(p.entity) AS entity, series,
         count() > 1 OR any(p.untidy) AS messy,
         groupArrayArray(p.times) AS every_time, groupArrayArray(p.values) AS every_value,
         groupArray(p.starts) AS told, groupArray(length(p.times)) AS sizes,
-        if(messy, arraySort(arrayZip(every_time, arrayFlatten(
-            arrayMap((starts, n) -> arrayResize(starts, n, starts[1]), told, sizes)),
-            every_value)), []) AS ordered,
+        if(messy, arraySort(arrayZip(every_time, every_value, arrayFlatten(
+            arrayMap((starts, n) -> arrayResize(starts, n, starts[1]), told, sizes)))), [])
+            AS ordered,
         arrayFilter((sample, passed, n) -> passed > 0 OR n = 1,
             ordered, arrayDifference(ordered.1), arrayEnumerate(ordered)) AS tidy
     FROM (%s

@@ -153,8 +153,8 @@ def samples(selection: Selection, start: int, end: int, known: Progress) -> str:
 def growth(selection: Selection, where: Grid, start: int, known: Progress) -> str:
     """Rows of (entity, series, slot, at, grown, seconds): what counters grew by, and in how long.
 
-    The first step is from the sample before `start`, if it is not too long ago. A sample that is
-    stored twice is a step in no time, and left out with the first one.
+    The first step is from the sample before `start`, if it is not too long ago. What is the first
+    of all is a step in no time, and left out.
     """
     first, end = start - LOOK_BACK_S, where.end
     every = _samples(selection, first, end, as_stored(known.borders).between(first, end))
@@ -169,7 +169,9 @@ def growth(selection: Selection, where: Grid, start: int, known: Progress) -> st
         sum(step) AS grown, sum(passed / 1000) AS seconds
     FROM (
         SELECT any(r.entity) AS entity, series, arraySort(groupArray(
-                (toUnixTimestamp64Milli(ts), r.value))) AS points,
+                (toUnixTimestamp64Milli(ts), r.value))) AS every,
+            arrayFilter((point, passed, n) -> passed > 0 OR n = 1,
+                every, arrayDifference(every.1), arrayEnumerate(every)) AS points,
             points.1 AS times, points.2 AS values
         FROM ({every}) AS r
         GROUP BY series

@@ -29,7 +29,7 @@ _LATEST = f"""
 SELECT n.metric, l.attributes, l.unit, l.kind, l.monotonic, toUnixTimestamp64Milli(n.newest),
     n.value
 FROM (
-    SELECT metric, series, max(ts) AS newest, argMax(s.value, ts) AS value
+    SELECT metric, series, max(ts) AS newest, minArgMax(s.value, ts) AS value
     FROM %s AS s
     WHERE entity = {{entity:String}} AND ts > {_SINCE} AND NOT isNaN(s.value)
     GROUP BY metric, series

@@ -113,9 +113,7 @@ def _silent(
 
 def _fleet(recent: str, window_s: int, entities: str) -> str:
     """Rows of machines that meet the condition `entities`, by what they told in `window_s`, which
-    is among the samples `recent`.
-
-    Duplicates need no care: the newest value is the same, and a step between equals is 0.
+    is among the samples `recent`; of a time that is there twice the smallest value.
     """
     return f"""
 SELECT entity, any(e.entity_type), argMaxIf(label, newest, role = 'state' AND value = 1),
@@ -135,12 +133,13 @@ SELECT entity, any(e.entity_type), argMaxIf(label, newest, role = 'state' AND va
     sumIfOrNull(rate, role = 'receive'), sumIfOrNull(rate, role = 'transmit'),
     sumIfOrNull(rate, role = 'read'), sumIfOrNull(rate, role = 'write')
 FROM (
-    SELECT series, max(ts) AS newest, argMax(s.value, ts) AS value,
-        arraySlice(arraySort(groupArrayIf((ts, s.value),
-            s.metric IN ({_COUNTERS}) AND ts > {_NOW} - INTERVAL {_RATE_S} SECOND)),
-            -{_RATE_SAMPLES}) AS tail,
+    SELECT series, max(ts) AS newest, minArgMax(s.value, ts) AS value,
+        arraySort(groupArrayIf((toUnixTimestamp64Milli(ts), s.value),
+            s.metric IN ({_COUNTERS}) AND ts > {_NOW} - INTERVAL {_RATE_S} SECOND)) AS every,
+        arraySlice(arrayFilter((point, passed, n) -> passed > 0 OR n = 1,
+            every, arrayDifference(every.1), arrayEnumerate(every)), -{_RATE_SAMPLES}) AS tail,
         arrayMap(x -> x.2, tail) AS counted,
-        dateDiff('ms', tail[1].1, tail[-1].1) / 1000 AS seconds,
+        (tail[-1].1 - tail[1].1) / 1000 AS seconds,
         arraySum(arrayMap((x, d) -> if(d < 0, x, d), counted, arrayDifference(counted)))
             / if(length(tail) > 1 AND seconds > 0, seconds, NULL) AS rate
     FROM {recent} AS s

@@ -65,7 +65,7 @@ FROM samples AS s
         f"""SELECT metric, entity, e.name AS name, l.attributes AS attributes, l.unit AS unit,
     newest AS ts, value
 FROM (
-    SELECT metric, entity, series, max(ts) AS newest, argMax(s.value, ts) AS value
+    SELECT metric, entity, series, max(ts) AS newest, minArgMax(s.value, ts) AS value
     FROM {samples.as_stored().since("now64(3) - INTERVAL 15 MINUTE")} AS s
     WHERE ts > now64(3) - INTERVAL 15 MINUTE AND NOT isNaN(s.value)
     GROUP BY metric, entity, series
