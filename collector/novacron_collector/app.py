@@ -18,6 +18,7 @@ from starlette.routing import Mount, WebSocketRoute
 
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
+from novacron_collector.api.handover import QUEUED
 from novacron_collector.api.services import LOOPBACK, Services
 from novacron_collector.connections import Connections
 from novacron_collector.ingest import make_ingest
@@ -34,7 +35,7 @@ from novacron_collector.receivers import grpc, http
 from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.rollups import RollupThread
-from novacron_collector.settings import Settings
+from novacron_collector.settings import LimitSettings, Settings
 from novacron_collector.sightings import Sightings
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
@@ -71,7 +72,8 @@ class Collector:
             Inventory(self._state), Agents(self._state), more=sightings.take
         )
         over_http, self._grpc_connections = open_connections(limits.connections)
-        self._connections = Connections(over_http, limits.idle)
+        self._connections = _connections(over_http, limits)
+        self._api_connections = _connections(_API_CONNECTIONS, limits)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._ingest = make_ingest(
             settings,
@@ -217,10 +219,10 @@ class Collector:
             routes=[
                 WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK)),
                 # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
-                Mount("/", WSGIMiddleware(rest, workers=_API_THREADS)),  # type: ignore[arg-type]
+                Mount("/", WSGIMiddleware(rest, _API_THREADS, QUEUED)),  # type: ignore[arg-type]
             ]
         )
-        return server(app, Connections(_API_CONNECTIONS, self._settings.limits.idle))
+        return server(app, self._api_connections)
 
     def _grpc_limits(self) -> grpc.Limits:
         limits = self._settings.limits
@@ -238,8 +240,13 @@ class Collector:
             "connections": self._connections.open,
             "connections_expired": self._connections.expired,
             "connections_evicted": self._connections.evicted,
+            "connections_stalled": self._connections.stalled + self._api_connections.stalled,
             "live_clients": self._hub.clients,
         }
+
+
+def _connections(most: int, limits: LimitSettings) -> Connections:
+    return Connections(most, limits.idle, limits.stalled, limits.send_time)
 
 
 @asynccontextmanager

@@ -42,6 +42,8 @@ class LimitSettings:
     connections: int = setting(20_000, minimum=16, maximum=1_000_000)
     idle: float = setting("2m", unit="s", minimum=1, maximum=86400)
     receive_time: float = setting("30s", unit="s", minimum=1, maximum=600)
+    stalled: float = setting("30s", unit="s", minimum=1, maximum=3600)
+    send_time: float = setting("1h", unit="s", minimum=1, maximum=86400)
     commit_every: float = setting("20ms", unit="s", minimum=0, maximum=10)
     series: int = setting(2_000_000, minimum=1000)
     live_clients: int = setting(64, minimum=1, maximum=10_000)

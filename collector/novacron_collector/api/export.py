@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from threading import BoundedSemaphore
 from typing import Any
@@ -15,6 +15,7 @@ import pyarrow.parquet
 from flask import Blueprint, Response
 
 from novacron_collector.api import parameters
+from novacron_collector.api.handover import handed_over
 from novacron_collector.api.series import handy_step
 from novacron_collector.api.services import Services
 from novacron_contract.comparisons import comparison
@@ -51,7 +52,7 @@ def blueprint(services: Services) -> Blueprint:
             stack.callback(places.release)
             found = exported(services.telemetry(), asked, services.index)
             place = stack.pop_all()  # until the last byte is out
-        chunks = _chunks(found, form, place)
+        chunks = _placed(handed_over(_chunks(found, form)), place)
         answer = Response(chunks, content_type=TYPES[form], headers=_headers(found, form))
         answer.call_on_close(place.close)
         return answer
@@ -124,10 +125,15 @@ def _headers(found: Exported, form: str) -> dict[str, str]:
     }
 
 
-def _chunks(found: Exported, form: str, place: ExitStack) -> Iterator[bytes]:
+def _placed(pieces: Iterator[bytes], place: ExitStack) -> Iterator[bytes]:
+    with place:
+        yield from pieces
+
+
+def _chunks(found: Exported, form: str) -> Generator[bytes]:
     """A file, piece by piece."""
     sink = _Sink()
-    with place, _writer(form, sink, found.schema) as writer:
+    with _writer(form, sink, found.schema) as writer:
         for batch in found.batches():
             writer.write_batch(batch)
             yield sink.taken()
