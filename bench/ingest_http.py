@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Ingest:
     sql: Client
     otlp: str
     url: str  # of the store
+    start_store: Callable[[], Program]  # again, where it ended
 
 
 def measure(size: str, scrapes: Path, folder: Path) -> dict[str, float]:
@@ -57,29 +58,39 @@ def measure(size: str, scrapes: Path, folder: Path) -> dict[str, float]:
     }
 
 
-_OURS = "entity LIKE 'vm-%'"  # the collector reports of itself, too
+OURS = "entity LIKE 'vm-%'"  # the collector reports of itself, too
 
 
 def send_scrapes(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
     """Send scrapes `first` to `last` - 1, and return when they are committed."""
+    send_requests(ingest, scrapes, first, last)
+    wait_until_committed(ingest.sql, last)
+
+
+def send_requests(ingest: Ingest, scrapes: Path, first: int, last: int) -> None:
+    """Return when they are acknowledged."""
     send(f"{ingest.otlp}/v1/metrics", "application/x-protobuf", scrapes, first, last)
+
+
+def wait_until_committed(sql: Client, scrapes: int) -> None:
+    """As many points as so many scrapes have."""
     deadline = time.monotonic() + _COMMIT_S
-    while _rows(ingest.sql) < last * SCRAPE:
+    while _rows(sql) < scrapes * SCRAPE:
         if time.monotonic() > deadline:
-            raise SystemExit(f"\n{_rows(ingest.sql)} of {last * SCRAPE} points were committed")
+            raise SystemExit(f"\n{_rows(sql)} of {scrapes * SCRAPE} points were committed")
         time.sleep(0.5)  # an answer costs the store 10 ms
 
 
 def _rows(sql: Client) -> int:
-    counted = f"SELECT sum(length(numbers)) FROM {schema.ARRIVALS} WHERE {_OURS}"
+    counted = f"SELECT sum(length(numbers)) FROM {schema.ARRIVALS} WHERE {OURS}"
     return int(sql.query(counted).result_rows[0][0])
 
 
 def _check(sql: Client) -> None:
     """Every point once, and no roll-up among what was measured."""
-    stored = sql.query(f"SELECT count() FROM samples WHERE {_OURS}").result_rows[0][0]
+    stored = sql.query(f"SELECT count() FROM samples WHERE {OURS}").result_rows[0][0]
     assert stored == POINTS, f"{stored} points of {POINTS} are stored"
-    rolled = sql.query(f"SELECT count() FROM {schema.BUCKETS_5M} WHERE {_OURS}").result_rows[0][0]
+    rolled = sql.query(f"SELECT count() FROM {schema.BUCKETS_5M} WHERE {OURS}").result_rows[0][0]
     assert not rolled, f"{rolled} buckets were rolled up meanwhile"
 
 
@@ -89,13 +100,17 @@ def ingesting(folder: Path) -> Iterator[Ingest]:
     store, grpc, http, api = (f"127.0.0.1:{free_port()}" for _ in range(4))
     (folder / "password").write_text(SECRET)
     _write_config(folder, store, grpc, http, api)
-    with (
-        running(_command("store", folder), f"http://{store}/ping", folder) as store_process,
-        running(_command("collector", folder), f"http://{api}/readyz", folder) as collector,
-    ):
-        sql = connect(f"http://{store}", user="service", password=SECRET)
-        yield Ingest(store_process, collector, sql, f"http://{http}", f"http://{store}")
-        sql.close()
+    with ExitStack() as stores:
+
+        def start_store() -> Program:
+            ready = f"http://{store}/ping"
+            return stores.enter_context(running(_command("store", folder), ready, folder))
+
+        first = start_store()
+        with running(_command("collector", folder), f"http://{api}/readyz", folder) as collector:
+            sql = connect(f"http://{store}", user="service", password=SECRET)
+            yield Ingest(first, collector, sql, f"http://{http}", f"http://{store}", start_store)
+            sql.close()
 
 
 def _write_config(folder: Path, store: str, grpc: str, http: str, api: str) -> None:

@@ -1,6 +1,6 @@
 """What `make bench-ingest` sends: a fleet's scrapes, in every form that a way takes, as files.
 
-3,840 VMs with 25 series each are scraped every 15 seconds for ten minutes. The first scrape meets
+3,840 VMs (or BENCH_MACHINES) with 25 series each are scraped every 15 seconds for ten minutes. The first scrape meets
 every series, and is not counted. The points lie an hour ahead of the clock, so that a collector
 finds no window to roll up while it is measured.
 """
@@ -8,6 +8,7 @@ finds no window to roll up while it is measured.
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import time
 from collections.abc import Iterable
@@ -17,8 +18,8 @@ from otlp_bodies import bodies
 from prometheus_text import texts
 from synthetic import SERIES, Fleet
 
-_VMS, _STEP_S, SCRAPES = 3840, 15, 41
-SCRAPE = _VMS * len(SERIES)  # points
+VMS, STEP_S, SCRAPES = int(os.environ.get("BENCH_MACHINES", "3840")), 15, 41
+SCRAPE = VMS * len(SERIES)  # points
 POINTS = SCRAPES * SCRAPE
 COUNTED = POINTS - SCRAPE
 MAX_AHEAD = "3h"  # how far ahead of the clock a collector must take points
@@ -38,7 +39,7 @@ def write_requests(folder: Path) -> None:
     otlp = list(bodies(fleet, start, SCRAPES, _SMALL_VMS))
     for size, joined in SIZES.items():
         requests = _joined(otlp, joined)
-        script: Script = [(start + n * _STEP_S, r) for n, r in enumerate(requests, 1)]
+        script: Script = [(start + n * STEP_S, r) for n, r in enumerate(requests, 1)]
         (folder / f"{size}script").write_bytes(pickle.dumps(script))
         (folder / f"{size}otlp").write_bytes(pickle.dumps(_gzipped(requests)))
     text = list(texts(fleet, start, SCRAPES, _SMALL_VMS))
@@ -56,8 +57,8 @@ def write_scrapes(file: Path, scrapes: int) -> int:
 
 def _fleet(scrapes: int) -> tuple[Fleet, int]:
     """And when it is scraped first: the last of the scrapes is the last of an hour."""
-    start = (int(time.time()) // 3600 + 2) * 3600 - _STEP_S * scrapes
-    return Fleet(_VMS, _STEP_S), start
+    start = (int(time.time()) // 3600 + 2) * 3600 - STEP_S * scrapes
+    return Fleet(VMS, STEP_S), start
 
 
 def _joined(scrapes: Iterable[Requests], count: int) -> Scrapes:

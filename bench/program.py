@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -45,12 +46,15 @@ def running(command: Sequence[str], ready: str, folder: Path) -> Iterator[Progra
         SystemExit: it does not start; with what it says.
     """
     log = folder / f"{Path(command[0]).name}.log"
-    with log.open("w") as said:
+    with log.open("a") as said:
         process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
     try:
         _wait(ready, process, log)
         yield Program(process.pid)
     finally:
+        if process.poll() is not None:  # nobody asked it to: whatever was measured, this is said
+            end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            print(f"{log.stem} had ended ({process.returncode}), and said:\n{end}", file=sys.stderr)
         process.terminate()
         process.wait(_STOP_S)
 

@@ -13,15 +13,24 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def report(name: str, figures: Mapping[str, float]) -> None:
-    """Print `figures` and write them, with machine and commit, to bench/out/`name`.json."""
-    width = max(map(len, figures), default=0)
+def report(name: str, figures: Mapping[str, float], said: Mapping[str, str] | None = None) -> None:
+    """Print `figures` and write them, with machine and commit, to bench/out/`name`.json; `said` is
+    what is to be said of some of them."""
+    said = said or {}
+    width = max(map(len, [*figures, *said]), default=0)
     print(f"\n{name}")
     for figure, value in figures.items():
         print(f"  {figure:<{width}}  {value:>14,.2f}")
+    for figure, text in said.items():
+        print(f"  {figure:<{width}}  {text}")
     out = _ROOT / "bench" / "out" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"figures": dict(figures), "machine": _machine(), "commit": _commit()}
+    document = {
+        "figures": dict(figures),
+        "said": dict(said),
+        "machine": _machine(),
+        "commit": _commit(),
+    }
     out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"  written to {out.relative_to(_ROOT)}")
 

@@ -1,4 +1,5 @@
-"""Samples as a fleet's hosts send them: 25 series each, every 15 seconds, for six hours.
+"""Samples as a fleet's hosts send them: 25 series each, every 15 seconds, for six hours and 40
+minutes of the next one.
 
 Gauges are walks with spikes, rounded as agents round; counters are integers with idle times, and
 some restart; times have a phase for each machine and a jitter of some milliseconds.
@@ -8,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from novacron_store.telemetry.batch import ARRIVALS, SCHEMAS, Batch
+from novacron_store.telemetry.batch import Batch
+from store_machines import COUNTER, GAUGE, Floats, Ints, Kind, Lines, arrivals, labels
 
 STEP_MS = 15_000
-TICKS = 1440
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+TICKS = 1440  # those of whole hours
+OPEN_TICKS = 160  # those of the hour after them
+_EVERY_TICK = TICKS + OPEN_TICKS
+_IMPORT = 40  # ticks of a request to the peer
 
-GAUGE, COUNTER = False, True
-# metric, its attribute, the attribute's value, whether it is a counter
-SERIES: list[tuple[str, str, str, bool]] = [
+SERIES: list[Kind] = [
     *(("system.cpu.utilization", "cpu.mode", mode, GAUGE) for mode in
       ("user", "system", "iowait", "steal", "idle")),
     *(("system.memory.usage", "system.memory.state", state, GAUGE) for state in
@@ -43,28 +43,19 @@ _REGIONS = ("fr-par", "de-fra", "us-east", "us-west", "ap-sg")
 
 @dataclass(frozen=True)
 class StoreFleet:
-    """`machines` hosts from `start` (Unix milliseconds) on."""
+    """`machines` hosts from `start` (Unix milliseconds) on, and everything they tell."""
 
     machines: int
     start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + TICKS * STEP_MS
-
-    @property
-    def samples(self) -> int:
-        return self.machines * TICKS * len(SERIES)
+    series = SERIES
 
     @cached_property
     def tags(self) -> list[dict[str, str]]:
-        """What each machine's resource says; `host.id` comes first."""
         random = np.random.default_rng(7)
         return [_tags(n, random) for n in range(self.machines)]
 
     @cached_property
     def ids(self) -> NDArray[np.uint64]:
-        """Of each machine's series."""
         size = (self.machines, len(SERIES))
         return np.random.default_rng(3).integers(1, 2**63, size, dtype=np.uint64)
 
@@ -72,8 +63,8 @@ class StoreFleet:
     def times(self) -> Ints:
         """Of each tick and machine, in Unix milliseconds."""
         random = np.random.default_rng(2)
-        ticks = self.start + np.arange(TICKS)[:, None] * STEP_MS
-        jitter = np.rint(random.normal(0, 4, (TICKS, self.machines))).astype(np.int64)
+        ticks = self.start + np.arange(_EVERY_TICK)[:, None] * STEP_MS
+        jitter = np.rint(random.normal(0, 4, (_EVERY_TICK, self.machines))).astype(np.int64)
         return ticks + random.integers(100, STEP_MS - 100, self.machines)[None, :] + jitter
 
     @cached_property
@@ -81,51 +72,61 @@ class StoreFleet:
         """Of each tick, machine and series."""
         return _values(np.random.default_rng(1), self.machines)
 
-    def describe(self) -> Batch:
-        seen = datetime.fromtimestamp(self.start / 1000, UTC)
-        entities = [
-            {"entity": tags["host.id"], "entity_type": "host", "resource": list(tags.items()),
-             "resource_types": [], "seen": seen}
-            for tags in self.tags
-        ]  # fmt: skip
-        series = [
-            _series(tags["host.id"], int(self.ids[n, k]), SERIES[k], seen)
-            for n, tags in enumerate(self.tags)
-            for k in range(len(SERIES))
-        ]
-        metrics = {name: _metric(name, counter, seen) for name, _, _, counter in SERIES}
-        rows = {"entities": entities, "series": series, "metrics": list(metrics.values())}
-        return Batch({name: pa.Table.from_pylist(of, schema=SCHEMAS[name])
-                      for name, of in rows.items()})  # fmt: skip
+    def arrivals(self, first: int, last: int) -> pa.Table:
+        """What is written of the ticks `first` to `last` - 1."""
+        machine = np.tile(np.arange(self.machines), last - first)
+        values = self.values[first:last].reshape(-1, len(SERIES))
+        return arrivals(self, machine, self.times[first:last].ravel(), values)
 
-    def batches(self, ticks: int) -> Iterator[tuple[int, Batch]]:
-        """Batches of so many ticks, each with the time (Unix seconds) at which it is complete."""
-        for first in range(0, TICKS, ticks):
-            end = self.start + (first + ticks) * STEP_MS
-            yield end // 1000, Batch({"arrivals": self._arrivals(first, first + ticks)})
 
-    def _arrivals(self, first: int, last: int) -> pa.Table:
-        rows, width = (last - first) * self.machines, len(SERIES)
-        names = sorted({name for name, *_ in SERIES})
-        of_series = np.array([names.index(name) for name, *_ in SERIES], np.int32)
-        machine = np.tile(np.arange(self.machines, dtype=np.int32), last - first)
-        hosts = [tags["host.id"] for tags in self.tags]
-        ts = pa.timestamp("ms", "UTC")
-        lists = [
-            pa.DictionaryArray.from_arrays(np.tile(of_series, rows), names),
-            pa.array(np.tile(self.ids, (last - first, 1)).ravel()),
-            pa.array(np.full(rows * width, self.start)).cast(ts),
-            pa.array(self.values[first:last].ravel()),
-        ]
-        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
-        return pa.table(
-            [
-                pa.DictionaryArray.from_arrays(machine, hosts),
-                pa.array(self.times[first:last].ravel()).cast(ts),
-                *(pa.ListArray.from_arrays(offsets, of) for of in lists),
-            ],
-            schema=ARRIVALS,
-        )
+@dataclass(frozen=True)
+class Span:
+    """The ticks `first` to `last` - 1 of a fleet, `together` of them in a batch."""
+
+    fleet: StoreFleet
+    first: int
+    last: int
+    together: int
+    series = SERIES
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return self.fleet.tags
+
+    @property
+    def ids(self) -> NDArray[np.uint64]:
+        return self.fleet.ids
+
+    @property
+    def start(self) -> int:
+        return self.fleet.start + self.first * STEP_MS
+
+    @property
+    def end(self) -> int:
+        return self.fleet.start + self.last * STEP_MS
+
+    @property
+    def samples(self) -> int:
+        return (self.last - self.first) * self.fleet.machines * len(SERIES)
+
+    def batches(self) -> Iterator[tuple[int, Batch]]:
+        for first in range(self.first, self.last, self.together):
+            last = min(first + self.together, self.last)
+            end = self.fleet.start + last * STEP_MS
+            yield end // 1000, Batch({"arrivals": self.fleet.arrivals(first, last)})
+
+    def lines(self) -> Iterator[Lines]:
+        for first in range(self.first, self.last, _IMPORT):
+            ticks = slice(first, min(first + _IMPORT, self.last))
+            yield [
+                {
+                    "metric": labels(of, tags),
+                    "values": self.fleet.values[ticks, n, k].tolist(),
+                    "timestamps": self.fleet.times[ticks, n].tolist(),
+                }
+                for n, tags in enumerate(self.tags)
+                for k, of in enumerate(SERIES)
+            ]
 
 
 def _tags(number: int, random: np.random.Generator) -> dict[str, str]:
@@ -143,29 +144,8 @@ def _tags(number: int, random: np.random.Generator) -> dict[str, str]:
     }
 
 
-def _series(
-    entity: str, number: int, of: tuple[str, str, str, bool], seen: datetime
-) -> dict[str, object]:
-    name, key, label, counter = of
-    return {
-        "metric": name, "entity": entity, "series": number, "unit": "1",
-        "kind": "sum" if counter else "gauge", "monotonic": counter,
-        "temporality": "cumulative" if counter else "unspecified",
-        "attributes": [(key, label)] if key else [], "attribute_types": [], "scope": "",
-        "first_seen": seen,
-    }  # fmt: skip
-
-
-def _metric(name: str, counter: bool, seen: datetime) -> dict[str, object]:
-    return {
-        "metric": name, "kind": "sum" if counter else "gauge", "monotonic": counter,
-        "temporality": "cumulative" if counter else "unspecified", "unit": "1",
-        "description": "", "seen": seen,
-    }  # fmt: skip
-
-
 def _values(random: np.random.Generator, machines: int) -> Floats:
-    size = (TICKS, machines)
+    size = (_EVERY_TICK, machines)
     busy = _busy(random, size)
     memory = random.choice([2, 4, 8, 16, 32], machines) * 2.0**30
     columns = [*_cpu(random, size, busy), *_memory(random, size, memory)]
@@ -177,7 +157,7 @@ def _values(random: np.random.Generator, machines: int) -> Floats:
     )
     columns += [used, memory * 8 - used]
     columns += [_smoothed(busy / 25, weight) for weight in (4, 20, 60)]
-    columns.append(random.integers(1000, 10**7, machines) + np.arange(TICKS)[:, None] * 15.0)
+    columns.append(random.integers(1000, 10**7, machines) + np.arange(_EVERY_TICK)[:, None] * 15.0)
     values = np.stack(columns, axis=2)
     for machine in random.choice(machines, max(1, machines // 50), replace=False):
         at = random.integers(TICKS // 10, TICKS * 9 // 10)  # it is booted again

@@ -13,6 +13,7 @@ from novacron_store.telemetry.builder import (
     All,
     Any,
     Expression,
+    Filter,
     How,
     Over,
     Query,
@@ -20,25 +21,71 @@ from novacron_store.telemetry.builder import (
     Select,
     label,
 )
-from store_fleet import SERIES, StoreFleet
+from store_machines import Described, labels
 
 # By what a line is of and its time in Unix seconds.
 Answer = dict[tuple[str, float], float]
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
-WINDOWS = 60  # of the heat map
 
 CPU = "system.cpu.utilization"
-_USER = label("cpu.mode", "user")
-_TAGGED = All((
-    _USER,
-    Any(tuple(label("service", name) for name in ("svc-01", "svc-07", "svc-20"))),
-    label("deployment.environment", "prod"),
-    Any((label("cloud.region", "fr-par"), label("team", "team-03"))),
-))  # fmt: skip
-_PEER_USER = 'system_cpu_utilization{cpu_mode="user"}'
-_PEER_TAGGED = (
-    'cpu_mode="user",service=~"svc-01|svc-07|svc-20",deployment_environment="prod"'
+USER = label("cpu.mode", "user")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What machines call what is asked of them, and the same for the peer.
+
+    `tagged` is a filter of machines' tags; the peer has two selectors for it, one or the other.
+    """
+
+    cpu: str
+    of_cpu: Filter
+    peer_cpu: str
+    traffic: Expression
+    peer_traffic: str
+    tagged: Filter
+    peer_tagged: tuple[str, str]
+
+
+_OF_FLEET = 'cpu_mode="user",service=~"svc-01|svc-07|svc-20",deployment_environment="prod"'
+FLEETS = Words(
+    cpu=CPU,
+    of_cpu=USER,
+    peer_cpu='system_cpu_utilization{cpu_mode="user"}',
+    traffic=Select("system.network.io", Over.RATE),
+    peer_traffic="increase(system_network_io[{step}s]) / {step}",
+    tagged=All((
+        USER,
+        Any(tuple(label("service", name) for name in ("svc-01", "svc-07", "svc-20"))),
+        label("deployment.environment", "prod"),
+        Any((label("cloud.region", "fr-par"), label("team", "team-03"))),
+    )),
+    peer_tagged=(f'{_OF_FLEET},cloud_region="fr-par"', f'{_OF_FLEET},team="team-03"'),
 )  # fmt: skip
+_OF_TRACES = 'host_cores=~"1|2|4"'
+TRACES = Words(  # they have no counters: traffic is told by the second
+    cpu="vm.cpu.percent",
+    of_cpu=All(),
+    peer_cpu="vm_cpu_percent",
+    traffic=Select("vm.network.rate"),
+    peer_traffic="avg_over_time(vm_network_rate[{step}s])",
+    tagged=All((
+        Any(tuple(label("host.cores", cores) for cores in "124")),
+        Any((label("host.memory", "2"), label("host.cores", "2"))),
+    )),
+    peer_tagged=(f'{_OF_TRACES},host_memory="2"', f'{_OF_TRACES},host_cores="2"'),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spans:
+    """In milliseconds: of a question, of one for samples as they are, of a point of a line, and of
+    a column of the heat map."""
+
+    whole: int
+    raw: int
+    step: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -51,50 +98,53 @@ class Peers:
 
 @dataclass(frozen=True)
 class Questions:
-    """About `span` milliseconds that end at `end` (Unix milliseconds), and of one host or all."""
+    """About a span of time that ends at `end` (Unix milliseconds), and of one host or all."""
 
-    fleet: StoreFleet
-    span: int
+    machines: Described
+    words: Words
+    spans: Spans
     end: int
     host: str
 
     @property
     def start(self) -> int:
-        return self.end - self.span
+        return self.end - self.spans.whole
 
     def ours(self, resolution: Resolution | None = None) -> dict[str, Query]:
         """`resolution` RAW: from samples, where buckets would say the same."""
-        whole, minute, part = self.span / 1000, MINUTE_MS / 1000, self.span / WINDOWS / 1000
-        metrics = tuple(sorted({name for name, *_ in SERIES}))
-        host = label("entity", self.host)
-        asked: dict[str, tuple[Expression, float]] = {
-            "one_vm_all": (Select(metrics, where=host), minute),
-            "top10": (Aggregate(How.TOP, Select(CPU, where=_USER), argument=10), whole),
-            "heatmap": (Select(CPU, where=_USER), part),
-            "p95": (Select(CPU, Over.QUANTILE, _USER, argument=0.95), whole),
-            "rate": (Aggregate(How.SUM, Select("system.network.io", Over.RATE)), minute),
-            "tags": (Aggregate(How.AVG, Select(CPU, where=_TAGGED)), minute),
+        words, spans = self.words, self.spans
+        metrics = tuple(sorted({name for name, *_ in self.machines.series}))
+        cpu, host = Select(words.cpu, where=words.of_cpu), label("entity", self.host)
+        p95 = Select(words.cpu, Over.QUANTILE, words.of_cpu, argument=0.95)
+        asked: dict[str, tuple[Expression, int]] = {
+            "one_vm_all": (Select(metrics, where=host), spans.step),
+            "top10": (Aggregate(How.TOP, cpu, argument=10), spans.whole),
+            "heatmap": (cpu, spans.column),
+            "p95": (p95, spans.whole),
+            "rate": (Aggregate(How.SUM, words.traffic), spans.step),
+            "tags": (Aggregate(How.AVG, Select(words.cpu, where=words.tagged)), spans.step),
         }
         return {
-            name: Query(of, self.start / 1000 + step, self.end / 1000, step, resolution)
+            name: Query(of, (self.start + step) / 1000, self.end / 1000, step / 1000, resolution)
             for name, (of, step) in asked.items()
         }
 
     def peers(self) -> dict[str, Peers]:
-        host = f'{{host_id="{self.host}"}}'
-        part, whole = f"[{self.span // WINDOWS // 1000}s]", f"[{self.span // 1000}s]"
-        region, team = (
-            f"avg_over_time(system_cpu_utilization{{{_PEER_TAGGED},{tag}}}[1m])"
-            for tag in ('cloud_region="fr-par"', 'team="team-03"')
+        cpu, spans, host = self.words.peer_cpu, self.spans, f'{{host_id="{self.host}"}}'
+        raw, step, column, whole = (
+            f"[{ms // 1000}s]" for ms in (spans.raw, spans.step, spans.column, spans.whole)
         )
+        metric = self.words.cpu.replace(".", "_")
+        one, other = (f"avg_over_time({metric}{{{tags}}}{step})" for tags in self.words.peer_tagged)
+        traffic = self.words.peer_traffic.format(step=spans.step // 1000)
         return {
-            "one_vm_raw": self._at(f"system_cpu_utilization{host}[1h]"),
-            "one_vm_all": self._over(f"avg_over_time({host}[1m]) keep_metric_names", MINUTE_MS),
-            "top10": self._at(f"topk(10, avg_over_time({_PEER_USER}{whole}))"),
-            "heatmap": self._over(f"avg_over_time({_PEER_USER}{part})", self.span // WINDOWS),
-            "p95": self._at(f"quantile_over_time(0.95, {_PEER_USER}{whole})"),
-            "rate": self._over("sum(increase(system_network_io[1m])) / 60", MINUTE_MS),
-            "tags": self._over(f"avg({region} or {team})", MINUTE_MS),
+            "one_vm_raw": self._at(f"{metric}{host}{raw}"),
+            "one_vm_all": self._over(f"avg_over_time({host}{step}) keep_metric_names", spans.step),
+            "top10": self._at(f"topk(10, avg_over_time({cpu}{whole}))"),
+            "heatmap": self._over(f"avg_over_time({cpu}{column})", spans.column),
+            "p95": self._at(f"quantile_over_time(0.95, {cpu}{whole})"),
+            "rate": self._over(f"sum({traffic})", spans.step),
+            "tags": self._over(f"avg({one} or {other})", spans.step),
         }
 
     def _at(self, query: str) -> Peers:
@@ -108,11 +158,11 @@ class Questions:
 OF_SERIES = ("one_vm_raw", "one_vm_all")  # the lines of the others are of a host, or of all
 
 
-def peers_answer(fleet: StoreFleet, name: str, result: list[Mapping[str, Whatever]]) -> Answer:
+def peers_answer(machines: Described, name: str, result: list[Mapping[str, Whatever]]) -> Answer:
     known = {
-        frozenset(labels(of, tags).items()): str(fleet.ids[n, k])
-        for n, tags in enumerate(fleet.tags)
-        for k, of in enumerate(SERIES)
+        frozenset(labels(of, tags).items()): str(machines.ids[n, k])
+        for n, tags in enumerate(machines.tags)
+        for k, of in enumerate(machines.series)
     }
     found: Answer = {}
     for line in result:
@@ -122,13 +172,3 @@ def peers_answer(fleet: StoreFleet, name: str, result: list[Mapping[str, Whateve
         for time, value in line.get("values") or [line["value"]]:
             found[what, float(time)] = float(value)
     return found
-
-
-def labels(of: tuple[str, str, str, bool], tags: Mapping[str, str]) -> dict[str, str]:
-    """A series as Prometheus names it."""
-    metric, key, value, _ = of
-    named = {**({key: value} if key else {}), **tags}
-    return {
-        "__name__": metric.replace(".", "_"),
-        **{name.replace(".", "_"): text for name, text in named.items()},
-    }
