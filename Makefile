@@ -108,11 +108,11 @@ bench-ingest: system-bench $(VENV)/installed-dev ## points per CPU second from O
 	@$(BIN)/python bench/ingest.py
 
 .PHONY: bench-store
-bench-store: system-bench $(VENV)/installed-dev ## queries, bytes and writes beside VictoriaMetrics; bench/out/store.json
+bench-store: system-bench $(VENV)/installed-dev ## queries, bytes and writes beside VictoriaMetrics (real traces, too: NOVACRON_BENCH_DATA=folder); bench/out/store.json
 	@$(BIN)/python bench/store.py
 
 .PHONY: bench-readers
-bench-readers: $(VENV)/installed-dev ## 32 readers and endless queries beside ingest; bench/out/readers.json
+bench-readers: $(VENV)/installed-dev ## 32 readers and endless queries beside ingest, and a killed store; bench/out/readers.json
 	@$(BIN)/python bench/readers.py
 
 .PHONY: bench-agent

@@ -1,8 +1,8 @@
 """What `make bench-ingest` sends: a fleet's scrapes, in every form that a way takes, as files.
 
-3,840 VMs (or BENCH_MACHINES) with 25 series each are scraped every 15 seconds for ten minutes. The first scrape meets
-every series, and is not counted. The points lie an hour ahead of the clock, so that a collector
-finds no window to roll up while it is measured.
+3,840 VMs (or BENCH_MACHINES) with 25 series each are scraped every 15 seconds for ten minutes. The
+first scrape meets every series, and is not counted. The points lie an hour ahead of the clock, so
+that a collector finds no window to roll up while it is measured.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Run it as `make bench-readers`. Collector and store are processes. The fleet's scrapes are sent over
 32 connections as fast as they are answered, first alone, then with readers, who are threads of a
 process of their own, as the UI's are: each asks the store for a panel, waits ten seconds
-(BENCH_PAUSE), and asks for another; BENCH_MACHINES takes a smaller fleet. Two people meanwhile ask what never ends.
+(BENCH_PAUSE), and asks for another. Two people meanwhile ask what never ends. BENCH_MACHINES takes
+a smaller fleet.
 
 In a last round the store is killed while ingest and readers go on, and started again:
 
