@@ -117,17 +117,16 @@ class Readers:
             self._stop.clear()
 
     def _look(self, number: int) -> None:
-        client, chance = self.connect(), random.Random(number)
+        client, chance = per_thread(self.connect), random.Random(number)
         self._stop.wait(chance.random() * self.pause_s)
         while not self._stop.is_set():
             name, began = chance.choice(list(self.panels)), time.monotonic()
             try:
-                self.ask(client, name, chance.randrange(VMS))
+                self.ask(client(), name, chance.randrange(VMS))
             except Exception as err:  # noqa: BLE001 - one that no page expects is one, too
                 what = f"{name}: {type(err).__name__}: {err}"
                 self.seen.failures.append(Failure(began, time.monotonic(), what))
             self._stop.wait(self.pause_s)
-        client.close()
 
     def ask(self, client: Client, name: str, vm: int) -> None:
         began = time.monotonic()
