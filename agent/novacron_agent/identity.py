@@ -33,10 +33,13 @@ class Machine:
     arch: str
     os_description: str
     os_type: str = "linux"
+    os_version: str = ""  # of the kernel; OpenTelemetry's SDKs say so, too
 
     @property
     def resource(self) -> dict[str, str | float]:
+        version = {"os.version": self.os_version} if self.os_version else {}
         return {
+            **version,
             HOST_ID: self.id,
             HOST_NAME: self.name,
             "host.arch": self.arch,
@@ -63,6 +66,7 @@ def this_machine(
         arch=architecture(platform.machine()),
         os_description=_os_description(),
         os_type=platform.system().lower(),
+        os_version=platform.release(),
     )
 
 

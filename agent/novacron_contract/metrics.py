@@ -60,6 +60,10 @@ _DIRECTION = "network.io.direction"  # receive | transmit, as the machine itself
 _DISK_DIRECTION = "disk.io.direction"  # read | write
 _NIC, _DEVICE, _MAC = "network.interface.name", "system.device", "network.interface.mac"
 _FS = ("system.device", "system.filesystem.mountpoint", "system.filesystem.type")
+_PAGES = ("system.memory.linux.hugepages.page_size", "system.memory.linux.hugepages.state")
+_NODE, _MEMORY_STATE = "system.memory.linux.numa.node", "system.memory.state"
+_PART = ("hw.id", "hw.name")
+_SENSOR = (*_PART, "hw.parent")
 _G, _C, _U = Kind.GAUGE, Kind.COUNTER, Kind.UPDOWN
 
 HOST_METRICS: tuple[Metric, ...] = (
@@ -80,6 +84,57 @@ HOST_METRICS: tuple[Metric, ...] = (
     _m("system.memory.limit", "By", _U, "Installed memory"),
     _m("system.memory.utilization", "1", _G, "Share of memory by state", "system.memory.state"),
     _m("system.memory.linux.available", "By", _U, "Memory programs can still get without swapping"),
+    _m("system.memory.linux.commit.usage", "By", _U, "Memory programs were promised"),
+    _m("system.memory.linux.commit.limit", "By", _U, "What they may be promised in strict mode"),
+    _m("system.memory.linux.oom_kills", "{kill}", _C, "Processes ended for want of memory"),
+    _m("system.memory.linux.hugepages.usage", "{page}", _U, "Huge pages by state", *_PAGES),
+    _m("system.memory.linux.hugepages.limit", "{page}", _U, "Huge pages there are", _PAGES[0]),
+    _m(
+        "system.memory.linux.hugepages.reserved",
+        "{page}",
+        _U,
+        "Free huge pages that are promised already",
+        _PAGES[0],
+    ),
+    _m(
+        "system.memory.linux.hugepages.surplus",
+        "{page}",
+        _U,
+        "Huge pages beyond the number that was set",
+        _PAGES[0],
+    ),
+    _m(
+        "system.memory.linux.ksm.usage",
+        "By",
+        _U,
+        "Memory KSM looks after, by state; `sharing` is what it saves",
+        "system.memory.linux.ksm.state",
+    ),
+    _m(
+        "system.memory.linux.numa.usage",
+        "By",
+        _U,
+        "Memory of a NUMA node by state",
+        _NODE,
+        _MEMORY_STATE,
+    ),
+    _m("system.memory.linux.numa.limit", "By", _U, "Memory of a NUMA node", _NODE),
+    _m(
+        "system.memory.linux.numa.allocations",
+        "{page}",
+        _C,
+        "Pages taken from a NUMA node; `miss`: another node was wanted",
+        _NODE,
+        "system.memory.linux.numa.allocation",
+    ),
+    _m(
+        "system.memory.linux.numa.hugepages.usage",
+        "{page}",
+        _U,
+        "Huge pages of a NUMA node by state",
+        _NODE,
+        *_PAGES,
+    ),
     _m("system.paging.usage", "By", _U, "Swap by state", "system.paging.state"),
     _m(
         "system.paging.operations",
@@ -87,6 +142,15 @@ HOST_METRICS: tuple[Metric, ...] = (
         _C,
         "Swap traffic in pages",
         "system.paging.direction",
+    ),
+    _m("system.paging.faults", "{fault}", _C, "Page faults", "system.paging.fault.type"),
+    _m(
+        "system.linux.pressure.stall_time",
+        "s",
+        _C,
+        "Time in which some, or all, tasks waited for a resource",
+        "system.linux.pressure.resource",
+        "system.linux.pressure.stall_type",
     ),
     _m("system.disk.io", "By", _C, "Bytes read and written", _DEVICE, _DISK_DIRECTION),
     _m("system.disk.operations", "{operation}", _C, "Reads and writes", _DEVICE, _DISK_DIRECTION),
@@ -99,6 +163,18 @@ HOST_METRICS: tuple[Metric, ...] = (
         _DISK_DIRECTION,
     ),
     _m("system.disk.io_time", "s", _C, "Time the device was busy", _DEVICE),
+    _m("system.disk.weighted_io_time", "s", _C, "Time operations were in hand, summed", _DEVICE),
+    _m("system.disk.pending_operations", "{operation}", _U, "Operations in hand", _DEVICE),
+    _m(
+        "system.disk.merged",
+        "{operation}",
+        _C,
+        "Reads and writes merged into others",
+        _DEVICE,
+        _DISK_DIRECTION,
+    ),
+    _m("system.disk.flush.operations", "{operation}", _C, "Flushes", _DEVICE),
+    _m("system.disk.flush.operation_time", "s", _C, "Time spent in flushes, summed", _DEVICE),
     _m("system.filesystem.usage", "By", _U, "Space by state", *_FS, "system.filesystem.state"),
     _m("system.filesystem.limit", "By", _U, "Size of the filesystem", *_FS),
     _m("system.filesystem.utilization", "1", _G, "Share of the space that is used", *_FS),
@@ -106,8 +182,54 @@ HOST_METRICS: tuple[Metric, ...] = (
     _m("system.network.packet.count", "{packet}", _C, "Packets", _NIC, _DIRECTION),
     _m("system.network.errors", "{error}", _C, "Interface errors", _NIC, _DIRECTION),
     _m("system.network.packet.dropped", "{packet}", _C, "Dropped packets", _NIC, _DIRECTION),
+    _m("system.network.conntrack.count", "{entry}", _U, "Connections the kernel follows"),
+    _m("system.network.conntrack.max", "{entry}", _U, "Connections it can follow"),
     _m("system.process.count", "{process}", _U, "Processes by state", "process.state"),
     _m("system.uptime", "s", _G, "Time since boot"),
+    _m("system.clock.offset", "s", _G, "What is still to correct of the clock"),
+    _m("system.clock.max_error", "s", _G, "By how much the clock is off at most"),
+    _m("system.clock.synchronized", "1", _G, "1 while the clock is kept right, else 0"),
+    _m("hw.temperature", "Cel", _G, "Temperature", *_SENSOR),
+    _m("hw.temperature.limit", "Cel", _G, "Temperature limit", *_SENSOR, "hw.limit_type"),
+    _m("hw.fan.speed", "rpm", _G, "Fan speed", *_SENSOR),
+    _m("hw.network.up", "1", _U, "1 while the link is up, else 0", *_PART),
+    _m("hw.network.bandwidth.limit", "By/s", _U, "Speed of the link", *_PART),
+    _m(
+        "hw.status",
+        "1",
+        _U,
+        "1 for the state a disk is in by its own account (SMART), else 0",
+        *_PART,
+        "hw.type",
+        "hw.state",
+    ),
+    _m(
+        "hw.physical_disk.size",
+        "By",
+        _U,
+        "Size, and which disk it is",
+        *_PART,
+        "hw.physical_disk.type",
+        "hw.model",
+        "hw.serial_number",
+        "hw.firmware_version",
+    ),
+    _m(
+        "hw.physical_disk.endurance_utilization",
+        "1",
+        _G,
+        "Share of its rated endurance that is left",
+        *_PART,
+        "hw.physical_disk.state",
+    ),
+    _m(
+        "hw.physical_disk.smart",
+        "1",
+        _G,
+        "What the disk counts of itself, over its whole life",
+        *_PART,
+        "hw.physical_disk.smart_attribute",
+    ),
 )
 
 VM_METRICS: tuple[Metric, ...] = (

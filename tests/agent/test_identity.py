@@ -26,6 +26,7 @@ def test_the_machine_is_known_by_its_machine_id(tmp_path: Path) -> None:
         "host.arch",
         "os.type",
         "os.description",
+        "os.version",
     }
 
 

@@ -32,8 +32,10 @@ def test_names_are_opentelemetrys_way(metric: Metric) -> None:
 
 
 @EACH
-def test_units_are_seconds_bytes_shares_or_counted_things(metric: Metric) -> None:
-    assert metric.unit in ("s", "By", "1") or re.fullmatch(r"\{[a-z]+\}", metric.unit)
+def test_units_are_base_units_shares_or_counted_things(metric: Metric) -> None:
+    assert metric.unit in ("s", "By", "By/s", "1", "Cel", "rpm") or re.fullmatch(
+        r"\{[a-z]+\}", metric.unit
+    )
 
 
 @EACH
@@ -45,13 +47,15 @@ def test_a_share_is_a_gauge(metric: Metric) -> None:
 @pytest.mark.parametrize(
     ("metrics", "namespace"),
     [
-        (HOST_METRICS, "system."),
+        (HOST_METRICS, ("system.", "hw.")),
         (VM_METRICS, "vm."),
         (LIBVIRT_METRICS, "libvirt."),
         (AGENT_METRICS, "novacron.agent."),
     ],
 )
-def test_who_is_measured_shows_in_the_name(metrics: tuple[Metric, ...], namespace: str) -> None:
+def test_who_is_measured_shows_in_the_name(
+    metrics: tuple[Metric, ...], namespace: str | tuple[str, ...]
+) -> None:
     assert all(metric.name.startswith(namespace) for metric in metrics)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import psutil
 
+from novacron_agent.host.kernel_files import number, word
 from novacron_agent.readings import Reading
 
 _SYS_NET = Path("/sys/class/net")
+_NETFILTER = Path("/proc/sys/net/netfilter")
 
 
 def read_network(reading: Reading, sys_net: Path = _SYS_NET) -> None:
@@ -26,6 +28,25 @@ def read_network(reading: Reading, sys_net: Path = _SYS_NET) -> None:
             for direction, value in zip(("receive", "transmit"), values, strict=True):
                 attributes = {"network.interface.name": name, "network.io.direction": direction}
                 reading.add(metric, value, attributes)
+
+
+def read_links(reading: Reading, sys_net: Path = _SYS_NET) -> None:
+    """State and speed of the cables. Who asks may have to wait while interfaces are changed."""
+    for place in sorted(sys_net.glob("*/device")):
+        interface = place.parent
+        link = {"hw.id": interface.name, "hw.name": interface.name}
+        state = word(interface / "operstate")
+        if state not in ("", "unknown"):
+            reading.add("hw.network.up", int(state == "up"), link)
+        megabits = number(interface / "speed")
+        if megabits is not None and megabits > 0:  # -1 where nobody knows
+            reading.add("hw.network.bandwidth.limit", megabits * 125_000, link)
+
+
+def read_conntrack(reading: Reading, netfilter: Path = _NETFILTER) -> None:
+    """Connections the kernel follows; when the table is full, it drops what is new."""
+    reading.add("system.network.conntrack.count", number(netfilter / "nf_conntrack_count"))
+    reading.add("system.network.conntrack.max", number(netfilter / "nf_conntrack_max"))
 
 
 def own_interfaces(names: Iterable[str], sys_net: Path = _SYS_NET) -> list[str]:

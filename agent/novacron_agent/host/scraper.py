@@ -8,14 +8,17 @@ from functools import partial
 
 import psutil
 
-from novacron_agent.host import disks, memory, network, system
+from novacron_agent.host import clock, disks, memory, network, numa, pages, pressure, system
+from novacron_agent.host.apart import Apart
 from novacron_agent.host.cpu import Cpu
 from novacron_agent.host.filesystems import Filesystems
+from novacron_agent.host.sensors import read_sensors
 from novacron_agent.identity import Machine
 from novacron_agent.readings import Reading, Scrape
 
 # What psutil raises on a /proc it does not expect, besides its own errors.
 _UNREADABLE = (OSError, psutil.Error, RuntimeError, ValueError, LookupError)
+_SELDOM_S = 60.0
 
 
 class Host:
@@ -29,20 +32,39 @@ class Host:
             "cpu": Cpu().read,
             "load": system.read_load,
             "memory": memory.read_memory,
-            "swap": memory.read_swap,
+            "paging": memory.read_paging,
+            "pressure": pressure.read_pressure,
             "disk": disks.read_disks,
             "filesystem": filesystems.read,
             "network": network.read_network,
+            "conntrack": network.read_conntrack,
             "processes": system.read_processes,
             "uptime": partial(system.read_uptime, boot=self._boot),
+            "clock": clock.read_clock,
+        }
+        self.apart: dict[str, Apart] = {
+            "huge pages": Apart(pages.read_hugepages, self._begin, _SELDOM_S),
+            "KSM": Apart(pages.read_ksm, self._begin, _SELDOM_S),
+            "NUMA": Apart(numa.read_numa, self._begin, _SELDOM_S),
+            "links": Apart(network.read_links, self._begin, _SELDOM_S),
+            "sensors": Apart(read_sensors, self._begin, _SELDOM_S),
         }
 
     def scrape(self) -> Scrape:
-        reading = Reading(self._machine.resource, time.time_ns(), int(self._boot * 1e9))
-        scrape = Scrape([reading])
+        scrape = Scrape([self._begin()])
         for name, read in self.groups.items():
             try:
-                read(reading)
+                read(scrape.readings[0])
             except _UNREADABLE as err:
                 scrape.failures.append(f"{name} cannot be measured: {err}")
+        for name, apart in self.apart.items():
+            try:
+                found = apart.take()
+            except _UNREADABLE as err:
+                scrape.failures.append(f"{name} cannot be measured: {err}")
+            else:
+                scrape.readings += [found] if found else []
         return scrape
+
+    def _begin(self) -> Reading:
+        return Reading(self._machine.resource, time.time_ns(), int(self._boot * 1e9))
