@@ -41,6 +41,8 @@ def readable(value: float | None, unit: str) -> str:
             return f"{100 * value:.1f} %"
         case "s":
             return duration(value)
+        case "Cel":
+            return f"{value:.3g} °C"
     name = unit.replace("{", "").replace("}", "")
     return f"{_scaled(value, 1000.0, _SI)}{name}".strip()
 

@@ -65,7 +65,9 @@ def test_host_guests_and_the_agent_reach_the_collector(tmp_path: Path, receiver:
     assert "Traceback" not in errors
     host, test_host, guest, own = resources(receiver)[:4]
     machine_id = host["host.id"]
-    assert {"host.id", "host.name", "host.arch", "os.type", "os.description"} == set(host)
+    assert {"host.id", "host.name", "host.arch", "os.type", "os.description", "os.version"} == set(
+        host
+    )
     assert test_host["libvirt.version"]
     assert guest["vm.name"] == "test"
     assert guest["vm.host.id"] == test_host["host.id"]

@@ -295,7 +295,6 @@ def test_conntrack_is_told_where_it_is_loaded(tmp_path: Path, reading: Reading) 
         (0, 0x2001, 1, -0.0005),
         (0, 0x0001, 1, -0.5),
         (5, 0x2041, 0, -0.0005),
-        (5, 0x2000, 0, -0.0005),
     ],
 )
 def test_the_clocks_offset_is_in_nano_or_microseconds(

@@ -29,6 +29,8 @@ from novacron_contract.units import duration, readable
         (1500, "{packet}/s", "1.5 kpacket/s"),
         (1_200_000, "", "1.2 M"),
         (90, "s", "1 min 30 s"),
+        (61.0, "Cel", "61 °C"),
+        (-3.25, "Cel", "-3.25 °C"),
     ],
 )
 def test_value_reads_well(value: float | None, unit: str, expected: str) -> None:

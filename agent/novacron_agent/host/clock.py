@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from novacron_agent.readings import Reading
 
-_UNSYNCHRONIZED, _NANOSECONDS = 0x0040, 0x2000  # bits of `status`
+_NANOSECONDS = 0x2000  # in `status`
 _ERROR = 5  # what the call returns while the clock is not synchronized
 
 
@@ -39,8 +39,7 @@ def read_clock(reading: Reading, ask: Callable[[], tuple[int, Timex] | None] = a
     if answer is None:
         return
     state, clock = answer
-    synchronized = state != _ERROR and not clock.status & _UNSYNCHRONIZED
-    reading.add("system.clock.synchronized", int(synchronized))
+    reading.add("system.clock.synchronized", int(state != _ERROR))
     per_second = 1e9 if clock.status & _NANOSECONDS else 1e6
     reading.add("system.clock.offset", clock.offset / per_second)
     reading.add("system.clock.max_error", clock.maxerror / 1e6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -13,18 +14,20 @@ from novacron_agent.host.apart import Apart
 from novacron_agent.host.cpu import Cpu
 from novacron_agent.host.filesystems import Filesystems
 from novacron_agent.host.sensors import read_sensors
+from novacron_agent.host.smart import SOCKET, Smart
 from novacron_agent.identity import Machine
 from novacron_agent.readings import Reading, Scrape
 
 # What psutil raises on a /proc it does not expect, besides its own errors.
 _UNREADABLE = (OSError, psutil.Error, RuntimeError, ValueError, LookupError)
 _SELDOM_S = 60.0
+_SMART_S = 300.0
 
 
 class Host:
     """Keeps what utilization needs from one scrape to the next."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, smart_socket: Path = SOCKET) -> None:
         self._machine = machine
         self._boot = psutil.boot_time()  # once: it moves when the clock is corrected
         filesystems = Filesystems()
@@ -48,6 +51,7 @@ class Host:
             "NUMA": Apart(numa.read_numa, self._begin, _SELDOM_S),
             "links": Apart(network.read_links, self._begin, _SELDOM_S),
             "sensors": Apart(read_sensors, self._begin, _SELDOM_S),
+            "SMART": Apart(Smart(smart_socket).read, self._begin, _SMART_S),
         }
 
     def scrape(self) -> Scrape:

@@ -66,6 +66,10 @@ export function seconds(value) {
   return value >= 0.001 ? `${digits(value * 1e3)} ms` : `${digits(value * 1e6)} µs`;
 }
 
+export function degrees(value) {
+  return value === null || value === undefined ? NONE : `${digits(value)} °C`;
+}
+
 export function age(milliseconds) {
   const total = Math.max(0, Math.round(milliseconds / 1000));
   if (total < 60) return `${total} s`;
@@ -84,5 +88,6 @@ export function formatter(unit, isRate = false) {
   if (unit === "By") return bytes;
   if (unit === "1") return percent;
   if (unit === "s") return seconds;
+  if (unit === "Cel") return degrees;
   return (value) => (Number.isInteger(value) && value < 1000 ? String(value) : count(value));
 }

@@ -166,6 +166,15 @@ HOST_PANELS = (
         _DISK_DIRECTION,
     ),
     Panel("swap", "Swap by state", ("system.paging.usage",), "By", labels=("system.paging.state",)),
+    _io(
+        "pressure",
+        "Waiting for CPU, memory, I/O (pressure)",
+        "system.linux.pressure.stall_time",
+        "s",
+        "system.linux.pressure.resource",
+        "system.linux.pressure.stall_type",
+    ),
+    Panel("temperature", "Temperatures", ("hw.temperature",), "Cel", labels=("hw.name",)),
 )
 
 
