@@ -37,15 +37,14 @@ class Machine:
 
     @property
     def resource(self) -> dict[str, str | float]:
-        version = {"os.version": self.os_version} if self.os_version else {}
-        return {
-            **version,
+        known: dict[str, str | float] = {
             HOST_ID: self.id,
             HOST_NAME: self.name,
             "host.arch": self.arch,
             "os.type": self.os_type,
             "os.description": self.os_description,
         }
+        return known | {"os.version": self.os_version} if self.os_version else known
 
 
 def architecture(name: str) -> str:

@@ -112,6 +112,27 @@ def test_what_hangs_is_told_and_not_asked_again(gate: threading.Event, clock: Cl
     assert len(asked) <= 2
 
 
+def test_what_is_found_at_once_still_comes_with_a_later_tick(clock: Clock) -> None:
+    """So that the second scrape of `--once`, which is the one it shows, has all of it."""
+    for _ in range(50):
+        apart = Apart(uptime, begin, 60, clock)
+        assert apart.take() is None
+        found(apart)
+
+
+def test_what_was_found_before_a_failure_is_not_lost(clock: Clock) -> None:
+    def read(reading: Reading) -> None:
+        uptime(reading)
+        raise OSError("half of it")
+
+    apart = Apart(read, begin, 60, clock)
+
+    assert values(found(apart), "system.uptime") == {(): 1.0}
+    with pytest.raises(OSError, match="half of it"):
+        apart.take()
+    assert apart.take() is None
+
+
 def waiting(host: Host, until: Callable[[list[Reading], list[str]], bool]) -> None:
     deadline = time.monotonic() + 5
     while True:

@@ -12,8 +12,8 @@ from novacron_agent.readings import Reading
 
 @dataclass
 class Apart:
-    """A tick takes what was found since the last one, and never waits. There is one thread at most:
-    what hangs is not asked again.
+    """A tick takes what was found since the last one, and never waits: what it asks for comes with
+    a later one. There is one thread at most: what hangs is not asked again.
 
     `begin` makes an empty reading; it is called when reading begins, so that what was found has its
     own time, not that of the tick that takes it.
@@ -33,28 +33,41 @@ class Apart:
         """What was found; None when there is nothing new.
 
         Raises:
-            Exception: what reading ended with, once.
+            Exception: what reading ended with, once; after what was found until then.
             TimeoutError: it takes longer than the time to its next turn.
         """
-        self._ask()
-        with self._lock:
-            found, fault = self._found, self._fault
-            self._found = self._fault = None
+        found, fault = self._taken()
+        hangs_s = self._ask()
+        if found is not None:
+            return found
         if fault is not None:
             raise fault
-        return found if found and found.samples else None
+        if hangs_s:
+            raise TimeoutError(f"no answer for {hangs_s:.0f} s")
+        return None
 
-    def _ask(self) -> None:
+    def _taken(self) -> tuple[Reading | None, Exception | None]:
+        """One of the two: what was wrong comes with the tick after what was found until then."""
+        with self._lock:
+            found, self._found = self._found, None
+            if found is not None and found.series:
+                return found, None
+            fault, self._fault = self._fault, None
+            return None, fault
+
+    def _ask(self) -> float:
+        """Begin to read when its turn has come; for how long it hangs if it does."""
         now = self.clock()
+        since = now - self._asked_at
         if self._thread is not None:
-            late = now - self._asked_at >= self.every_s
-            if late and self._thread.is_alive():
-                raise TimeoutError(f"no answer for {now - self._asked_at:.0f} s")
-            if not late:
-                return
+            if since < self.every_s:
+                return 0.0
+            if self._thread.is_alive():
+                return since
         self._asked_at = now
         self._thread = threading.Thread(target=self._work, name="apart", daemon=True)
         self._thread.start()
+        return 0.0
 
     def _work(self) -> None:
         reading = self.begin()
