@@ -271,7 +271,7 @@ def test_once_tells_by_its_exit_status_that_something_is_missing(
         ("", "[host]\nenabled = false", "nothing to measure: enable [host] or name a [provider]"),
         ("", "[provider]\nuri = 'x'", 'provider: name: missing, such as "kvm"'),
         ("", "[provider]\nname = 'zen'", "provider: name: expected one of kvm, got 'zen'"),
-        ("", "[provider]\nname = 'kvm'\nurl = 1", "provider: url: unknown; allowed: uri"),
+        ("", "[provider]\nname = 'kvm'\nurl = 1", "provider: url: unknown; allowed: cpu_interval, disk_interval"),
         ("", "[provider]\nname = 'kvm'\nuri = 1", "provider: uri: expected text, got 1"),
         ("", "[[host", "not valid TOML"),
     ],
