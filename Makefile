@@ -101,6 +101,12 @@ light-agent: system-run wheel ## an agent's host gets the agent alone, and its t
 wheel: $(VENV)/installed-dev ## build the wheel and look whether all is in it
 	@$(BIN)/python .ci/wheel.py
 
+## ---- package ----
+
+.PHONY: agent-deb
+agent-deb: system-package $(VENV)/installed-dev ## dist/novacron-agent_VERSION_ARCH.deb: the agent for Debian hosts
+	@$(BIN)/python packaging/deb/build_agent.py
+
 ## ---- measure ----
 
 .PHONY: bench-ingest
@@ -151,17 +157,20 @@ clean: ## remove what was built here, the virtual environment included
 
 ## ---- how it is installed ----
 
-.PHONY: installed system-run system-test system-bench
+.PHONY: installed system-run system-test system-bench system-package
 installed: system-test $(VENV)/installed-dev
 
 system-run:
 	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run $(if $(LAB_OFF),,lab))
 
 system-test:
-	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab test)
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab test package)
 
 system-bench:
 	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run lab bench)
+
+system-package:
+	@$(if $(filter no,$(PACKAGES)),:,packaging/debian-packages/install run package)
 
 $(VENV)/installed-build: $(PINS)/build.txt
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
