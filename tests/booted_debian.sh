@@ -32,6 +32,7 @@ mkdir $root/dev/{shm,pts}
 mount -t devpts -o newinstance,ptmxmode=0666 devpts $root/dev/pts
 ln -s pts/ptmx $root/dev/ptmx
 echo 0123456789abcdef0123456789abcdef >$root/etc/machine-id
+echo "127.0.0.1 localhost" >$root/etc/hosts
 
 cd $root
 mkdir -p .old

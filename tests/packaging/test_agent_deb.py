@@ -75,10 +75,13 @@ def install(debian: Debian, receiver: Receiver) -> None:
     assert status(debian) == "inactive"
     policy.unlink()
     settings = debian.path(SETTINGS)
-    text = settings.read_text()
-    settings.write_text(
-        text.replace("[agent]\n", f'[agent]\nendpoint = "{receiver.url}"\ninterval = "1s"\n', 1)
-    )
+    own = f'[agent]\nendpoint = "{by_name(receiver)}"\ninterval = "1s"\n'
+    settings.write_text(settings.read_text().replace("[agent]\n", own, 1))
+
+
+def by_name(receiver: Receiver) -> str:
+    """Names must resolve within the unit's walls."""
+    return receiver.url.replace("127.0.0.1", "localhost")
 
 
 def start(debian: Debian, receiver: Receiver) -> None:
@@ -263,6 +266,7 @@ def test_a_disabled_agent_stays_disabled(debian: Debian, receiver: Receiver) -> 
     debian.run(f"dpkg --install /tmp/{NEXT}.deb")
 
     assert debian.run("systemctl is-enabled novacron-agent", check=False).stdout == "disabled\n"
+    assert status(debian) == "inactive"
 
 
 def test_removed_it_keeps_settings_and_purged_it_leaves_nothing(
@@ -275,7 +279,7 @@ def test_removed_it_keeps_settings_and_purged_it_leaves_nothing(
     debian.run("dpkg --remove novacron-agent")
     assert status(debian) == "inactive"
     assert debian.says(f"cat {STATE}/kept") == "waiting"
-    assert receiver.url in debian.says(f"cat {SETTINGS}")
+    assert by_name(receiver) in debian.says(f"cat {SETTINGS}")
     assert "/opt" not in "".join(debian.files() - before)
 
     debian.run("dpkg --purge novacron-agent")
