@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,26 +62,39 @@ def booted(base: Path) -> Iterator[Debian]:
             yield debian
         finally:
             unshare.kill()  # and with it all that it started
-    _remove(group)
+            unshare.wait()
+            _remove(group)
 
 
 def fresh_debian(*packages: str) -> Path:
     """A folder with a minimal Debian and `packages`; it must not be written to."""
-    sources, options = _sources(), _options()
+    sources = _sources()
     content = hashlib.sha256(repr((packages, sources)).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "novacron-debian"
     week = datetime.now(UTC).strftime("%G-W%V")
     folder = cache / f"{week}-{content}"
     if not folder.exists():
-        shutil.rmtree(cache, ignore_errors=True)  # last week's
-        cache.mkdir(parents=True)
-        draft = Path(tempfile.mkdtemp(dir=cache))
+        cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.iterdir():
+            if not old.name.startswith(week):
+                shutil.rmtree(old)
+        _bootstrap(folder, packages, sources)
+    return folder
+
+
+def _bootstrap(folder: Path, packages: Sequence[str], sources: str) -> None:
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-draft-"))
+    try:
         include = f"--include={','.join(packages)}"
-        make = ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", include, *options)
+        make = ("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", include, *_options())
         done = subprocess.run((*make, _codename(), draft, "-"), input=sources, text=True)
         assert done.returncode == 0, "mmdebstrap failed"
         draft.rename(folder)
-    return folder
+    except OSError:
+        if not folder.exists():  # else another run was faster
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _sources() -> str:
