@@ -11,13 +11,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from novacron_agent.backlog import Backlog
 from novacron_agent.counts import Counts
-from novacron_agent.export import Exporter
+from novacron_agent.delivery.batch import Gap
+from novacron_agent.delivery.delivery import Delivery, gap_readings
 from novacron_agent.host.scraper import Host
 from novacron_agent.identity import Machine, this_machine
-from novacron_agent.otlp import Encoder
-from novacron_agent.post import client
+from novacron_agent.otlp import Encoder, Request
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
 from novacron_agent.settings import Settings
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 
 VERSION = version("novacron")
 _PATIENCE = 0.8  # of an interval: how long a tick waits for its sources
-_FAREWELL_S = 3.0  # for what is still to send when the agent ends
+_FAREWELL_S = 3.0  # for what is still to bring to disk when the agent ends
 _LETTING_GO_S = 1.0  # for each source to close its connection
 _GATHERED_S = 0.2  # changes that come so soon after one are told with it
 _CHANGES_S = 2.0  # so long they are waited for; else they come with the tick
@@ -68,21 +67,27 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
     """Scrape and send at every interval, and changes at once, until the end."""
     encoder = Encoder(VERSION)
     own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
-    with client(settings.agent.endpoint, VERSION) as http:
-        exporter = Exporter(http, Backlog(settings.agent.queue), measured.counts)
-        exporter.start()
-        names = ", ".join(source.name for source in measured.sources)
-        interval, endpoint = settings.agent.interval, settings.agent.endpoint
-        log.info("agent %s: %s every %g s, to %s", agent_id, names, interval, endpoint)
-        for is_tick in ticks(interval, wake):
-            if is_tick:
-                readings = collect(measured.sources, interval * _PATIENCE, wake)
-                readings.append(measured.counts.reading(own.after(readings)))
-            else:
-                readings = collect_changes(measured.sources, _CHANGES_S, wake)
-            for request in encoder.encode(readings):
-                exporter.offer(request)
-        exporter.close(_FAREWELL_S)
+
+    def encode_gaps(destination: str, gaps: list[Gap]) -> Request:
+        return Encoder(VERSION).encode(gap_readings(own.after([]), destination, gaps))[0]
+
+    delivery = Delivery(settings.all_destinations, settings.spool, VERSION, encode_gaps)
+    delivery.start()
+    names = ", ".join(source.name for source in measured.sources)
+    places = ", ".join(there.endpoint for there in settings.all_destinations)
+    interval = settings.agent.interval
+    log.info("agent %s: %s every %g s, to %s", agent_id, names, interval, places)
+    for is_tick in ticks(interval, wake):
+        if is_tick:
+            readings = collect(measured.sources, interval * _PATIENCE, wake)
+            itself = measured.counts.reading(own.after(readings))
+            delivery.add_to(itself)
+            readings.append(itself)
+        else:
+            readings = collect_changes(measured.sources, _CHANGES_S, wake)
+        for request in encoder.encode(readings):
+            delivery.offer(request)
+    delivery.close(_FAREWELL_S)
     for source in measured.sources:
         source.end(_LETTING_GO_S)
 

@@ -1,21 +1,12 @@
-"""The agent's own metrics: what it measured, sent and lost."""
+"""The agent's own metrics: what it measured. What it sent is counted by its destinations."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from enum import StrEnum
 
 from novacron_agent.readings import Reading
-
-
-class Lost(StrEnum):
-    """Why points were given up; the value of `novacron.reason`."""
-
-    QUEUE_FULL = "queue_full"
-    REFUSED = "refused"  # the collector will never take them
-    SHUTDOWN = "shutdown"
 
 
 class Counts:
@@ -27,8 +18,6 @@ class Counts:
         self._durations: dict[str, float] = {}
         self._stuck: dict[str, int] = {}
         self._errors: Counter[str] = Counter()
-        self._lost = Counter(dict.fromkeys(Lost, 0))
-        self._exported = 0
 
     def expect(self, source: str) -> None:
         """Its errors are 0 from now on, not unknown."""
@@ -51,14 +40,6 @@ class Counts:
         with self._lock:
             return any(self._errors.values())
 
-    def exported(self, points: int) -> None:
-        with self._lock:
-            self._exported += points
-
-    def lost(self, reason: Lost, points: int) -> None:
-        with self._lock:
-            self._lost[reason] += points
-
     def reading(self, resource: dict[str, str | float]) -> Reading:
         reading = Reading(resource, time.time_ns(), self._started_ns)
         with self._lock:
@@ -70,8 +51,4 @@ class Counts:
             for source, errors in self._errors.items():
                 attributes = {"novacron.source": source}
                 reading.add("novacron.agent.scrape.errors", errors, attributes)
-            for reason, points in self._lost.items():
-                attributes = {"novacron.reason": str(reason)}
-                reading.add("novacron.agent.export.dropped", points, attributes)
-            reading.add("novacron.agent.export.points", self._exported)
         return reading

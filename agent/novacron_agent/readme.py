@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from novacron_agent.delivery.destination import Destination
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.settings import AgentTable, HostTable
 from novacron_contract.metrics import (
@@ -24,7 +25,12 @@ _GROUPS = (
     ("What libvirt alone knows", LIBVIRT_METRICS),
     ("The agent itself", AGENT_METRICS),
 )
-_TABLES = (("agent", AgentTable), ("host", HostTable), ("provider", KvmProvider))
+_TABLES = (
+    ("agent", AgentTable),
+    ("[destinations]", Destination),
+    ("host", HostTable),
+    ("provider", KvmProvider),
+)
 
 
 def render(text: str) -> str:
@@ -71,8 +77,12 @@ def _options(schema: Any) -> Iterable[dataclasses.Field[Any]]:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     match field.metadata["unit"], field.default:
+        case _, dataclasses.MISSING:
+            return "required" if field.default_factory is dataclasses.MISSING else "none"
         case _, None:
             return "none"
+        case "s", float(seconds) if seconds >= 3600:
+            return f'`"{seconds / 3600:g}h"`'
         case "s", float(seconds):
             return f'`"{seconds:g}s"`'
         case "By", int(size):

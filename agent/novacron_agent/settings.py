@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from novacron_agent.delivery.destination import (
+    DEFAULT_NAME,
+    Destination,
+    check_names,
+    otlp_url,
+)
 from novacron_contract.errors import ConfigError
-from novacron_contract.settings import http_url, load, setting
+from novacron_contract.settings import load, setting
 
 _ID_FILE = Path("/var/lib/novacron/agent-id")
+_ENDPOINT = "http://127.0.0.1:4318"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,20 +28,17 @@ class AgentTable:
         "10s", unit="s", minimum=1, maximum=3600, doc="Time between two scrapes"
     )
     endpoint: str = setting(
-        "http://127.0.0.1:4318",
-        check=http_url,
-        doc="Where to send: any OTLP/HTTP receiver; `/v1/metrics` is added",
+        _ENDPOINT,
+        check=otlp_url,
+        doc="Where to send: any OTLP receiver, by HTTP (`/v1/metrics` is added) or gRPC "
+        "(`grpc://HOST:PORT`); instead of a table `[[destinations]]`",
     )
     id_file: Path = setting(_ID_FILE, doc="The agent's UUID, made the first time")
     host_id: str | None = setting(
         None, doc="The machine's `host.id`, where `/etc/machine-id` will not do"
     )
-    queue: int = setting(
-        16 * 1024**2,
-        unit="By",
-        minimum=64 * 1024,
-        maximum=1024**3,
-        doc="Memory for what could not be sent yet; the oldest goes first when it is full",
+    spool: Path | None = setting(
+        None, doc="Folder for what could not be sent yet; without it `spool` beside `id_file`"
     )
 
 
@@ -51,7 +55,22 @@ class Settings:
 
     agent: AgentTable = field(default_factory=AgentTable)
     host: HostTable = field(default_factory=HostTable)
+    destinations: tuple[Destination, ...] = ()
     provider: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_names(self.destinations)
+        if self.destinations and self.agent.endpoint != _ENDPOINT:
+            raise ConfigError("set either [agent] endpoint or [[destinations]]")
+
+    @property
+    def all_destinations(self) -> tuple[Destination, ...]:
+        alone = Destination(name=DEFAULT_NAME, endpoint=self.agent.endpoint)
+        return self.destinations or (alone,)
+
+    @property
+    def spool(self) -> Path:
+        return self.agent.spool or self.agent.id_file.with_name("spool")
 
 
 def read_settings(path: Path) -> Settings:

@@ -345,12 +345,26 @@ LIBVIRT_METRICS: tuple[Metric, ...] = (
     ),
 )
 
+_TO, _WHY = "novacron.destination", "novacron.reason"
+
 AGENT_METRICS: tuple[Metric, ...] = (
     _m("novacron.agent.scrape.duration", "s", _G, "Time a scrape took", "novacron.source"),
     _m("novacron.agent.scrape.stuck", "{vm}", _U, "VMs that do not answer", "novacron.source"),
     _m("novacron.agent.scrape.errors", "{error}", _C, "Scrapes that failed", "novacron.source"),
-    _m("novacron.agent.export.points", "{point}", _C, "Points the collector took"),
-    _m("novacron.agent.export.dropped", "{point}", _C, "Points given up", "novacron.reason"),
+    _m("novacron.agent.export.points", "{point}", _C, "Points the destination took", _TO),
+    _m("novacron.agent.export.errors", "{error}", _C, "Attempts that are made again", _TO),
+    _m("novacron.agent.export.dropped", "{point}", _C, "Points it refused", _TO, _WHY),
+    _m("novacron.agent.export.dead_letters", "{batch}", _C, "Batches it refused", _TO),
+    _m("novacron.agent.spool.batch.count", "{batch}", _U, "Batches that wait", _TO),
+    _m("novacron.agent.spool.size", "By", _U, "Disk they take", _TO),
+    _m("novacron.agent.spool.age", "s", _G, "How long the oldest waits", _TO),
+    _m("novacron.agent.spool.dropped", "{point}", _C, "Points that will never be sent", _TO, _WHY),
+    _m("novacron.agent.spool.errors", "{error}", _C, "Writes to disk that failed", _TO),
+    _m("novacron.agent.spool.set_aside", "{file}", _C, "Damaged files that were put away", _TO),
+    _m("novacron.agent.gap.duration", "s", _G, "Length of a gap, at its end", _TO, _WHY),
+    _m(
+        "novacron.agent.gap.points", "{point}", _G, "Points that a gap lacks, at its end", _TO, _WHY
+    ),
 )
 
 METRICS: tuple[Metric, ...] = HOST_METRICS + VM_METRICS + LIBVIRT_METRICS + AGENT_METRICS

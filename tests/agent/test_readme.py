@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from novacron_agent.delivery.destination import Destination
 from novacron_agent.readme import render
 from novacron_agent.settings import AgentTable, HostTable, Settings, read_settings
 from novacron_contract.metrics import METRICS
@@ -41,12 +43,31 @@ def test_the_sample_shows_every_key_with_its_default(tmp_path: Path) -> None:
 
     settings = read_settings(everything)
 
-    assert dataclasses.replace(settings.agent, host_id=None) == AgentTable()
+    assert dataclasses.replace(settings.agent, host_id=None, spool=None) == AgentTable()
+    assert settings.spool == dataclasses.replace(settings, agent=AgentTable()).spool
     assert settings.host == HostTable()
     assert settings.provider == {"name": "kvm", "uri": "qemu:///system"}
     for table in (AgentTable, HostTable):
         for field in dataclasses.fields(table):
             assert re.search(rf"^{field.name} = ", text, re.MULTILINE), field.name
+
+
+def test_the_sample_shows_every_key_of_a_destination(tmp_path: Path) -> None:
+    text = SAMPLE.read_text(encoding="utf-8").replace("\n#[[", "\n[[")
+    text = re.sub(r"^#(\w+ = )", r"\1", text, flags=re.MULTILINE)
+    everything = tmp_path / "agent.toml"
+    everything.write_text(text, encoding="utf-8")
+
+    [there] = read_settings(everything).destinations
+
+    shown: dict[str, Any] = {"name": "x", "endpoint": "https://x"}
+    default = dataclasses.asdict(Destination(**shown))
+    for field in dataclasses.fields(Destination):
+        value = getattr(there, field.name)
+        if default[field.name] and field.name not in shown:
+            assert value == default[field.name], field.name
+        else:
+            assert value, field.name
 
 
 @pytest.mark.parametrize("line", ["novacron-agent --config agent.toml --once", "[provider]"])

@@ -19,9 +19,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from collector_process import CollectorProcess
 from collector_program import CollectorProgram, collector_program
-from forwarding import hang, serving
 from live_feed import wait_until
 from store_process import StoreProcess, free_port
+from tcp_peers import hang, serving
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 _KILLS = 5

@@ -18,11 +18,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from forwarding import destination, forwarding, gauge, grpc_target, hang, serving, values
+from forwarding import destination, forwarding, gauge, grpc_target, values
 from live_feed import wait_until
 from novacron_collector.forward.forwarder import Forwarder
 from otlp_receiver import Response, otlp_receiver
 from store_process import free_port
+from tcp_peers import hang, serving
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 

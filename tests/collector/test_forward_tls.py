@@ -8,20 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from forwarding import (
-    Certificates,
-    GrpcTarget,
-    certificates,
-    destination,
-    forward_proxy,
-    forwarding,
-    gauge,
-    grpc_target,
-    values,
-)
+from certificates import Certificates, certificates
+from forwarding import GrpcTarget, destination, forwarding, gauge, grpc_target, values
 from live_feed import wait_until
 from novacron_contract.errors import ConfigError
 from otlp_receiver import Receiver, otlp_receiver
+from tcp_peers import forward_proxy
 
 
 @pytest.fixture(scope="session")
