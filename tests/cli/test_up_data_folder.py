@@ -49,6 +49,14 @@ def test_every_part_is_told_where_the_others_listen(data: DataFolder) -> None:
     assert written(data, "agent")["provider"] == {"name": "kvm", "uri": "qemu:///system"}
 
 
+def test_each_agent_has_a_spool_of_its_own(data: DataFolder) -> None:
+    for name in ("agent", "agent-kvm-a"):
+        data.write_agent(name, on_loopback(offset=0), host=True, libvirt=None)
+
+    spools = {written(data, name)["agent"]["spool"] for name in ("agent", "agent-kvm-a")}
+    assert spools == {str(data.path / f"agents/{n}-spool") for n in ("agent", "agent-kvm-a")}
+
+
 def test_an_edited_file_stays_and_the_others_follow_it(data: DataFolder) -> None:
     data.write_configuration(on_loopback())
     store = data.config("store")

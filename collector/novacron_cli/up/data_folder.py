@@ -110,7 +110,11 @@ class DataFolder:
     def write_agent(
         self, name: str, addresses: Addresses, *, host: bool, libvirt: str | None
     ) -> None:
-        agent = {"endpoint": f"http://{addresses.otlp_http}", "id_file": str(self.agent_id(name))}
+        agent = {
+            "endpoint": f"http://{addresses.otlp_http}",
+            "id_file": str(self.agent_id(name)),
+            "spool": str(self.agent_id(name).with_name(f"{name}-spool")),
+        }
         tables: dict[str, Mapping[str, Any]] = {"agent": agent, "host": {"enabled": host}}
         if libvirt is not None:
             tables["provider"] = {"name": "kvm", "uri": libvirt}
