@@ -72,6 +72,10 @@ test-slow: installed ## the tests that take minutes: kills, full disks, wrong cl
 chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: all that was acknowledged is there once (SEED=, KILLS=)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.ingest --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: chaos-agent
+chaos-agent: $(VENV)/installed-dev ## 200 kills of an agent that spools: all that was on disk arrives or is in a gap (SEED=, KILLS=)
+	@KILLS=$(KILLS) SEED=$(or $(SEED),1) $(BIN)/pytest tests/chaos/test_agent_spool.py -rP
+
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
 	$(BIN)/ruff check

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -13,6 +12,7 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from chaos.disks import full
 from chaos.messages import Point, body
 from chaos.programs import Collector, MakeSystem
 from chaos.reckoning import reckon, until
@@ -26,23 +26,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 _METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 _MIB = 2**20
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """No byte is free on that file system until the block ends."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (_MIB, 4096, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-    try:
-        yield
-    finally:
-        ballast.unlink()
 
 
 def assert_told_to_come_again(collector: Collector, entity: str) -> None:

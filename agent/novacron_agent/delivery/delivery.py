@@ -90,6 +90,8 @@ class Delivery:
         deadline = time.monotonic() + grace_s
         for way in self._ways.values():
             way.writer.close(max(0.0, deadline - time.monotonic()))
+            if len(way.intake):
+                log.warning("%s: %d requests are lost with memory", way.spool.path, len(way.intake))
         for way in self._ways.values():
             way.sender.close(max(0.0, deadline - time.monotonic()))
             way.spool.close()

@@ -38,6 +38,7 @@ _DEAD_BYTES = 10 * 2**20
 _MORE_BYTES = 16 * 2**20  # of the file: dead letters, gaps, what is half empty
 _SHRINK_FROM = 16 * 2**20
 _HANG_S = 5.0  # a commit that takes longer: the disk hangs
+_LAST_S = 0.5  # for a disk that hangs at the end
 _BALLAST_EVERY_S = 60.0
 
 
@@ -171,7 +172,7 @@ class Spool:
     def close(self) -> None:
         """For good."""
         self._closed = True
-        if self._lock.acquire(timeout=_HANG_S):
+        if self._lock.acquire(timeout=_LAST_S):
             try:
                 self._disconnect()
             finally:
