@@ -10,7 +10,7 @@ import pytest
 
 from delivering import SERVICE, delivering, destination, figures, wait_until
 from novacron_agent.delivery.delivery import Delivery
-from novacron_agent.otlp import Request, encode
+from novacron_agent.otlp import Encoder, Request
 from novacron_agent.readings import Reading
 from restarted_collector import RestartedCollector
 from store_process import StoreProcess
@@ -30,7 +30,7 @@ def tick(host: str, at_s: int) -> Request:
         reading.add(name, float(at_s))
     itself = Reading({**SERVICE, "host.id": host}, at_s * 10**9)
     itself.add("novacron.agent.spool.size", 1, {"novacron.destination": "there"})
-    [request] = encode([reading, itself], "1")
+    [request] = Encoder("1").encode([reading, itself])
     return request
 
 
