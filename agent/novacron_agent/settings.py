@@ -16,7 +16,7 @@ from novacron_agent.delivery.destination import (
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import load, setting
 
-_ID_FILE = Path("/var/lib/novacron/agent-id")
+_ID_FILE = Path("/var/lib/novacron-agent/agent-id")
 _ENDPOINT = "http://127.0.0.1:4318"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,8 +17,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 HOME = Path("opt/novacron-agent")
-STATE = "/var/lib/novacron-agent"  # not /var/lib/novacron: `make up` has its data there
-_SCRIPT = "novacron-agent"
+_SCRIPTS = ("novacron-agent", "novacron-smart")
 _PIPS_OWN = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")  # dpkg knows the files
 
 
@@ -69,11 +67,12 @@ class Tree:
             for file in self.home.glob(f"lib/*/site-packages/*.dist-info/{name}"):
                 file.unlink()
         for file in (self.home / "bin").iterdir():
-            if file.name not in ("python3", _SCRIPT):
+            if file.name not in ("python3", *_SCRIPTS):
                 file.unlink()  # other libraries' command lines
-        script = self.home / "bin" / _SCRIPT
-        text = script.read_text(encoding="utf-8")
-        script.write_text(text.replace(f"{self.root}/", "/", 1), encoding="utf-8")
+        for name in _SCRIPTS:
+            script = self.home / "bin" / name
+            text = script.read_text(encoding="utf-8")
+            script.write_text(text.replace(f"{self.root}/", "/", 1), encoding="utf-8")
 
     def _compile(self) -> None:
         """Python must not write into /opt: what dpkg does not know would stay there for ever."""
@@ -84,12 +83,10 @@ class Tree:
         subprocess.run((*command, *where), env=environment, check=True)
 
     def _settings(self, example: Path) -> None:
-        """The example of all settings, with what it keeps in files in the folder of the unit."""
-        keeps = re.compile(r'^(?:# )?(\w+ = )"/var/lib/novacron/', re.MULTILINE)
-        text = keeps.sub(rf'\1"{STATE}/', example.read_text(encoding="utf-8"))
+        """The example of all settings."""
         file = self.root / "etc" / "novacron" / "agent.toml"
         file.parent.mkdir(parents=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(example.read_bytes())
 
     def _documents(self, sources: Path) -> None:
         day = formatdate(self.epoch)

@@ -326,7 +326,7 @@ def test_systemd_listens_where_the_agent_asks_and_starts_the_helper() -> None:
 
     assert f"\nListenStream={SOCKET}\n" in listening
     assert "\nAccept=yes\n" in listening
-    assert "/novacron-smart --user novacron\nStandardInput=socket\n" in started
+    assert "/novacron-smart --user novacron-agent\nStandardInput=socket\n" in started
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,10 @@ def _parser() -> argparse.ArgumentParser:
         "that is its standard input. novacron-smart.socket starts it.",
     )
     parser.add_argument(
-        "--user", default="novacron", help="who may ask, besides root (%(default)s)", metavar="NAME"
+        "--user",
+        default="novacron-agent",
+        help="who may ask, besides root (%(default)s)",
+        metavar="NAME",
     )
     return parser
 
