@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from novacron_agent.delivery.destination import Destination
+from novacron_agent.providers import PROVIDERS
+from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.readme import render
 from novacron_agent.settings import AgentTable, HostTable, Settings, read_settings
 from novacron_contract.metrics import METRICS
@@ -46,10 +49,20 @@ def test_the_sample_shows_every_key_with_its_default(tmp_path: Path) -> None:
     assert dataclasses.replace(settings.agent, host_id=None, spool=None) == AgentTable()
     assert settings.spool == dataclasses.replace(settings, agent=AgentTable()).spool
     assert settings.host == HostTable()
-    assert settings.provider == {"name": "kvm", "uri": "qemu:///system"}
+    assert settings.provider is not None
+    assert (
+        PROVIDERS.create("kvm", everything_but_name(settings.provider), where="") == KvmProvider()
+    )
     for table in (AgentTable, HostTable):
         for field in dataclasses.fields(table):
             assert re.search(rf"^{field.name} = ", text, re.MULTILINE), field.name
+
+
+def everything_but_name(provider: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(provider)
+    assert options.pop("name") == "kvm"
+    assert options.keys() == {f.name for f in dataclasses.fields(KvmProvider) if f.init}
+    return options
 
 
 def test_the_sample_shows_every_key_of_a_destination(tmp_path: Path) -> None:
