@@ -41,6 +41,13 @@ _INSTALL = f"apt-get install --no-install-recommends {_EXPORTER}"
 _SCRAPES = 12
 _WARM_S, _WATCHED_S, _TICK_S = 35, 120, 10
 _RARELY = 3600.0
+# On an agent's host there is neither click nor rich, which httpx imports where they are.
+_AGENT = """
+import sys
+sys.modules.update(click=None, rich=None)
+from novacron_agent.cli import main
+sys.exit(main())
+"""
 
 
 def main() -> int:
@@ -178,7 +185,7 @@ def _as_installed(host: Host, served: Served, folder: Path) -> Installed:
             f'[agent]\nendpoint = "{url}"\nid_file = "{folder}/agent/agent-id"\n'
             f'[provider]\nname = "kvm"\nuri = "{host.uri}"\n'
         )
-        command = [sys.executable, "-m", "novacron_agent", "--config", str(config)]
+        command = [sys.executable, "-c", _AGENT, "--config", str(config)]
         with (folder / "agent.log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

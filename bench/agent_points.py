@@ -1,4 +1,4 @@
-"""What the agent's own code takes for a point: recorded statistics of 1,000 guests to a request.
+"""What the agent's own code takes for a point: recorded statistics of 1,000 guests to the spool.
 
 They are what libvirt said of a live guest of two disks, two interfaces and four virtual CPUs, under
 other names and with other figures for each guest and each tick.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import random
 import statistics
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import libvirt
 
+from novacron_agent.delivery.counts import DeliveryCounts
+from novacron_agent.delivery.spool import Limits, Spool
 from novacron_agent.otlp import Encoder
 from novacron_agent.providers.kvm.guests import Guests
 from novacron_agent.providers.kvm.monitor import Answer
@@ -64,7 +68,16 @@ class Domain:
 
 
 def us_per_point() -> float:
-    """CPU microseconds of a point, from statistics to what is sent; median of ticks."""
+    """CPU microseconds of a point, from statistics to what is on disk; median of ticks."""
+    with tempfile.TemporaryDirectory(prefix="novacron-bench-") as folder:
+        spool = Spool(Path(folder) / "bench.sqlite", Limits(), DeliveryCounts("bench"))
+        figure = statistics.median(_ticks(spool))
+        spool.close()
+    return figure
+
+
+def _ticks(spool: Spool) -> list[float]:
+    """Of each but the first one, which makes what is kept for the others."""
     guests, encoder = Guests(None), Encoder("bench")
     domains = [Domain(number) for number in range(_GUESTS)]
     figures = []
@@ -74,9 +87,11 @@ def us_per_point() -> float:
         before = time.process_time()
         readings = guests.read(fast, _HOST, time.time_ns())
         readings += [reading for reading in map(guests.answered, slow) if reading is not None]
-        points = sum(request.points for request in encoder.encode(readings))
+        requests = encoder.encode(readings)
+        spool.put(requests)
+        points = sum(request.points for request in requests)
         figures.append((time.process_time() - before) / points * 1e6)
-    return statistics.median(figures[1:])  # the first tick makes the forms
+    return figures[1:]
 
 
 def _fast(number: int, tick: int) -> dict[str, Any]:
