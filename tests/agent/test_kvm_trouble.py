@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import libvirt
 import pytest
 
+from kvm_herd import Herd, herd_of
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.providers.kvm.monitor import Asked, Monitors
 from novacron_agent.readings import Reading, Scrape
-from novacron_contract.errors import NovaCronError
 from novacron_contract.metrics import VM_NAME
 from novacron_lab import libvirtd
-from novacron_lab.herd import herd
-from novacron_lab.lab import Lab
-from novacron_lab.layout import Host
 from provider_contract import guests, states, values
 
 pytestmark = pytest.mark.lab
@@ -34,45 +26,10 @@ _TICK_S = 1.0
 _DISKS = libvirt.VIR_DOMAIN_STATS_BLOCK
 
 
-@dataclass(frozen=True)
-class Herd:
-    lab: Lab
-    host: Host
-    names: list[str]
-    conn: libvirt.virConnect
-
-    def qemu(self, name: str) -> int:
-        return int((self.host.socket.parent / f"qemu/{name}.pid").read_text())
-
-    def uuid(self, name: str) -> str:
-        return str(self.conn.lookupByName(name).UUIDString())
-
-    @contextmanager
-    def hung(self, *names: str) -> Iterator[None]:
-        pids = [self.qemu(name) for name in names]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[Herd]:
-    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
-        lab = Lab(directory=Path(place) / "lab", plan=(), say=print)
-        try:
-            lab.up()
-            host = lab.hosts[0]
-            with herd(host, _GUESTS, Path(place)) as names:
-                yield Herd(lab, host, names, libvirt.open(host.uri))
-        except NovaCronError as err:
-            pytest.fail(f"no lab: {err}", pytrace=False)
-        finally:
-            lab.down()
+    with herd_of(_GUESTS) as found:
+        yield found
 
 
 @pytest.fixture
@@ -199,11 +156,9 @@ def state_within(
 
 def test_a_pause_a_crash_and_a_start_are_told_at_once(world: Herd, kvm: KvmProvider) -> None:
     name = "spare"
-    xml = world.conn.lookupByName(world.names[0]).XMLDesc()
-    domain = world.conn.defineXML(_spare(xml, name))
     told = threading.Event()
     kvm.watch(told.set)
-    try:
+    with world.spare(name) as domain:
         kvm.scrape(None)
         kvm.changes(None)
         told.clear()
@@ -223,30 +178,6 @@ def test_a_pause_a_crash_and_a_start_are_told_at_once(world: Herd, kvm: KvmProvi
         assert states(state_within(kvm, told, name, 2)[-1]) == {"crashed": 0, "running": 1}
         domain.destroy()
         assert states(state_within(kvm, told, name, 2)[-1])["stopped"] == 1
-    finally:
-        with contextlib.suppress(libvirt.libvirtError):
-            domain.destroy()
-        domain.undefine()
-
-
-def _spare(xml: str, name: str) -> str:
-    """Of the same kind as a guest of the herd, with nothing that belongs to that one."""
-    import xml.etree.ElementTree as ET
-
-    domain = ET.fromstring(xml)
-    domain.attrib.pop("id", None)
-    for tag in ("uuid", "seclabel", "resource"):
-        for found in domain.findall(tag):
-            domain.remove(found)
-    named = domain.find("name")
-    assert named is not None
-    named.text = name
-    devices = domain.find("devices")
-    assert devices is not None
-    for kind in ("interface", "disk"):
-        for device in devices.findall(kind):
-            devices.remove(device)
-    return ET.tostring(domain, encoding="unicode")
 
 
 def test_a_libvirtd_that_is_killed_costs_a_tick_and_changes_are_told_afterwards(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +121,20 @@ def test_longer_than_the_cap_exactly_the_oldest_are_missing_and_sql_names_the_ga
     assert 0 < lost < len(past)
     assert times(store_process, host) == [(at, 2) for at in past[lost:]]
     assert gap == (past[0], past[lost - 1], lost * 3)
+    begins, ends, attributes = as_the_readme_asks(store_process)
+    assert (begins.timestamp(), ends.timestamp()) == (past[0], past[lost - 1])
+    assert attributes == {"novacron.destination": "there", "novacron.reason": "size"}
+
+
+def as_the_readme_asks(store: StoreProcess) -> tuple[Any, ...]:
+    """The newest gap."""
+    readme = Path(__file__).parents[2] / "agent" / "README.md"
+    [sql] = re.findall(r"```sql\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    client = store.reader()
+    try:
+        return tuple(client.query(sql).result_rows[-1])
+    finally:
+        client.close()
 
 
 def _gap(store: StoreProcess, since: int) -> tuple[int, int, int]:
