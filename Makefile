@@ -66,7 +66,7 @@ endif
 
 .PHONY: test-slow
 test-slow: installed ## the tests that take minutes: kills, full disks, wrong clocks, mutated bodies
-	@$(BIN)/pytest -m "chaos or fuzz"
+	@$(BIN)/pytest -m "chaos or fuzz" -n 2 --no-loadscope-reorder --durations 30
 
 .PHONY: chaos-ingest
 chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: all that was acknowledged is there once (SEED=, KILLS=)
