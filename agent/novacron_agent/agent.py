@@ -100,7 +100,7 @@ def ticks(interval: float, wake: Wake) -> Iterator[bool]:
         yield True
         late = time.monotonic() - due
         due += interval * max(1, math.ceil(late / interval))
-        while wake.wait(due):
+        while wake.wait(due) and time.monotonic() < due:
             wake.pause(max(0.0, min(_GATHERED_S, due - time.monotonic())))  # changes come in swarms
             yield False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 import zlib
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from novacron_agent.readings import Reading, by_machine
 from novacron_contract.metrics import AGENT_SERVICE_NAME
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 _REQUEST_BYTES = 1024**2  # before compression; a receiver may refuse more than a few MiB
 _COMPRESSION = 1  # the next level takes twice the CPU for a tenth fewer bytes
@@ -54,7 +57,11 @@ class Encoder:
             if not measured:
                 continue
             # OTLP messages can be joined: each machine is encoded alone and is never split
-            part = self._machine(resource, measured)
+            try:
+                part = self._machine(resource, measured)
+            except (struct.error, ValueError, OverflowError):
+                log.warning("a reading cannot be sent: %.200r", resource, exc_info=True)
+                continue
             if parts and size + len(part) > _REQUEST_BYTES:
                 requests.append(_request(parts, within))
                 parts, size, within = [], 0, []

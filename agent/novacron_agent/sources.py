@@ -34,7 +34,8 @@ class Source:
         self._scrape, self._changes, self._counts, self._close = scrape, changes, counts, close
         self._asked: queue.SimpleQueue[Callable[[], Scrape] | None] = queue.SimpleQueue()
         self._found: queue.SimpleQueue[list[Reading]] = queue.SimpleQueue()
-        self._busy = threading.Event()
+        self._asked_for = self._answered = 0
+        self._scraping = threading.Event()
         self._complaint = ""
         # A daemon: a thread that hangs inside libvirt must not keep the process from ending
         counts.expect(name)
@@ -43,29 +44,39 @@ class Source:
 
     def begin(self) -> bool:
         """Ask for a scrape; False while the last one still runs."""
-        if self._busy.is_set():
+        if self._scraping.is_set():
             self._counts.failed(self.name)
             self._complain("the last scrape still runs; its metrics wait for it")
             return False
-        self._busy.set()
-        self._asked.put(self._scrape)
+        self._scraping.set()
+        self._ask(self._scrape)
         return True
 
     def begin_changes(self) -> bool:
-        """Ask for what has changed; False where it is not told, or a scrape still runs: that or the
-        next one sees it."""
-        if self._changes is None or self._busy.is_set():
+        """Ask for what has changed; False where it is not told, or something is still asked for:
+        that or the next scrape sees it."""
+        if self._changes is None or self._asked_for != self._answered:
             return False
-        self._busy.set()
-        self._asked.put(self._changes)
+        self._ask(self._changes)
         return True
 
-    def take(self, timeout: float) -> list[Reading] | None:
-        """What was found, waiting at most so long for it; None when nothing is there yet."""
-        try:
-            return self._found.get(timeout=timeout) if timeout > 0 else self._found.get_nowait()
-        except queue.Empty:
-            return None
+    def take(self, timeout: float) -> tuple[list[Reading], bool]:
+        """What was found since, waiting at most so long for all that was asked for, and whether
+        that is all of it."""
+        found: list[Reading] = []
+        end = time.monotonic() + timeout
+        while self._answered != self._asked_for:
+            left = end - time.monotonic()
+            try:
+                found += self._found.get(timeout=left) if left > 0 else self._found.get_nowait()
+            except queue.Empty:
+                return found, False
+            self._answered += 1
+        return found, True
+
+    def _ask(self, measure: Callable[[], Scrape]) -> None:
+        self._asked_for += 1
+        self._asked.put(measure)
 
     def end(self, grace_s: float) -> None:
         """Let go of what it measures, unless a scrape hangs for longer."""
@@ -74,9 +85,9 @@ class Source:
 
     def _work(self) -> None:
         while (measure := self._asked.get()) is not None:
-            readings = self._measure(measure)
-            self._busy.clear()
-            self._found.put(readings)
+            self._found.put(self._measure(measure))
+            if measure == self._scrape:
+                self._scraping.clear()
         self._close()
 
     def _measure(self, measure: Callable[[], Scrape]) -> list[Reading]:
@@ -122,25 +133,28 @@ def collect(
 
     A source that already hung at the start of the tick is not waited for, nor is any at the end.
     """
-    return _found(sources, [source for source in sources if source.begin()], deadline_s, wake)
+    asked = {source.name for source in sources if source.begin()}
+    return _found(sources, asked, deadline_s, wake)
 
 
 def collect_changes(sources: Sequence[Source], deadline_s: float, wake: Wake) -> list[Reading]:
     """Between two ticks: what has changed."""
-    asked = [source for source in sources if source.begin_changes()]
-    return _found(asked, asked, deadline_s, wake)
+    asked = {source.name for source in sources if source.begin_changes()}
+    return _found(sources, asked, deadline_s, wake)
 
 
 def _found(
-    sources: Sequence[Source], asked: Sequence[Source], deadline_s: float, wake: Wake | None
+    sources: Sequence[Source], asked: set[str], deadline_s: float, wake: Wake | None
 ) -> list[Reading]:
+    """All that the sources have found by now, and what the `asked` find until the deadline."""
     end = time.monotonic() + deadline_s
     readings: list[Reading] = []
     for source in sources:
-        found = source.take(0)
-        while found is None and source in asked and time.monotonic() < end:
+        found, is_all = source.take(0)
+        readings += found
+        while not is_all and source.name in asked and time.monotonic() < end:
             if wake is not None and wake.is_stopping:
                 break
-            found = source.take(min(_SLICE_S, max(0.0, end - time.monotonic())))
-        readings += found or []
+            found, is_all = source.take(min(_SLICE_S, max(0.0, end - time.monotonic())))
+            readings += found
     return readings

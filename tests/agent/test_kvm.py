@@ -123,6 +123,30 @@ def test_a_guest_that_is_gone_with_its_end_says_a_last_word(test_host: Host) -> 
     assert values(last, "vm.state") == {("running",): 0, ("stopped",): 1}
 
 
+def test_a_guest_that_is_ended_and_deleted_in_one_go_says_a_last_word(test_host: Host) -> None:
+    provider, conn = test_host
+    domain = conn.defineXML(DOMAIN.format(name="deleted"))
+    domain.create()
+    provider.scrape(None)
+    provider.changes(None)
+
+    domain.destroy()
+    domain.undefine()
+    time.sleep(0.3)
+
+    said = [g for g in guests(provider.scrape(None)) if g.resource[VM_NAME] == "deleted"]
+    assert [values(g, "vm.state") for g in said] == [{("running",): 0, ("stopped",): 1}]
+
+
+def test_a_connection_that_is_given_up_is_closed() -> None:
+    connection = KvmProvider(uri="test:///default")._connection
+    connection.use(lambda conn: conn.getHostname())
+    conn = connection._conn
+    assert conn is not None
+    connection._closing(conn)
+    assert conn.close() == 0, "nobody else holds it"
+
+
 def wait_for(look: Callable[[], list[Reading]]) -> list[Reading]:
     deadline = time.monotonic() + 5
     while not (found := look()) and time.monotonic() < deadline:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from novacron_agent.otlp import Encoder
 from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
 from novacron_agent.providers.kvm.statistics import (
     add_cpu,
@@ -137,6 +138,20 @@ def test_a_value_the_hypervisor_does_not_know_is_absent(unknown: int | None) -> 
     assert values(reading, "vm.disk.io") == {("vda", "write"): 393216}
     assert values(reading, "vm.cpu.time") == {}
     assert values(reading, "vm.disk.usage") == {}
+
+
+@pytest.mark.parametrize("said", [2**54 - 1, 2**63 - 1, 2**64 - 2])
+def test_whatever_a_guest_says_of_its_memory_it_is_sent_or_absent(said: int) -> None:
+    keys = [key for key in LIVE if key.startswith("balloon.") and key != "balloon.last-update"]
+    reading = usage_of({**LIVE, **dict.fromkeys(keys, said)})
+    reading.resource |= {"vm.id": "hostile"}
+    other = usage_of(LIVE)
+    other.resource |= {"vm.id": "other"}
+
+    requests = Encoder("1").encode([reading, other])
+
+    assert sum(request.points for request in requests) >= len(other.values)
+    assert all(value < 2**63 for value in reading.values)
 
 
 def test_the_space_of_a_disk_is_what_it_takes_on_its_storage() -> None:

@@ -118,6 +118,18 @@ def test_a_value_nobody_knows_is_absent() -> None:
     assert reading.samples == []
 
 
+def test_a_reading_that_cannot_be_sent_costs_no_other() -> None:
+    good, bad = host_reading(), Reading({"vm.id": "odd"}, NOW)
+    good.add("system.uptime", 1.0)
+    bad.add("vm.memory.limit", 2**70)
+
+    [request] = Encoder("1").encode([bad, good])
+
+    assert request.points == 1
+    [resource] = decode(request)
+    assert resource.scope_metrics[0].metrics[0].name == "system.uptime"
+
+
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.one_of(WHOLE, st.floats(allow_nan=False))
 NUMERIC = [metric for metric in METRICS if metric.kind is not Kind.HISTOGRAM]

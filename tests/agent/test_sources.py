@@ -49,7 +49,7 @@ def test_a_hung_source_stops_no_other_and_its_late_result_is_not_lost() -> None:
 
     release.set()
     time.sleep(0.1)
-    assert sorted(map(str, names(collect(sources, 5)))) == ["host", "late"]
+    assert sorted(map(str, names(collect(sources, 5)))) == ["host", "late", "late"]
 
 
 def test_a_failure_is_counted_each_time_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -169,3 +169,54 @@ def test_ticks_keep_their_time_and_changes_come_in_between() -> None:
         if len(seen) == 4:
             wake.stop()
     assert seen == [True, False, True, True]
+
+
+def test_a_late_scrape_comes_with_the_next_one_and_delays_no_other() -> None:
+    counts, number, release = Counts(), iter(range(1, 9)), threading.Event()
+
+    def scrape() -> Scrape:
+        this = next(number)
+        if this == 1:
+            release.wait(10)
+        return Scrape([reading(f"scrape {this}")])
+
+    source = Source("kvm", scrape, counts)
+    assert collect([source], 0.05) == []
+    release.set()
+    time.sleep(0.1)
+    assert names(collect([source], 5)) == ["scrape 1", "scrape 2"]
+    assert names(collect([source], 5)) == ["scrape 3"]
+
+
+def test_a_tick_is_not_lost_to_changes_that_take_long() -> None:
+    counts, wake, release = Counts(), Wake(), threading.Event()
+
+    def changes() -> Scrape:
+        release.wait(10)
+        return Scrape([reading("changed")])
+
+    source = Source("kvm", lambda: Scrape([reading("all")]), counts, changes=changes)
+    assert collect_changes([source], 0.05, wake) == []
+    threading.Timer(0.1, release.set).start()
+    assert names(collect([source], 5)) == ["changed", "all"]
+    assert errors(counts, "kvm") == 0
+
+
+def test_changes_without_end_hold_up_no_tick() -> None:
+    wake = Wake()
+    changing = threading.Event()
+
+    def change() -> None:
+        while not changing.wait(0.01):
+            wake.change()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    began, seen = time.monotonic(), 0
+    for is_tick in ticks(0.3, wake):
+        seen += is_tick
+        if seen == 4:
+            wake.stop()
+    changing.set()
+    thread.join()
+    assert time.monotonic() - began < 3

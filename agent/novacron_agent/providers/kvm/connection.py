@@ -23,14 +23,17 @@ _RUN = Path("/run/libvirt/libvirt-sock")
 class Connection:
     """Opened at the first use, and again when it broke. Read-only: measuring needs no more.
 
-    `opened` is called with each new one.
+    `opened` is called with each new one, `closing` with each before it is closed.
     """
 
     def __init__(
-        self, uri: str, opened: Callable[[libvirt.virConnect], None] = lambda _: None
+        self,
+        uri: str,
+        opened: Callable[[libvirt.virConnect], None] = lambda _: None,
+        closing: Callable[[libvirt.virConnect], None] = lambda _: None,
     ) -> None:
         self.uri = uri
-        self._opened = opened
+        self._opened, self._closing = opened, closing
         self._conn: libvirt.virConnect | None = None
 
     def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
@@ -56,6 +59,7 @@ class Connection:
     def close(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
+            self._closing(conn)
             with contextlib.suppress(libvirt.libvirtError):
                 conn.close()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,6 +23,9 @@ _ENDED = {
 }
 _MIGRATED = libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED
 _STOPPED = libvirt.VIR_DOMAIN_EVENT_STOPPED
+_OF_THE_DEFINITION = frozenset(
+    {libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED}
+)
 
 
 @cache
@@ -36,6 +41,7 @@ def _loop() -> None:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError:
             log.warning("libvirt's events could not be waited for", exc_info=True)
+            time.sleep(1)
 
 
 class Changes:
@@ -45,14 +51,27 @@ class Changes:
         self._notify = notify
         self._lock = threading.Lock()
         self._changed: dict[str, VmState | None] = {}
+        self._registered: int | None = None
 
     def watch(self, conn: libvirt.virConnect) -> None:
         """Not every hypervisor tells of changes: then they are seen at the next tick."""
         try:
             lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-            conn.domainEventRegisterAny(None, lifecycle, self._on_change, None)
+            self._registered = conn.domainEventRegisterAny(None, lifecycle, self._on_change, None)
         except libvirt.libvirtError as err:
             log.info("this hypervisor does not tell of changes: %s", err)
+
+    def forget(self, conn: libvirt.virConnect) -> None:
+        """Before it is closed: libvirt keeps a connection as long as somebody listens to it."""
+        if self._registered is not None:
+            registered, self._registered = self._registered, None
+            with contextlib.suppress(libvirt.libvirtError):  # it broke
+                conn.domainEventDeregisterAny(registered)
+
+    def put_back(self, changed: dict[str, VmState | None]) -> None:
+        """What could not be told; what has happened since is newer."""
+        with self._lock:
+            self._changed = {**changed, **self._changed}
 
     def take(self) -> dict[str, VmState | None]:
         """{uuid: the state it ended in, None while it goes on or another host has it}."""
@@ -61,9 +80,10 @@ class Changes:
         return changed
 
     def _on_change(self, _conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
-        ended = None
-        if event == _STOPPED and detail != _MIGRATED:
-            ended = _ENDED.get(detail, VmState.STOPPED)
+        uuid = domain.UUIDString()
         with self._lock:
-            self._changed[domain.UUIDString()] = ended
+            if event == _STOPPED and detail != _MIGRATED:
+                self._changed[uuid] = _ENDED.get(detail, VmState.STOPPED)
+            elif event not in _OF_THE_DEFINITION:  # whoever deletes a guest ends it first
+                self._changed[uuid] = None
         self._notify()

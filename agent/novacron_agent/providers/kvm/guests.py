@@ -45,6 +45,7 @@ class Guest:
     described_ns: int = 0
     process: Process | None = None
     is_stopped: bool = False  # its QEMU, by a signal: it will not answer
+    is_elsewhere: bool = False  # another host answers for it, at least for now
 
     @property
     def is_running(self) -> bool:
@@ -65,12 +66,16 @@ class Guests:
         known, self._guests = self._guests, {}
         readings = []
         for domain, stats in records:
-            if is_elsewhere(stats["state.state"], stats["state.reason"]):
-                continue
             uuid = domain.UUIDString()
             before = known.get(uuid)
+            if is_elsewhere(stats["state.state"], stats["state.reason"]):
+                if before is not None:  # it comes back, if a migration fails
+                    self._guests[uuid] = before
+                    before.is_elsewhere = True
+                continue
             guest = self._guests[uuid] = before or Guest(_resource(domain, uuid, host))
             guest.resource[VM_NAME] = domain.name()
+            guest.is_elsewhere = False
             self._note_run(guest, domain, time_ns, seen_before=before is not None)
             readings.append(self._measured(guest, domain, stats, time_ns))
         return readings
@@ -98,7 +103,7 @@ class Guests:
     def answered(self, answer: Answer) -> Reading | None:
         """What its QEMU said when it was asked; None if it is gone, or was started again since."""
         guest = self._guests.get(answer.uuid)
-        if guest is None or guest.run != answer.run:
+        if guest is None or guest.run != answer.run or guest.is_elsewhere:
             return None
         stats = answer.stats
         reading = Reading(dict(guest.resource), answer.time_ns, guest.started_ns)
@@ -118,12 +123,15 @@ class Guests:
         return guest is not None and guest.is_running
 
     def items(self) -> list[tuple[str, Guest]]:
-        return list(self._guests.items())
+        """Those that this host answers for."""
+        return [(uuid, guest) for uuid, guest in self._guests.items() if not guest.is_elsewhere]
 
     def counts(self) -> dict[VmState, int]:
         """How many guests are in each state; a state nobody is in counts 0."""
         counts = dict.fromkeys(VmState, 0)
         for guest in self._guests.values():
+            if guest.is_elsewhere:
+                continue
             counts[guest.state or VmState.UNKNOWN] += 1
         return counts
 

@@ -79,6 +79,10 @@ class Monitors:
         self._hanging = {u: call for u, call in self._hanging.items() if not call.done.is_set()}
         return set(self._hanging)
 
+    @property
+    def hanging_guests(self) -> set[str]:
+        return self.hanging - {_ELSE}
+
     def ask(self, guests: Iterable[Asked]) -> Round:
         found = Round()
         for shard in _shards(guests):

@@ -121,11 +121,15 @@ class Poll(Generic[T]):
         """Ask those that are due; not while the last round still goes on."""
         if not self._idle.is_set():
             return
-        self._hanging = frozenset(self._monitors.hanging)  # some may have come back
+        self._hanging = frozenset(self._monitors.hanging_guests)  # some may have come back
         asked = self.schedule.take(guests, time.monotonic())
         self._idle.clear()
-        # A daemon: a round may wait for libvirt, which must not keep the process from ending
-        threading.Thread(target=self._round, args=(asked,), name="poll", daemon=True).start()
+        try:  # a daemon: a round may wait for libvirt, which must not keep the process from ending
+            threading.Thread(target=self._round, args=(asked,), name="poll", daemon=True).start()
+        except RuntimeError as err:  # no more threads
+            self._idle.set()
+            with self._lock:
+                self._found.failures.append(f"the guests cannot be asked: {err}")
 
     def take(self, wait_s: float) -> Found[T]:
         """What was found, after waiting at most so long for the round to end."""
@@ -150,7 +154,7 @@ class Poll(Generic[T]):
         except Exception:
             log.exception("asking the guests failed")
         finally:
-            self._hanging = frozenset(self._monitors.hanging)
+            self._hanging = frozenset(self._monitors.hanging_guests)
             with self._lock:
                 self._found.seconds = time.monotonic() - started
             self._idle.set()
@@ -163,4 +167,4 @@ class Poll(Generic[T]):
                 self.schedule.working.discard(answer.uuid)
         with self._lock:
             self._found.answers += found.answers
-            self._found.failures += found.failures
+            self._found.failures += sorted(set(found.failures))

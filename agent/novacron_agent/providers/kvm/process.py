@@ -16,6 +16,7 @@ _PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NS = 1e9
+_LOOK_AGAIN = 30  # readings: what a guest's threads are
 # Fields of /proc/PID/stat, counted from the one after the name.
 _STATE, _USER, _SYSTEM, _STARTED, _RSS = 0, 11, 12, 19, 21
 _STOPPED = frozenset("tT")  # by a signal, or by a debugger
@@ -43,6 +44,7 @@ class Process:
     proc: Path
     scope: Path | None
     _threads: dict[int, int] = field(default_factory=dict)
+    _looked: int = 0
 
     @classmethod
     def of(cls, pid_file: Path, proc: Path = _PROC, cgroup: Path = _CGROUP) -> Process | None:
@@ -71,17 +73,18 @@ class Process:
             return None
 
     def _cpu_s(self, stat: list[str]) -> float:
-        """The control group's where there is one: it has the kernel's threads of vhost, too."""
+        """The control group's where there is one: it has the kernel's threads of vhost, too. It
+        cannot be read any more when the process ends, and a counter must not change its source."""
         if self.scope is not None:
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                return int((self.scope / "cpu.stat").read_text().split()[1]) / 1e6
-            self.scope = None
+            return int((self.scope / "cpu.stat").read_text().split()[1]) / 1e6
         return (int(stat[_USER]) + int(stat[_SYSTEM])) / _TICKS
 
     def _vcpus(self) -> dict[int, tuple[float, float]]:
-        """Threads are looked for again when one of them has ended."""
-        if not self._threads:
+        """Threads are looked for again when one has ended, and in a while: CPUs may be added."""
+        self._looked -= 1
+        if not self._threads or self._looked <= 0:
             self._threads = _vcpu_threads(self.proc / "task")
+            self._looked = _LOOK_AGAIN
         found = {}
         for number, thread in self._threads.items():
             try:

@@ -18,6 +18,7 @@ from novacron_agent.providers.kvm.guests import Guest, Guests
 from novacron_agent.providers.kvm.poll import Candidate, Poll
 from novacron_agent.providers.kvm.resources import Resources, resources
 from novacron_agent.readings import Group, Reading, Scrape
+from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VM_ID, VmState
 from novacron_contract.settings import setting
 
@@ -64,10 +65,26 @@ class KvmProvider:
     _watched: _Watched = field(default_factory=_Watched, init=False, repr=False, compare=False)
 
     def scrape(self, machine: Machine | None) -> Scrape:
-        return self._connection.use(lambda conn: self._scrape(conn, machine))
+        # The scrape does not see guests that are gone with their end: theirs is the last word.
+        changed = self._changes.take()
+        ended = {uuid: state for uuid, state in changed.items() if changed[uuid] is not None}
+        last_words = self._told(machine, ended) if ended else Scrape()
+        scrape = self._connection.use(lambda conn: self._scrape(conn, machine))
+        scrape.readings += last_words.readings
+        return scrape
 
     def changes(self, machine: Machine | None) -> Scrape:
-        return self._connection.use(lambda conn: self._changed(conn, machine))
+        return self._told(machine, self._changes.take())
+
+    def _told(self, machine: Machine | None, changed: dict[str, VmState | None]) -> Scrape:
+        scrape = Scrape()
+        try:
+            self._connection.use(lambda conn: self._tell(conn, machine, changed, scrape))
+        except Unavailable:
+            self._changes.put_back(changed)
+            if not scrape.readings:
+                raise
+        return scrape
 
     def watch(self, notify: Callable[[], None]) -> None:
         self._watched.notify = notify
@@ -110,14 +127,20 @@ class KvmProvider:
                 reading.add("libvirt.monitor.responding", int(uuid not in stuck))
         scrape.groups[_POLLED] = Group(found.seconds, len(stuck))
 
-    def _changed(self, conn: libvirt.virConnect, machine: Machine | None) -> Scrape:
-        resource = self._host_resource(conn, machine)
-        scrape = Scrape()
-        for uuid, ended in self._changes.take().items():
+    def _tell(
+        self,
+        conn: libvirt.virConnect,
+        machine: Machine | None,
+        changed: dict[str, VmState | None],
+        scrape: Scrape,
+    ) -> None:
+        """What is told leaves `changed`: on another connection the rest is told."""
+        resource = self._host_resource(conn, machine) if changed else {}
+        for uuid, ended in list(changed.items()):
             reading = self._change(conn, resource, uuid, ended)
+            del changed[uuid]
             if reading is not None:
                 scrape.readings.append(reading)
-        return scrape
 
     def _change(
         self,
@@ -150,7 +173,7 @@ class KvmProvider:
 
     @cached_property
     def _connection(self) -> Connection:
-        return Connection(self.uri, self._changes.watch)
+        return Connection(self.uri, self._changes.watch, self._changes.forget)
 
     @cached_property
     def _changes(self) -> Changes:

@@ -122,7 +122,7 @@ def add_memory(reading: Reading, stats: Stats) -> None:
     free = known(stats, "balloon.usable")  # counts caches the guest would give up
     if free is None:
         free = known(stats, "balloon.unused")
-    if total is not None and free is not None:
+    if total is not None and free is not None and total * _KIB < _UNKNOWN:
         reading.add("vm.memory.usage", max(0, total - free) * _KIB)
 
 
@@ -154,7 +154,7 @@ def _take(reading: Reading, stats: Stats, columns: tuple[Column, ...]) -> None:
     """In base units: seconds as a float, the rest as whole numbers."""
     for key, of, scale in columns:
         value = stats.get(key)
-        if type(value) is int and 0 <= value < _UNKNOWN:
+        if type(value) is int and 0 <= value < _UNKNOWN > value * scale:  # a guest may say anything
             scaled: Value = value / 1e9 if scale == _NS else value * int(scale)
             reading.series.append(of)
             reading.values.append(scaled)
