@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
 from chaos.disks import full
 from delivering import delivering, destination, figures, wait_until
@@ -49,7 +50,9 @@ class Books:
         for body, one in {one.body: one for one in receiver.accepted}.items():
             assert body
             metrics = one.message.resource_metrics[0].scope_metrics[0].metrics
-            told = {metric.name: list(metric.gauge.data_points) for metric in metrics}
+            told: dict[str, list[NumberDataPoint]] = {}
+            for metric in metrics:
+                told.setdefault(metric.name, []).extend(metric.gauge.data_points)
             lengths = told.get("novacron.agent.gap.duration", [])
             for length, points in zip(
                 lengths, told.get("novacron.agent.gap.points", []), strict=True

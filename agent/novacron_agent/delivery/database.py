@@ -104,6 +104,7 @@ def _prepare(db: sqlite3.Connection, max_bytes: int, migrations: Sequence[str]) 
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA secure_delete=OFF")  # Debian's default writes zeros over what is deleted
     db.execute("PRAGMA cache_size=-1024")
+    db.execute("PRAGMA wal_autocheckpoint=256")  # pages: less than the ballast holds
     (page_size,) = db.execute("PRAGMA page_size").fetchone()
     db.execute(f"PRAGMA max_page_count={max_bytes // page_size}")
     (found,) = db.execute("PRAGMA quick_check(1)").fetchone()

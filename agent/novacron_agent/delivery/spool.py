@@ -6,6 +6,7 @@ after a loss of power; it goes when it was delivered, or into a gap, in the same
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -194,6 +195,7 @@ class Spool:
                 raise self._set_aside(str(err)) from err
             if is_full(err):
                 self._ballast.release()
+                self._empty_journal()
                 raise DiskFull(f"{self.path}: {err}") from err
             raise Unavailable(f"{self.path}: {err}") from err
         finally:
@@ -216,6 +218,13 @@ class Spool:
             self._gaps = change.count_gaps()
             for reason, points in change.dropped:
                 self._counts.dropped(reason, points)
+
+    def _empty_journal(self) -> None:
+        """Bring what is in it to the file, in the ballast's room: its own is there for what is
+        written next, in the place of older batches."""
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
