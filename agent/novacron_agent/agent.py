@@ -52,15 +52,27 @@ def measuring(settings: Settings, where: Path, wake: Wake) -> Measuring:
     sources = []
     if settings.host.enabled:
         sources.append(Source("host", Host(machine).scrape, counts))
-    if settings.provider is not None:
-        options = dict(settings.provider)
-        name = options.pop("name")
-        provider: Provider = PROVIDERS.create(name, options, where=f"{where}: provider")
+    provider = provider_of(settings, where)
+    if provider is not None and settings.provider is not None:
+        name = settings.provider["name"]
         provider.watch(wake.change)
         own = machine if settings.host.enabled else None
         scrape, changes = partial(provider.scrape, own), partial(provider.changes, own)
         sources.append(Source(name, scrape, counts, provider.close, changes))
     return Measuring(machine, sources, counts)
+
+
+def provider_of(settings: Settings, where: Path) -> Provider | None:
+    """The one that is named; it connects when it is used.
+
+    Raises:
+        ConfigError: it does not exist, or does not take these options.
+    """
+    if settings.provider is None:
+        return None
+    options = dict(settings.provider)
+    provider: Provider = PROVIDERS.create(options.pop("name"), options, where=f"{where}: provider")
+    return provider
 
 
 def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> None:

@@ -20,6 +20,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from collector_process import CollectorProcess
 from fuzz import wire
 from live_feed import wait_until
+from novacron_agent.check.destination import check_destination
+from novacron_agent.delivery.destination import Destination
 from novacron_store.telemetry.samples import once
 from store_process import StoreProcess
 
@@ -194,3 +196,14 @@ def test_a_sender_that_stops_halfway_hurts_nobody(http: httpx.Client) -> None:
         http.post("/v1/metrics", content=broken(), headers={"content-type": PROTOBUF})
 
     assert post(http, gauge("after", {"as_int": 1})).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_an_agents_check_is_answered(collector_process: CollectorProcess, kind: str) -> None:
+    """An empty request is taken, and tells nothing to the store."""
+    grpc_url = f"grpc://{collector_process.grpc}"
+    url = collector_process.http if kind == "http" else grpc_url
+    [answer, *clock] = check_destination(Destination(name="there", endpoint=url), "1")
+
+    assert str(answer) == f"ok    destination there ({url}): takes metrics"
+    assert [found.why for found in clock] == (["the same as here"] if kind == "http" else [])

@@ -62,7 +62,10 @@ Answer = Delivered | Later | Doubtful | TooLarge | Refused
 
 
 class Transport(Protocol):
-    """A connection to one destination; serves one thread."""
+    """A connection to one destination; serves one thread. `date`: of its last answer by HTTP, as it
+    wrote it, else empty."""
+
+    date: str
 
     def send(self, body: bytes) -> Answer: ...
 

@@ -130,7 +130,7 @@ def _way(
 ) -> _Way:
     agent = f"novacron-agent/{version}"
     try:
-        _open(there, agent).close()
+        open_transport(there, agent).close()
     except ConfigError as err:
         raise ConfigError(f"destination {there.name}: {err}") from err
     counts, news = DeliveryCounts(there.name), threading.Event()
@@ -139,7 +139,7 @@ def _way(
     spool = Spool(folder / f"{there.name}{_SUFFIX}", limits, counts)
     sender = Sender(
         there.name,
-        partial(_open, there, agent),
+        partial(open_transport, there, agent),
         spool,
         intake,
         counts,
@@ -150,7 +150,11 @@ def _way(
     return _Way(counts, intake, spool, Writer(there.name, spool, intake, counts, news), sender)
 
 
-def _open(there: Destination, agent: str) -> Transport:
+def open_transport(there: Destination, agent: str) -> Transport:
+    """
+    Raises:
+        ConfigError: a file that the destination names cannot be used.
+    """
     if not there.is_grpc:
         return HttpTransport(there, agent)
     from novacron_agent.delivery.grpc import GrpcTransport  # 10 MB of memory: not for HTTP

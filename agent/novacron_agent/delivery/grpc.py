@@ -51,6 +51,7 @@ class GrpcTransport:
 
     def __init__(self, destination: Destination, agent: str) -> None:
         self._timeout = destination.timeout
+        self.date = ""
         headers = destination.all_headers()
         self._metadata = [(name.lower(), text) for name, text in headers.items()]
         zipped = destination.compression is Compression.GZIP

@@ -48,6 +48,7 @@ class HttpTransport:
     def __init__(self, destination: Destination, agent: str) -> None:
         self._gzip = destination.compression is Compression.GZIP
         self._timeout = destination.timeout
+        self.date = ""
         headers = {"User-Agent": agent, **destination.all_headers(), "Content-Type": _PROTOBUF}
         if self._gzip:
             headers["Content-Encoding"] = "gzip"
@@ -71,6 +72,7 @@ class HttpTransport:
             with self._client.stream(
                 "POST", self._url, content=content, headers=sent_at
             ) as response:
+                self.date = response.headers.get("Date", "")
                 return _meaning(response, _read(response, deadline))
         except (OSError, EOFError, zlib.error) as err:
             return Refused(f"the disk did not give it back: {one_line(str(err))}")

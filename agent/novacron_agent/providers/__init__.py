@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from novacron_agent.finding import Finding
 from novacron_agent.identity import Machine
 from novacron_agent.readings import Scrape
 from novacron_contract.plugins import Registry
@@ -36,6 +37,9 @@ class Provider(Protocol):
         Raises:
             Unavailable: as scrape().
         """
+
+    def check(self, patience_s: float) -> list[Finding]:
+        """Try what measuring needs, within so long; say how to mend what is not there."""
 
     def close(self) -> None:
         """Let go of what it holds; a later scrape may connect again."""

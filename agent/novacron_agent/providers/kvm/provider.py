@@ -10,8 +10,10 @@ from typing import Any
 
 import libvirt
 
+from novacron_agent.finding import Finding
 from novacron_agent.identity import Machine
 from novacron_agent.providers.kvm import host
+from novacron_agent.providers.kvm.check import check
 from novacron_agent.providers.kvm.connection import Connection, is_local, run_folder
 from novacron_agent.providers.kvm.events import Changes
 from novacron_agent.providers.kvm.guests import Guest, Guests
@@ -88,6 +90,9 @@ class KvmProvider:
 
     def watch(self, notify: Callable[[], None]) -> None:
         self._watched.notify = notify
+
+    def check(self, patience_s: float) -> list[Finding]:
+        return check(self.uri, patience_s)
 
     def close(self) -> None:
         self._connection.close()
