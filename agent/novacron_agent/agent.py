@@ -13,9 +13,9 @@ from pathlib import Path
 
 from novacron_agent.counts import Counts
 from novacron_agent.delivery.batch import Gap
-from novacron_agent.delivery.delivery import Delivery, gap_readings
+from novacron_agent.delivery.delivery import Delivery, check_files, gap_readings
 from novacron_agent.host.scraper import Host
-from novacron_agent.identity import Machine, this_machine
+from novacron_agent.identity import Machine, persistent_id, this_machine
 from novacron_agent.otlp import Encoder, Request
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
@@ -73,6 +73,18 @@ def provider_of(settings: Settings, where: Path) -> Provider | None:
     options = dict(settings.provider)
     provider: Provider = PROVIDERS.create(options.pop("name"), options, where=f"{where}: provider")
     return provider
+
+
+def verify(settings: Settings, where: Path) -> None:
+    """Try what can be wrong without measuring.
+
+    Raises:
+        ConfigError: measuring or sending would not begin with these.
+    """
+    provider_of(settings, where)
+    persistent_id(settings.agent.id_file)
+    for there in settings.all_destinations:
+        check_files(there, VERSION)
 
 
 def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> None:

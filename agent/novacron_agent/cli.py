@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from novacron_agent.agent import VERSION, Measuring, measuring, provider_of, run
+from novacron_agent.agent import VERSION, Measuring, measuring, provider_of
 from novacron_agent.finding import Level
-from novacron_agent.identity import persistent_id
 from novacron_agent.readings import Reading
+from novacron_agent.service import serve
 from novacron_agent.settings import Settings, read_settings
 from novacron_agent.snapshot import as_json, as_table
 from novacron_agent.sources import collect
@@ -24,7 +21,6 @@ from novacron_contract.errors import ConfigError
 
 _APART_S = 1.0  # between the two scrapes of --once: a share of CPU is a difference
 _PATIENCE_S = 30.0
-_END_S = 8.0  # from the signal to the end, even if something hangs that should not
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,22 +31,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.WARNING if quiet else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
+    for chatty in ("httpx", "httpcore"):  # of every request, and of its headers
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        if not quiet:
+            serve(args.config)
+            return 0
         settings = read_settings(args.config)
         if args.command == "check":
             return _check(settings, args.config)
-        wake = Wake()
-        measured = measuring(settings, args.config, wake)
-        if args.once:
-            return _once(measured, as_json if args.json else as_table)
-        agent_id = persistent_id(settings.agent.id_file)
-        _stop_on_signal(wake)
-        run(settings, agent_id, measured, wake)
+        measured = measuring(settings, args.config, Wake())
+        return _once(measured, as_json if args.json else as_table)
     except ConfigError as err:
         sys.stderr.write(f"novacron-agent: {err}\n")
         return 2
-    return 0
 
 
 def _check(settings: Settings, path: Path) -> int:
@@ -73,27 +67,6 @@ def _once(measured: Measuring, show: Callable[[list[Reading]], str]) -> int:
     readings = collect(measured.sources, _PATIENCE_S)
     sys.stdout.write(show(readings) + "\n")
     return 1 if measured.counts.any_failed() else 0
-
-
-def _stop_on_signal(wake: Wake) -> None:
-    """A thread reads of the signal in a pipe.
-
-    Python runs handlers in the main thread alone. A signal that comes just before that thread falls
-    asleep would be handled when it wakes: at the next tick.
-    """
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    threading.Thread(target=_end, args=(told, wake), name="signals", daemon=True).start()
-    signal.set_wakeup_fd(tell)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)  # the pipe has it already
-
-
-def _end(told: int, wake: Wake) -> None:
-    os.read(told, 1)
-    wake.stop()
-    time.sleep(_END_S)
-    os._exit(1)  # whatever it is that hangs, such as the reader of our log
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

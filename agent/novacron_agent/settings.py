@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ from novacron_contract.settings import load, setting
 
 _ID_FILE = Path("/var/lib/novacron-agent/agent-id")
 _ENDPOINT = "http://127.0.0.1:4318"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,10 @@ class AgentTable:
     )
     spool: Path | None = setting(
         None, doc="Folder for what could not be sent yet; without it `spool` beside `id_file`"
+    )
+    log_level: LogLevel = field(
+        default=LogLevel.INFO,
+        metadata={"unit": None, "doc": "`debug`, `info`, `warning` or `error`"},
     )
 
 

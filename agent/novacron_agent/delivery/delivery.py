@@ -129,10 +129,7 @@ def _way(
     first_wait_s: float,
 ) -> _Way:
     agent = f"novacron-agent/{version}"
-    try:
-        open_transport(there, agent).close()
-    except ConfigError as err:
-        raise ConfigError(f"destination {there.name}: {err}") from err
+    check_files(there, version)
     counts, news = DeliveryCounts(there.name), threading.Event()
     intake = Intake(counts)
     limits = Limits(there.spool_size, there.spool_age)
@@ -148,6 +145,17 @@ def _way(
         first_wait_s,
     )
     return _Way(counts, intake, spool, Writer(there.name, spool, intake, counts, news), sender)
+
+
+def check_files(there: Destination, version: str) -> None:
+    """
+    Raises:
+        ConfigError: a file that the destination names cannot be used.
+    """
+    try:
+        open_transport(there, f"novacron-agent/{version}").close()
+    except ConfigError as err:
+        raise ConfigError(f"destination {there.name}: {err}") from err
 
 
 def open_transport(there: Destination, agent: str) -> Transport:
