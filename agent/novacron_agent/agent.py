@@ -17,10 +17,13 @@ from novacron_agent.delivery.delivery import Delivery, check_files, gap_readings
 from novacron_agent.host.scraper import Host
 from novacron_agent.identity import Machine, persistent_id, this_machine
 from novacron_agent.otlp import Encoder, Request
+from novacron_agent.own_process import OwnProcess
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
 from novacron_agent.settings import Settings
 from novacron_agent.sources import Source, collect, collect_changes
+from novacron_agent.status.file import StatusFile
+from novacron_agent.status.status import status
 from novacron_agent.wake import Wake
 from novacron_contract.metrics import AGENT_SERVICE_NAME, HOST_ID, HOST_NAME
 
@@ -97,6 +100,7 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
 
     delivery = Delivery(settings.all_destinations, settings.spool, VERSION, encode_gaps)
     delivery.start()
+    process, status_file = OwnProcess(), StatusFile(settings.status_file)
     names = ", ".join(source.name for source in measured.sources)
     places = ", ".join(there.endpoint for there in settings.all_destinations)
     interval = settings.agent.interval
@@ -106,12 +110,15 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
             readings = collect(measured.sources, interval * _PATIENCE, wake)
             itself = measured.counts.reading(own.after(readings))
             delivery.add_to(itself)
-            readings.append(itself)
+            readings += [itself, process.reading(itself.resource)]
+            said = {source.name: {"trouble": source.complaint} for source in measured.sources}
+            status_file.offer(status(itself, process, said, delivery.said(), interval))
         else:
             readings = collect_changes(measured.sources, _CHANGES_S, wake)
         for request in encoder.encode(readings):
             delivery.offer(request)
     delivery.close(_FAREWELL_S)
+    status_file.close(_LETTING_GO_S)
     for source in measured.sources:
         source.end(_LETTING_GO_S)
 

@@ -16,6 +16,7 @@ from novacron_agent.service import serve
 from novacron_agent.settings import Settings, read_settings
 from novacron_agent.snapshot import as_json, as_table
 from novacron_agent.sources import collect
+from novacron_agent.status.command import show
 from novacron_agent.wake import Wake
 from novacron_contract.errors import ConfigError
 
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = read_settings(args.config)
         if args.command == "check":
             return _check(settings, args.config)
+        if args.command == "status":
+            return show(settings.status_file, json_wanted=args.json)
         measured = measuring(settings, args.config, Wake())
         return _once(measured, as_json if args.json else as_table)
     except ConfigError as err:
@@ -81,8 +84,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     check = commands.add_parser("check", help="try the settings: say what is wrong, and the remedy")
+    status = commands.add_parser("status", help="what the agent that runs said at its last tick")
+    status.add_argument("--json", action="store_true", help="JSON, for programs")
     unset = argparse.SUPPRESS  # what stands before the command holds as well
-    check.add_argument("--config", type=Path, default=unset, help="agent.toml", metavar="FILE")
+    for one in (check, status):
+        one.add_argument("--config", type=Path, default=unset, help="agent.toml", metavar="FILE")
     args = parser.parse_args(argv)
     if args.config is None:
         parser.error("the following arguments are required: --config")

@@ -84,6 +84,11 @@ class Settings:
     def spool(self) -> Path:
         return self.agent.spool or self.agent.id_file.with_name("spool")
 
+    @property
+    def status_file(self) -> Path:
+        """Several agents of one folder differ by their id files."""
+        return self.agent.id_file.with_name(f"{self.agent.id_file.name}.status.json")
+
 
 def read_settings(path: Path) -> Settings:
     """Read agent.toml.

@@ -42,6 +42,11 @@ class Source:
         self._thread = threading.Thread(target=self._work, name=f"scrape {name}", daemon=True)
         self._thread.start()
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong with it now; empty when nothing is."""
+        return self._complaint
+
     def begin(self) -> bool:
         """Ask for a scrape; False while the last one still runs."""
         if self._scraping.is_set():

@@ -365,6 +365,8 @@ AGENT_METRICS: tuple[Metric, ...] = (
     _m(
         "novacron.agent.gap.points", "{point}", _G, "Points that a gap lacks, at its end", _TO, _WHY
     ),
+    _m("process.memory.usage", "By", _U, "Resident memory of the agent"),
+    _m("process.cpu.time", "s", _C, "CPU time of the agent by mode", "cpu.mode"),
 )
 
 METRICS: tuple[Metric, ...] = HOST_METRICS + VM_METRICS + LIBVIRT_METRICS + AGENT_METRICS

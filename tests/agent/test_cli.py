@@ -105,6 +105,13 @@ def test_it_keeps_trying_when_neither_libvirt_nor_the_collector_is_there(
         if metric.name == "novacron.agent.scrape.errors"
     ]
     assert ("host", 0) in failed
+    sent = {
+        metric.name
+        for received in receiver.received
+        for resource in received.message.resource_metrics[-1:]
+        for metric in resource.scope_metrics[0].metrics
+    }
+    assert {"process.memory.usage", "process.cpu.time"} <= sent, "of the agent itself"
     assert ("kvm", 2) in failed
 
 

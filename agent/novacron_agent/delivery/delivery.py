@@ -63,7 +63,7 @@ class Delivery:
         encode_gaps: Callable[[str, list[Gap]], Request],
         first_wait_s: float = 1.0,
     ) -> None:
-        self._folder = folder
+        self._folder, self._destinations = folder, tuple(destinations)
         self._ways: dict[str, _Way] = {}
         for there in destinations:
             encode = partial(encode_gaps, there.name)
@@ -84,6 +84,17 @@ class Delivery:
         """The figures of each destination."""
         for name, way in self._ways.items():
             way.add_to(reading, name)
+
+    def said(self) -> dict[str, dict[str, str]]:
+        """In words, by destination: where it is, and what is wrong with it."""
+        return {
+            there.name: {
+                "endpoint": there.endpoint,
+                "trouble": "; ".join(filter(None, (way.writer.trouble, way.sender.trouble))),
+                "last_refusal": way.sender.last_refusal,
+            }
+            for there, way in zip(self._destinations, self._ways.values(), strict=True)
+        }
 
     def close(self, grace_s: float) -> None:
         """Bring all to disk, for so long; what waits is sent after the next start."""

@@ -82,6 +82,8 @@ class Sender:
         self._doubts: dict[int, tuple[int, int]] = {}  # place: tries, deliveries until the last
         self._failing_since: float | None = None
         self._complaints: set[str] = set()
+        self.trouble = ""  # why nothing is taken now
+        self.last_refusal = ""
         self._thread = threading.Thread(target=self._run, name=f"send {name}", daemon=True)
 
     def start(self) -> None:
@@ -213,18 +215,20 @@ class Sender:
             log.info(
                 "%s: it answers again after %.0f s, %d batches wait", self._name, gone, waiting
             )
-            self._failing_since = None
+            self._failing_since, self.trouble = None, ""
         elif taken is not None and not self._delivered:
             log.info("%s: first export: %d points were taken", self._name, taken.points)
         self._delivered += taken is not None
 
     def _note_failure(self, reason: str) -> None:
+        self.trouble = reason
         if self._failing_since is None:
             self._failing_since = time.monotonic()
             log.warning("%s: %s; trying again", self._name, reason)
 
     def _complain(self, points: int, reason: str, of: str = "") -> None:
         """Counted always; said once for each reason."""
+        self.last_refusal = reason
         if (of or reason) not in self._complaints and len(self._complaints) < _COMPLAINTS:
             self._complaints.add(of or reason)
             log.warning(

@@ -24,7 +24,7 @@ class Writer:
     ) -> None:
         self._spool, self._intake, self._counts, self._news = spool, intake, counts, news
         self._closing = threading.Event()
-        self._trouble = ""
+        self.trouble = ""  # why nothing is written now
         self._thread = threading.Thread(target=self._run, name=f"spool {name}", daemon=True)
 
     def start(self) -> None:
@@ -50,19 +50,19 @@ class Writer:
                 self._intake.written(lost)
                 self._went_well()
             self._news.set()
-            if self._trouble and self._closing.is_set():
+            if self.trouble and self._closing.is_set():
                 return
 
     def _failed(self, why: str) -> None:
         self._intake.not_written()
         self._counts.not_written()
-        first = not self._trouble
+        first = not self.trouble
         if first:
             log.warning("%s; what cannot be written waits in memory", why)
-        self._trouble = why
+        self.trouble = why
         self._closing.wait(_SOON_S if first else _AGAIN_S)
 
     def _went_well(self) -> None:
-        if self._trouble:
+        if self.trouble:
             log.info("%s: is written again", self._spool.path)
-        self._trouble = ""
+        self.trouble = ""

@@ -1,0 +1,65 @@
+"""`novacron-agent status`: what the agent said at its last tick, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from novacron_agent.status.file import as_json, read_status
+from novacron_agent.status.status import DestinationStatus, SourceStatus, Status
+from novacron_contract.errors import Unavailable
+from novacron_contract.units import readable
+
+
+def show(path: Path, *, json_wanted: bool) -> int:
+    """0 while the agent runs."""
+    try:
+        status = read_status(path)
+    except Unavailable as err:
+        sys.stderr.write(f"novacron-agent: {err}\n")
+        return 1
+    now = time.time()
+    trouble = status.trouble(now)
+    if json_wanted:
+        document = {**json.loads(as_json(status)), "running": not trouble}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in _lines(status, trouble, now)))
+    return 1 if trouble else 0
+
+
+def _lines(status: Status, trouble: str, now: float) -> Iterator[str]:
+    if trouble:
+        yield f"{trouble}. What it said last:"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.started))
+    yield f"novacron-agent {status.version}, agent {status.agent_id}"
+    yield f"process {status.pid}, running since {since}"
+    yield f"last tick {now - status.tick:.0f} s ago, one every {status.interval:g} s"
+    share = "" if status.cpu_share is None else f", {status.cpu_share:.1%} of a CPU"
+    yield f"takes {readable(status.memory, 'By')}{share}"
+    for source in status.sources:
+        yield from _source(source)
+    for there in status.destinations:
+        yield from _destination(there)
+
+
+def _source(source: SourceStatus) -> Iterator[str]:
+    took = "" if source.seconds is None else f"{source.seconds:.3f} s, "
+    stuck = f", guests without an answer: {source.stuck}" if source.stuck else ""
+    yield f"source {source.name}: {took}{source.errors} errors{stuck}"
+    if source.trouble:
+        yield f"  now: {source.trouble}"
+
+
+def _destination(there: DestinationStatus) -> Iterator[str]:
+    waits = f"{there.batches} batches wait ({readable(there.bytes, 'By')} on disk"
+    waits += f", the oldest for {there.age:.0f} s)" if there.batches else ")"
+    points = f"{there.delivered} points delivered, {there.refused} refused, {there.lost} lost"
+    yield f"destination {there.name} ({there.endpoint}): {waits}; {points}"
+    if there.trouble:
+        yield f"  now: {there.trouble}"
+    if there.last_refusal:
+        yield f"  last refusal: {there.last_refusal}"
