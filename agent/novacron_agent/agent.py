@@ -20,7 +20,7 @@ from novacron_agent.otlp import Encoder, Request
 from novacron_agent.own_process import OwnProcess
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
-from novacron_agent.settings import Settings
+from novacron_agent.settings import Settings, provider_place
 from novacron_agent.sources import Source, collect, collect_changes
 from novacron_agent.status.file import StatusFile
 from novacron_agent.status.status import status
@@ -74,7 +74,7 @@ def provider_of(settings: Settings, where: Path) -> Provider | None:
     if settings.provider is None:
         return None
     options = dict(settings.provider)
-    provider: Provider = PROVIDERS.create(options.pop("name"), options, where=f"{where}: provider")
+    provider: Provider = PROVIDERS.create(options.pop("name"), options, where=provider_place(where))
     return provider
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,10 +15,12 @@ from novacron_agent.delivery.destination import (
     check_names,
     otlp_url,
 )
+from novacron_contract.environment import overridden, variables_of
 from novacron_contract.errors import ConfigError
-from novacron_contract.settings import load, setting
+from novacron_contract.settings import parse, read_document, setting
 
 _ID_FILE = Path("/var/lib/novacron-agent/agent-id")
+VARIABLES = "NOVACRON_AGENT"  # NOVACRON_AGENT__HOST__ENABLED=false is `enabled` of [host]
 _ENDPOINT = "http://127.0.0.1:4318"
 
 
@@ -91,14 +94,21 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """Read agent.toml.
+    """Read agent.toml, and what the environment sets in its place.
 
     Raises:
-        ConfigError: one line naming the file, the key and what is allowed.
+        ConfigError: one line naming the file or the variable, the key and what is allowed.
     """
-    settings = load(path, Settings)
+    document = overridden(read_document(path), os.environ, VARIABLES, Settings)
+    settings = parse(document, Settings, where=str(path))
     if settings.provider is None and not settings.host.enabled:
         raise ConfigError(f"{path}: nothing to measure: enable [host] or name a [provider]")
     if settings.provider is not None and not isinstance(settings.provider.get("name"), str):
         raise ConfigError(f'{path}: provider: name: missing, such as "kvm"')
     return settings
+
+
+def provider_place(path: Path) -> str:
+    """Where the options of [provider] come from."""
+    variables = variables_of("provider", os.environ, VARIABLES)
+    return f"{path} and {', '.join(variables)}: provider" if variables else f"{path}: provider"

@@ -64,13 +64,20 @@ def load(path: Path, schema: type[T]) -> T:
     Raises:
         ConfigError: the file cannot be read, or a key or value is not allowed.
     """
+    return parse(read_document(path), schema, where=str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: cannot be read: {getattr(err, 'strerror', err)}") from err
-    except tomllib.TOMLDecodeError as err:
+    except (ValueError, RecursionError) as err:  # a number of thousands of digits is no TOML, too
         raise ConfigError(f"{path}: not valid TOML: {err}") from err
-    return parse(document, schema, where=str(path))
 
 
 def parse(document: Mapping[str, Any], schema: type[T], *, where: str) -> T:

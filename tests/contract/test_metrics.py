@@ -50,7 +50,7 @@ def test_a_share_is_a_gauge(metric: Metric) -> None:
         (HOST_METRICS, ("system.", "hw.")),
         (VM_METRICS, "vm."),
         (LIBVIRT_METRICS, "libvirt."),
-        (AGENT_METRICS, "novacron.agent."),
+        (AGENT_METRICS, ("novacron.agent.", "process.")),
     ],
 )
 def test_who_is_measured_shows_in_the_name(
