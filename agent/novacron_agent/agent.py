@@ -20,6 +20,7 @@ from novacron_agent.otlp import Encoder, Request
 from novacron_agent.own_process import OwnProcess
 from novacron_agent.providers import PROVIDERS, Provider
 from novacron_agent.readings import Reading
+from novacron_agent.selection import Selection
 from novacron_agent.settings import Settings, provider_place
 from novacron_agent.sources import Source, collect, collect_changes
 from novacron_agent.status.file import StatusFile
@@ -100,6 +101,7 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
 
     delivery = Delivery(settings.all_destinations, settings.spool, VERSION, encode_gaps)
     delivery.start()
+    selection = Selection(settings.metrics)
     process, status_file = OwnProcess(), StatusFile(settings.status_file)
     names = ", ".join(source.name for source in measured.sources)
     places = ", ".join(there.endpoint for there in settings.all_destinations)
@@ -115,7 +117,7 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
             status_file.offer(status(itself, process, said, delivery.said(), interval))
         else:
             readings = collect_changes(measured.sources, _CHANGES_S, wake)
-        for request in encoder.encode(readings):
+        for request in encoder.encode(selection.of(readings, rarely=is_tick)):
             delivery.offer(request)
     delivery.close(_FAREWELL_S)
     status_file.close(_LETTING_GO_S)

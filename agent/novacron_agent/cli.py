@@ -12,6 +12,7 @@ from pathlib import Path
 from novacron_agent.agent import VERSION, Measuring, measuring, provider_of
 from novacron_agent.finding import Level
 from novacron_agent.readings import Reading
+from novacron_agent.selection import Selection
 from novacron_agent.service import serve
 from novacron_agent.settings import Settings, read_settings
 from novacron_agent.snapshot import as_json, as_table
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "status":
             return show(settings.status_file, json_wanted=args.json)
         measured = measuring(settings, args.config, Wake())
-        return _once(measured, as_json if args.json else as_table)
+        selection = Selection(settings.metrics)
+        return _once(measured, selection, as_json if args.json else as_table)
     except ConfigError as err:
         sys.stderr.write(f"novacron-agent: {err}\n")
         return 2
@@ -63,12 +65,12 @@ def _check(settings: Settings, path: Path) -> int:
     return int(failed)
 
 
-def _once(measured: Measuring, show: Callable[[list[Reading]], str]) -> int:
+def _once(measured: Measuring, selection: Selection, show: Callable[[list[Reading]], str]) -> int:
     """Print what would be sent; 1 when something could not be measured."""
     collect(measured.sources, _PATIENCE_S)
     time.sleep(_APART_S)
     readings = collect(measured.sources, _PATIENCE_S)
-    sys.stdout.write(show(readings) + "\n")
+    sys.stdout.write(show(selection.of(readings, rarely=False)) + "\n")
     return 1 if measured.counts.any_failed() else 0
 
 

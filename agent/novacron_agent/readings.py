@@ -85,15 +85,18 @@ class Scrape:
     groups: dict[str, Group] = field(default_factory=dict)
 
 
+def machine_of(resource: Mapping[str, str | float]) -> tuple[object, ...]:
+    """What tells it from all others."""
+    own = tuple(resource.get(name) for name in ("service.name", "service.instance.id", VM_ID))
+    return own if any(own) else (HOST_ID, resource.get(HOST_ID))
+
+
 def by_machine(readings: Iterable[Reading]) -> list[tuple[dict[str, str | float], list[Reading]]]:
     """Group readings so that every machine appears once, with all that is known of it."""
     groups: dict[tuple[object, ...], tuple[dict[str, str | float], list[Reading]]] = {}
     for reading in readings:
         resource = reading.resource
-        identity = ("service.name", "service.instance.id", VM_ID)
-        own = tuple(resource.get(name) for name in identity)
-        key = own if any(own) else (HOST_ID, resource.get(HOST_ID))
-        known, parts = groups.setdefault(key, ({}, []))
+        known, parts = groups.setdefault(machine_of(resource), ({}, []))
         known.update(resource)
         parts.append(reading)
     return list(groups.values())

@@ -10,6 +10,7 @@ from typing import Any
 
 from novacron_agent.delivery.destination import Destination
 from novacron_agent.providers.kvm import KvmProvider
+from novacron_agent.selection import MetricRule
 from novacron_agent.settings import AgentTable, HostTable
 from novacron_contract.metrics import (
     AGENT_METRICS,
@@ -29,6 +30,7 @@ _TABLES = (
     ("agent", AgentTable),
     ("[destinations]", Destination),
     ("host", HostTable),
+    ("[metrics]", MetricRule),
     ("provider", KvmProvider),
 )
 

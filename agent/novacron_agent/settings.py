@@ -15,6 +15,7 @@ from novacron_agent.delivery.destination import (
     check_names,
     otlp_url,
 )
+from novacron_agent.selection import MetricRule
 from novacron_contract.environment import overridden, variables_of
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import parse, read_document, setting
@@ -71,6 +72,7 @@ class Settings:
     agent: AgentTable = field(default_factory=AgentTable)
     host: HostTable = field(default_factory=HostTable)
     destinations: tuple[Destination, ...] = ()
+    metrics: tuple[MetricRule, ...] = ()
     provider: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
