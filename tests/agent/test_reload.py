@@ -216,4 +216,4 @@ def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
 
 def test_systemd_knows_how() -> None:
     unit = Path(__file__).parents[2] / "packaging/systemd/novacron-agent.service"
-    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit.read_text()
+    assert "\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in unit.read_text()
