@@ -60,13 +60,17 @@ test: installed ## install what is missing and run the tests (TEST='-k fleet', C
 ifneq ($(TEST),)
 	@$(PYTEST) $(TEST)
 else
-	@$(PYTEST) -m "not chaos and not fuzz" --ignore tests/e2e -n 2 --no-loadscope-reorder
+	@$(PYTEST) -m "not chaos and not fuzz and not booted" --ignore tests/e2e -n 2 --no-loadscope-reorder
 	@$(PYTEST) tests/e2e  # they watch the load of a machine: nothing else runs beside them
 endif
 
 .PHONY: test-slow
 test-slow: installed ## the tests that take minutes: kills, full disks, wrong clocks, mutated bodies
 	@$(BIN)/pytest -m "chaos or fuzz" -n 2 --no-loadscope-reorder --durations 30
+
+.PHONY: test-packaging
+test-packaging: installed system-package ## the agent's package in a fresh Debian that boots: install, run, upgrade, remove, purge
+	@$(BIN)/pytest tests/packaging
 
 .PHONY: chaos-ingest
 chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: all that was acknowledged is there once (SEED=, KILLS=)

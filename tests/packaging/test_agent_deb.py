@@ -115,6 +115,7 @@ def test_the_unit_is_exposed_to_little() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.booted
 def test_the_same_sources_give_the_same_package(package: Path, tmp_path: Path) -> None:
     again = build(tmp_path)
 
@@ -179,6 +180,7 @@ def test_the_manual_knows_every_option() -> None:
     assert written == told
 
 
+@pytest.mark.booted
 def test_installed_it_runs_as_its_own_user_and_sends(debian: Debian, receiver: Receiver) -> None:
     for place in ("/home", "/srv"):  # filesystems of their own, as far as the agent can tell
         debian.run(f"mount -t tmpfs -o size=1M /dev{place} {place}")
@@ -194,6 +196,7 @@ def test_installed_it_runs_as_its_own_user_and_sends(debian: Debian, receiver: R
     assert debian.says("systemctl is-enabled novacron-agent") == "enabled"
 
 
+@pytest.mark.booted
 def test_an_administrator_sees_what_it_would_send(debian: Debian, receiver: Receiver) -> None:
     install(debian, receiver)
     once = f"/usr/bin/novacron-agent --config {SETTINGS} --once --json"
@@ -227,6 +230,7 @@ print("PROBE", json.dumps(seen, sort_keys=True))
 """
 
 
+@pytest.mark.booted
 def test_the_units_walls_hide_nothing_it_measures(debian: Debian, receiver: Receiver) -> None:
     """What can be read within the unit is what the same user can read without it."""
     install(debian, receiver)
@@ -245,6 +249,7 @@ def test_the_units_walls_hide_nothing_it_measures(debian: Debian, receiver: Rece
     assert within == without
 
 
+@pytest.mark.booted
 def test_an_upgrade_keeps_settings_and_what_waits(debian: Debian, receiver: Receiver) -> None:
     start(debian, receiver)
     debian.run(f"echo waiting >{STATE}/kept")
@@ -260,6 +265,7 @@ def test_an_upgrade_keeps_settings_and_what_waits(debian: Debian, receiver: Rece
     assert status(debian) == "active"
 
 
+@pytest.mark.booted
 def test_a_disabled_agent_stays_disabled(debian: Debian, receiver: Receiver) -> None:
     start(debian, receiver)
     debian.run("systemctl disable --now novacron-agent")
@@ -270,6 +276,7 @@ def test_a_disabled_agent_stays_disabled(debian: Debian, receiver: Receiver) -> 
     assert status(debian) == "inactive"
 
 
+@pytest.mark.booted
 def test_removed_it_keeps_settings_and_purged_it_leaves_nothing(
     debian: Debian, receiver: Receiver
 ) -> None:
