@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from collector_process import CollectorProcess, collector
 from live_feed import wait_until
 from novacron_collector.api.export import MOST_AT_ONCE
+from novacron_collector.taking import Taking
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
 from store_process import StoreProcess
@@ -123,6 +125,59 @@ def test_a_client_that_takes_too_long_for_all_of_it_is_dropped(
     assert not text.endswith(b"0\r\n\r\n")
     assert stalled(process) == 1
     assert "did not take all of it in 5 s" in log.read_text()
+
+
+def test_a_client_that_never_pauses_for_long_has_no_more_time() -> None:
+    """What it takes at a time is all that waits, so that each pause begins anew."""
+
+    async def given_up() -> str:
+        loop = asyncio.get_running_loop()
+        why: asyncio.Future[str] = loop.create_future()
+        server = await loop.create_server(lambda: Endless(why), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        try:
+            while not why.done():
+                await reader.read(1 << 22)
+                await asyncio.sleep(0.02)
+                assert loop.time() < begun + 10, "it was never given up"
+            return why.result()
+        finally:
+            writer.close()
+            server.close()
+
+    begun = time.monotonic()
+    assert asyncio.run(given_up()) == "did not take all of it in 0.5 s"
+    assert time.monotonic() - begun > 0.5
+
+
+class Endless(asyncio.Protocol):
+    """An answer without an end."""
+
+    def __init__(self, why: asyncio.Future[str]) -> None:
+        self._why = why
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._taking = Taking(transport, 5, 0.5, self._give_up)
+        self._send()
+
+    def _send(self) -> None:
+        self._flows = True
+        while self._flows and not self._transport.is_closing():
+            self._transport.write(bytes(1 << 20))
+
+    def _give_up(self, why: str) -> None:
+        self._why.set_result(why)
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._flows = False
+        self._taking.waits()
+
+    def resume_writing(self) -> None:
+        self._taking.flows()
+        self._send()
 
 
 def test_a_client_that_goes_away_leaves_its_place_at_once(
