@@ -283,6 +283,7 @@ def test_removed_it_keeps_settings_and_purged_it_leaves_nothing(
     before, accounts = debian.files(), debian.says("cat /etc/passwd /etc/group /etc/shadow")
     start(debian, receiver)
     debian.run(f"echo waiting >{STATE}/kept; novacron-agent --version")  # Python may write as root
+    debian.run("systemctl enable novacron-smart.socket")
 
     debian.run("dpkg --remove novacron-agent")
     assert status(debian) == "inactive"
