@@ -19,7 +19,7 @@ from novacron_agent.delivery.intake import Intake
 from novacron_agent.delivery.spool import Limits, Spool
 from novacron_agent.delivery.writer import Writer
 from novacron_contract.errors import Unavailable
-from otlp_receiver import otlp_receiver
+from otlp_receiver import Response, otlp_receiver
 from sealed_requests import START_NS, request
 
 
@@ -98,6 +98,55 @@ def test_a_spool_that_is_cut_off_gives_what_can_be_read(tmp_path: Path) -> None:
     assert 20 < saved < 80
 
 
+def test_where_the_disk_is_full_the_rest_is_saved_as_room_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.sqlite"
+    filled(path, batches=600)
+    wrong_page(path, "dead_letters")
+    size, disk = 4 * 2**20, 2**19
+    more = disk - size - size // 8  # as if the disk held no more than this
+    monkeypatch.setattr("novacron_agent.delivery.spool._MORE_BYTES", more)
+    counts = DeliveryCounts("there")
+    spool = Spool(path, Limits(size=size, dead_size=0), counts)
+
+    found, refused = [], 0
+    while refused < 2000:  # the writer tries again and again, while the sender sends
+        try:
+            spool.put([request(5000)])
+            break
+        except Unavailable:
+            refused += 1
+        if (batch := spool.take(newest=False)) is not None:
+            spool.ack(batch)
+            found.append(batch.body)
+    assert refused > 10, "there was room for all"
+    assert 0 < spool.state.batches < 600
+    while (batch := spool.take(newest=False)) is not None:
+        spool.ack(batch)
+        found.append(batch.body)
+
+    waited = [*(request(number, padding=3000).body for number in range(600)), request(5000).body]
+    lost = counts.lost().get(Dropped.DISK, 0)
+    assert lost <= 1, "what makes room for the last"
+    assert found == [body for body in waited if body in set(found)], "twice, or out of order"
+    assert len(found) == len(waited) - lost
+    assert counts.count("spool.set_aside") == 1, "the new file was taken for damaged"
+    spool.close()
+
+
+def wrong_page(path: Path, table: str) -> None:
+    """The first one of that table."""
+    db = sqlite3.connect(path)
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    (number,) = db.execute(query, (table,)).fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    db.close()
+    with path.open("r+b") as file:
+        file.seek((number - 1) * size)
+        file.write(b"x" * size)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_bytes_are_wrong_it_goes_on(tmp_path: Path, seed: int) -> None:
     path, chance = tmp_path / "s.sqlite", Random(seed)
@@ -169,6 +218,61 @@ def test_without_a_place_for_a_spool_it_sends_from_memory(
         assert figures(delivery)["spool.errors"] >= 1
 
     assert caplog.text.count("what cannot be written waits in memory") == 1
+
+
+def test_without_a_spool_each_batch_has_its_own_tries(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("no folder")
+    poison, later = request(0).body, request(99).body
+    failed: list[bytes] = []
+
+    def answer(body: bytes) -> Response:
+        fails = body == poison or (body == later and later not in failed)
+        failed.extend([body] * fails)
+        return Response(500 if fails else 200)
+
+    with (
+        otlp_receiver(otherwise=answer) as receiver,
+        delivering(tmp_path, destination(receiver.url)) as delivery,
+    ):
+        for number in range(20):
+            delivery.offer(request(number))
+        wait_until(lambda: figures(delivery).get("export.dead_letters") == 1)
+        delivery.offer(request(99))
+        wait_until(lambda: figures(delivery).get("export.points") == 20)
+
+    assert failed.count(poison) >= 5
+    assert failed.count(later) == 1
+
+
+def test_what_came_after_a_damaged_spool_is_not_taken_for_what_was_delivered_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novacron_agent.delivery.spool._HANG_S", 0.1)
+    locks: list[threading.Lock] = []
+
+    def hang(_body: bytes) -> Response:
+        while locks:
+            locks.pop().acquire()  # as a commit that does not come back
+        return Response(200)
+
+    with (
+        otlp_receiver(otherwise=hang) as receiver,
+        delivering(tmp_path, destination(receiver.url)) as delivery,
+    ):
+        [way] = delivery._ways.values()
+        lock = way.spool._lock
+        locks.append(lock)
+        delivery.offer(request(1))
+        wait_until(lambda: bool(way.sender._not_removed))
+        way.spool._disconnect()
+        way.spool.path.write_bytes(b"no database at all" * 1000)
+        lock.release()
+
+        delivery.offer(request(2))
+        receiver.wait_for(2)
+        assert figures(delivery)["spool.set_aside"] == 1
+
+    assert [one.body for one in receiver.accepted] == [request(1).body, request(2).body]
 
 
 def test_memory_is_bounded_and_what_it_lost_becomes_a_gap(tmp_path: Path) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from novacron_agent.delivery.batch import Dropped
 from novacron_contract.errors import Unavailable
-
-log = logging.getLogger(__name__)
 
 KEPT_ASIDE = 2  # damaged files: each may be as large as a spool
 _PARTS = ("", "-wal", "-journal", "-shm")
@@ -144,41 +140,6 @@ def set_aside(path: Path) -> Path:
         for part in _PARTS:
             path.with_name(f"{stem}{time}Z{part}").unlink(missing_ok=True)
     return aside
-
-
-_SAVED = {
-    "batches": "place, id, points, first_ns, last_ns, created_ns, notice, weight, body",
-    "gaps": "number, reason, until_place, first_ns, last_ns, points",
-}
-
-
-def salvage(aside: Path, into: sqlite3.Connection) -> int:
-    """Copy what a damaged file still gives; how many batches."""
-    saved = 0
-    try:
-        with contextlib.closing(sqlite3.connect(aside, isolation_level=None)) as old:
-            old.execute("PRAGMA writable_schema=ON")  # a file that is cut off is read as well
-            if old.execute("PRAGMA user_version").fetchone() != (len(MIGRATIONS),):
-                return 0
-            for table, columns in _SAVED.items():
-                marks = ",".join("?" * (columns.count(",") + 1))
-                for row in old.execute(f"SELECT {columns} FROM {table} ORDER BY 1"):
-                    if _is_sound(row):
-                        into.execute(
-                            f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row
-                        )
-                        saved += table == "batches"
-    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as err:
-        log.info("%s: after %d batches: %s", aside, saved, err)
-    return saved
-
-
-def _is_sound(row: tuple[object, ...]) -> bool:
-    """Not what wrong bytes made of it."""
-    kinds = [type(value) for value in row]
-    if len(row) == 6:
-        return kinds == [int, str, int, int, int, int] and row[1] in list(Dropped)
-    return kinds == [int, bytes, *[int] * 6, bytes] and len(bytes(row[1])) == 16  # type: ignore[call-overload]
 
 
 class Ballast:

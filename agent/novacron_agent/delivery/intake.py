@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterable
 
@@ -22,8 +23,8 @@ class Intake:
     def __init__(self, counts: DeliveryCounts, limit_bytes: int = LIMIT_BYTES) -> None:
         self._counts, self._limit = counts, limit_bytes
         self._changed = threading.Condition()
-        self._waiting: deque[Request] = deque()
-        self._writing: list[Request] = []
+        self._waiting: deque[Batch] = deque()  # each keeps its id, however often it is taken
+        self._writing: set[uuid.UUID] = set()
         self._writing_since = 0.0
         self._failing = False
         self._lost: dict[Dropped, Gap] = {}
@@ -40,7 +41,7 @@ class Intake:
 
     def offer(self, request: Request) -> None:
         with self._changed:
-            self._waiting.append(request)
+            self._waiting.append(_batch(request))
             self._drop()
             self._changed.notify_all()
 
@@ -58,22 +59,22 @@ class Intake:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
-            self._writing, self._writing_since = list(self._waiting), time.monotonic()
-            return self._writing, list(self._lost.values())
+            self._writing = {batch.id for batch in self._waiting}
+            self._writing_since = time.monotonic()
+            return [_request(batch) for batch in self._waiting], list(self._lost.values())
 
     def written(self, lost: Iterable[Gap]) -> None:
         """What `begin` gave is on disk."""
         with self._changed:
-            done = {id(request) for request in self._writing}
-            self._waiting = deque(r for r in self._waiting if id(r) not in done)
+            self._waiting = deque(b for b in self._waiting if b.id not in self._writing)
             for gap in lost:
                 if self._lost.get(gap.reason) == gap:
                     del self._lost[gap.reason]
-            self._writing, self._failing = [], False
+            self._writing, self._failing = set(), False
 
     def not_written(self) -> None:
         with self._changed:
-            self._writing, self._failing = [], True
+            self._writing, self._failing = set(), True
             self._drop()
 
     # -- the sender's, while the writer is stuck -------------------------------------------------
@@ -82,37 +83,31 @@ class Intake:
         with self._changed:
             if not self._waiting:
                 return None
-            request = self._waiting.pop() if newest else self._waiting.popleft()
-        now = time.time_ns()
-        return Batch(
-            *(-1, uuid7(now), request.body, request.points),
-            *(request.first_ns, request.last_ns, now),
-        )
+            return self._waiting.pop() if newest else self._waiting.popleft()
 
     def ack(self, batch: Batch) -> None:
         """It is gone already."""
 
     def let_go(self, batch: Batch) -> None:
-        self._give_back(Request(batch.body, batch.points, batch.first_ns, batch.last_ns))
+        self._give_back(batch)
 
     def split(self, batch: Batch, halves: tuple[Request, Request]) -> None:
         for half in reversed(halves):
-            self._give_back(half)
+            self._give_back(_batch(half))
 
     def bury(self, batch: Batch, reason: str) -> None:
         with self._changed:
             self._lose(Gap(Dropped.REFUSED, batch.first_ns, batch.last_ns, batch.points))
 
-    def _give_back(self, request: Request) -> None:
+    def _give_back(self, batch: Batch) -> None:
         with self._changed:
-            self._waiting.appendleft(request)
+            self._waiting.appendleft(batch)
             self._drop()
 
     def _drop(self) -> None:
         """The oldest goes, but nothing that may be on disk already."""
-        held = {id(request) for request in self._writing}
-        while sum(len(request.body) for request in self._waiting) > self._limit:
-            oldest = next((r for r in self._waiting if id(r) not in held), None)
+        while sum(len(batch.body) for batch in self._waiting) > self._limit:
+            oldest = next((b for b in self._waiting if b.id not in self._writing), None)
             if oldest is None:
                 return
             self._waiting.remove(oldest)
@@ -122,3 +117,16 @@ class Intake:
         before = self._lost.get(gap.reason)
         self._lost[gap.reason] = gap if before is None else before + gap
         self._counts.dropped(gap.reason, gap.points)
+
+
+def _batch(request: Request) -> Batch:
+    """It has no place in a queue on disk."""
+    now = time.time_ns()
+    return Batch(
+        *(-1, uuid7(now), request.body, request.points),
+        *(request.first_ns, request.last_ns, now),
+    )
+
+
+def _request(batch: Batch) -> Request:
+    return Request(batch.body, batch.points, batch.first_ns, batch.last_ns)

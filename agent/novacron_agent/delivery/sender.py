@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Protocol
 
@@ -78,8 +79,9 @@ class Sender:
         self._stopping = threading.Event()
         self._old_since_live = _OLD_PER_LIVE
         self._delivered = 0  # batches
-        self._not_removed: set[int] = set()  # places of what was delivered while the disk failed
-        self._doubts: dict[int, tuple[int, int]] = {}  # place: tries, deliveries until the last
+        # Of batches, by their ids: a spool that is begun anew gives places a second time
+        self._not_removed: set[uuid.UUID] = set()  # delivered while the disk failed
+        self._doubts: dict[uuid.UUID, tuple[int, int]] = {}  # tries, deliveries until the last
         self._failing_since: float | None = None
         self._complaints: set[str] = set()
         self.trouble = ""  # why nothing is taken now
@@ -141,10 +143,10 @@ class Sender:
         if stuck and (fresh := self._intake.take(newest=newest)) is not None:
             return self._intake, fresh
         while (batch := self._spool.take(newest=newest)) is not None:
-            if batch.place not in self._not_removed:
+            if batch.id not in self._not_removed:
                 return self._spool, batch
             self._spool.ack(batch)
-            self._not_removed.discard(batch.place)
+            self._not_removed.discard(batch.id)
         return None
 
     # -- what came back --------------------------------------------------------------------------
@@ -167,6 +169,7 @@ class Sender:
 
     def _taken(self, source: Source, batch: Batch, answer: Delivered) -> None:
         self._note_answer(batch)
+        self._doubts.pop(batch.id, None)
         rejected = min(answer.rejected, batch.points)
         self._counts.taken(batch.points - rejected)
         if rejected:
@@ -175,12 +178,13 @@ class Sender:
         try:
             source.ack(batch)
         except Unavailable:
-            self._not_removed.add(batch.place)
+            self._not_removed.add(batch.id)
             raise
         self._spool.tell_gaps(self._encode_gaps)
 
     def _bury(self, source: Source, batch: Batch, reason: str) -> None:
         self._note_answer(None)
+        self._doubts.pop(batch.id, None)
         source.bury(batch, reason)
         self._counts.buried()
         self._complain(batch.points, f"batch {batch.id}: {reason}", of=reason)
@@ -189,9 +193,9 @@ class Sender:
         """The destination failed over it again and again, and took others in between."""
         if len(self._doubts) > _DOUBTS:
             self._doubts.clear()
-        tries, seen = self._doubts.get(batch.place, (0, -1))
+        tries, seen = self._doubts.get(batch.id, (0, -1))
         tries += self._delivered > seen
-        self._doubts[batch.place] = (tries, self._delivered)
+        self._doubts[batch.id] = (tries, self._delivered)
         return tries >= _TRIES
 
     def _pause(self, answer: Later) -> None:

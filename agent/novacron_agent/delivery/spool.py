@@ -27,9 +27,9 @@ from novacron_agent.delivery.database import (
     is_damage,
     is_full,
     open_database,
-    salvage,
     set_aside,
 )
+from novacron_agent.delivery.salvage import Salvage
 from novacron_agent.otlp import Request
 from novacron_contract.errors import Unavailable
 
@@ -76,7 +76,7 @@ class Spool:
         self._gaps = 0
         self._last_place = 0
         self._in_hand: int | None = None
-        self._aside: Path | None = None  # from which batches are still to be saved
+        self._salvage: Salvage | None = None  # while a damaged file has more to give
         self._ballast = Ballast(path.with_suffix(".ballast"))
         self._ballast_at = float("-inf")
 
@@ -96,7 +96,7 @@ class Spool:
         except DiskFull:
             self._put(requests, lost, disk_is_full=True)
         except Unavailable:
-            if self._aside is None:
+            if self._salvage is None:
                 raise
             self._put(requests, lost)
         if time.monotonic() - self._ballast_at > _BALLAST_EVERY_S:
@@ -106,7 +106,7 @@ class Spool:
     def _put(
         self, requests: Sequence[Request], lost: Sequence[Gap], *, disk_is_full: bool = False
     ) -> None:
-        with self._transaction() as change:
+        with self._transaction(adding=True) as change:
             change.drop_old(self._now_ns() - int(self._limits.age_s * 1e9))
             if disk_is_full:
                 change.drop(Dropped.DISK, sum(map(weight_of, requests)))
@@ -160,9 +160,9 @@ class Spool:
 
         One such batch waits at a time, so that they are few however long it takes.
         """
-        if not self._gaps:
+        if not self._gaps or self._salvage is not None:
             return False
-        with self._transaction() as change:
+        with self._transaction(adding=True) as change:
             gaps = change.gaps()
             if not gaps or change.has_notice():
                 return False
@@ -182,12 +182,12 @@ class Spool:
     # -- transactions ----------------------------------------------------------------------------
 
     @contextmanager
-    def _held(self) -> Iterator[sqlite3.Connection]:
+    def _held(self, *, adding: bool = False) -> Iterator[sqlite3.Connection]:
         """The connection, for this thread alone; its errors become ours."""
         if not self._lock.acquire(timeout=_HANG_S):
             raise Unavailable(f"{self.path}: the disk does not answer")
         try:
-            yield self._connected()
+            yield self._connected(adding)
         except (Damaged, UnicodeDecodeError) as err:
             raise self._set_aside(str(err)) from err
         except sqlite3.Error as err:
@@ -202,8 +202,8 @@ class Spool:
             self._lock.release()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Change]:
-        with self._held() as db:
+    def _transaction(self, *, adding: bool = False) -> Iterator[Change]:
+        with self._held(adding=adding) as db:
             change = Change(db, self._state, self._last_place, self._in_hand, self._now_ns)
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -226,15 +226,17 @@ class Spool:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, adding: bool) -> sqlite3.Connection:
         if self._closed:
             raise Unavailable(f"{self.path}: closed")
+        is_new = self._db is None
         if self._db is None:
             self._db = self._opened()
-            if self._aside is not None:
-                self._save_from(self._aside, self._db)
-                self._aside = None
             self._look_through(self._db)
+            if self._state.batches:
+                log.info("%s: %d batches wait since before", self.path, self._state.batches)
+        if self._salvage is not None and (is_new or adding):
+            self._save(self._salvage, self._db)
         return self._db
 
     def _opened(self) -> sqlite3.Connection:
@@ -249,25 +251,29 @@ class Spool:
         self._last_place = last or 0
         self._state = SpoolState(found[0], found[1] or 0, created_ns(db))
         (self._gaps,) = db.execute("SELECT count(*) FROM gaps").fetchone()
-        if self._state.batches:
-            log.info("%s: %d batches wait since before", self.path, self._state.batches)
 
     def _set_aside(self, why: str) -> Unavailable:
         """The next call begins a new file with what the old one still gives."""
         self._disconnect()
         try:
-            self._aside = aside = set_aside(self.path)
+            aside = set_aside(self.path)
         except OSError as err:
             return Unavailable(f"{self.path}: {why}; not set aside: {err.strerror}")
+        self._salvage = Salvage(aside)
         self._counts.set_aside()
         log.warning("%s: %s; set aside as %s, a new one is begun", self.path, why, aside.name)
         return Unavailable(f"{self.path}: {why}")
 
-    def _save_from(self, aside: Path, db: sqlite3.Connection) -> None:
-        db.execute("BEGIN IMMEDIATE")
-        saved = salvage(aside, db)
-        db.execute("COMMIT")
-        log.warning("%s: %d batches were saved from %s", self.path, saved, aside.name)
+    def _save(self, salvage: Salvage, db: sqlite3.Connection) -> None:
+        """Where there is no room for all, the rest follows as what is here is delivered."""
+        try:
+            salvage.copy_into(db)
+        finally:
+            self._look_through(db)
+        self._salvage = None
+        log.warning(
+            "%s: %d batches were saved from %s", self.path, salvage.batches, salvage.aside.name
+        )
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
