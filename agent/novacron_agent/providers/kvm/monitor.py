@@ -161,19 +161,20 @@ class Monitors:
         return call.done.is_set()
 
     def _occupied(self, uuids: Collection[str]) -> set[str]:
-        """Whose QEMU has been busy with one question for half of the deadline."""
+        """Whose QEMU has been busy with one question for half of the deadline; of a guest in a
+        migration or another job libvirt tells the job in place of the question."""
         if self._watcher is None:
             self._watcher = Caller(self._uri, "watch guests")
         long_ms = self._deadline_s * 500
 
         def look(conn: libvirt.virConnect) -> set[str]:
-            found = set()
+            occupied, working = set(), set()
             for uuid, domain in Handles().of(conn, uuids).items():
                 with contextlib.suppress(libvirt.libvirtError):  # it ended since
                     state, _details, since_ms = domain.controlInfo()
-                    if state == _OCCUPIED and since_ms >= long_ms:
-                        found.add(uuid)
-            return found
+                    if since_ms >= long_ms:
+                        (occupied if state == _OCCUPIED else working).add(uuid)
+            return occupied or working
 
         call = self._watcher.begin(look)
         if not call.done.wait(self._deadline_s):
