@@ -168,7 +168,7 @@ class Monitors:
         long_ms = self._deadline_s * 500
 
         def look(conn: libvirt.virConnect) -> set[str]:
-            occupied, working = set(), set()
+            occupied, working = set[str](), set[str]()
             for uuid, domain in Handles().of(conn, uuids).items():
                 with contextlib.suppress(libvirt.libvirtError):  # it ended since
                     state, _details, since_ms = domain.controlInfo()
