@@ -15,7 +15,7 @@ import pytest
 from kvm_herd import Herd, herd_of
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.providers.kvm.monitor import Asked, Monitors
-from novacron_agent.readings import Reading, Scrape
+from novacron_agent.readings import Scrape
 from novacron_contract.metrics import VM_NAME
 from novacron_lab import libvirtd
 from provider_contract import guests, states, values
@@ -141,17 +141,17 @@ def test_few_of_libvirtds_threads_are_left_hanging(world: Herd) -> None:
     monitors.close()
 
 
-def state_within(
-    kvm: KvmProvider, told: threading.Event, name: str, seconds: float
-) -> list[Reading]:
+def told_state(
+    kvm: KvmProvider, told: threading.Event, name: str, becomes: str, seconds: float = 2
+) -> dict[str | int | float, float]:
+    """What is told when it has become this. Libvirt may tell of what was before once more."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if told.wait(deadline - time.monotonic()):
-            told.clear()
-            found = [r for r in kvm.changes(None).readings if r.resource[VM_NAME] == name]
-            if found:
-                return found
-    return []
+    while told.wait(max(0.0, deadline - time.monotonic())):
+        told.clear()
+        for reading in kvm.changes(None).readings:
+            if reading.resource[VM_NAME] == name and states(reading).get(becomes) == 1:
+                return states(reading)
+    return {}
 
 
 def test_a_pause_a_crash_and_a_start_are_told_at_once(world: Herd, kvm: KvmProvider) -> None:
@@ -164,20 +164,20 @@ def test_a_pause_a_crash_and_a_start_are_told_at_once(world: Herd, kvm: KvmProvi
         told.clear()
 
         domain.create()
-        assert states(state_within(kvm, told, name, 2)[-1])["running"] == 1
+        assert told_state(kvm, told, name, "running")
         domain.suspend()
-        assert states(state_within(kvm, told, name, 2)[-1]) == {"running": 0, "paused": 1}
+        assert told_state(kvm, told, name, "paused") == {"running": 0, "paused": 1}
         domain.resume()
-        assert states(state_within(kvm, told, name, 2)[-1]) == {"paused": 0, "running": 1}
+        assert told_state(kvm, told, name, "running") == {"paused": 0, "running": 1}
         os.kill(world.qemu(name), signal.SIGKILL)
-        assert states(state_within(kvm, told, name, 2)[-1]) == {"running": 0, "crashed": 1}
+        assert told_state(kvm, told, name, "crashed") == {"running": 0, "crashed": 1}
         scrape = kvm.scrape(None)
         [seen] = [g for g in guests(scrape) if g.resource[VM_NAME] == name]
         assert states(seen) == {"crashed": 1}
         domain.create()
-        assert states(state_within(kvm, told, name, 2)[-1]) == {"crashed": 0, "running": 1}
+        assert told_state(kvm, told, name, "running") == {"crashed": 0, "running": 1}
         domain.destroy()
-        assert states(state_within(kvm, told, name, 2)[-1])["stopped"] == 1
+        assert told_state(kvm, told, name, "stopped")
 
 
 def test_a_libvirtd_that_is_killed_costs_a_tick_and_changes_are_told_afterwards(
@@ -201,6 +201,6 @@ def test_a_libvirtd_that_is_killed_costs_a_tick_and_changes_are_told_afterwards(
     told.clear()
     conn = libvirt.open(world.host.uri)
     conn.lookupByName(world.names[0]).resume()
-    assert states(state_within(kvm, told, world.names[0], 2)[-1])["running"] == 1
+    assert told_state(kvm, told, world.names[0], "running")
     conn.lookupByName(world.names[0]).suspend()
     conn.close()
