@@ -84,6 +84,9 @@ def test_places_of_clients_that_read_nothing_are_free_again(
     process, log = strict
     with ExitStack() as open_:
         idle = [open_.enter_context(asked(process)) for _ in range(MOST_AT_ONCE)]
+        for sock in idle:  # each has its place
+            sock.settimeout(30)
+            assert sock.recv(1, socket.MSG_PEEK)
         wait_until(lambda: status(process) == 503)
 
         wait_until(lambda: status(process) == 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,9 @@ class KvmProvider:
         # The scrape does not see guests that are gone with their end: theirs is the last word.
         changed = self._changes.take()
         ended = {uuid: state for uuid, state in changed.items() if changed[uuid] is not None}
-        last_words = self._told(machine, ended) if ended else Scrape()
+        last_words = Scrape()
+        with contextlib.suppress(Unavailable):  # they are kept, and the scrape says what is wrong
+            last_words = self._told(machine, ended) if ended else last_words
         scrape = self._connection.use(lambda conn: self._scrape(conn, machine))
         scrape.readings += last_words.readings
         return scrape
