@@ -65,7 +65,9 @@ class StoreFleet:
         random = np.random.default_rng(2)
         ticks = self.start + np.arange(_EVERY_TICK)[:, None] * STEP_MS
         jitter = np.rint(random.normal(0, 4, (_EVERY_TICK, self.machines))).astype(np.int64)
-        return ticks + random.integers(100, STEP_MS - 100, self.machines)[None, :] + jitter
+        found: Ints = ticks + random.integers(100, STEP_MS - 100, self.machines)[None, :] + jitter
+        # None on the border of a window, which is in the one before it there, in the one after here
+        return found + (found % 1000 == 0)
 
     @cached_property
     def values(self) -> Floats:
