@@ -67,7 +67,8 @@ class StoreFleet:
         jitter = np.rint(random.normal(0, 4, (_EVERY_TICK, self.machines))).astype(np.int64)
         found: Ints = ticks + random.integers(100, STEP_MS - 100, self.machines)[None, :] + jitter
         # None on the border of a window, which is in the one before it there, in the one after here
-        return found + (found % 1000 == 0)
+        found += found % 1000 == 0
+        return found
 
     @cached_property
     def values(self) -> Floats:
