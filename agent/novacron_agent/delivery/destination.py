@@ -6,33 +6,14 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
+from novacron_contract.destinations import Compression, check_headers, file_safe, read_headers
 from novacron_contract.errors import ConfigError
 from novacron_contract.listening import is_loopback
 from novacron_contract.settings import setting
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "te"}
 DEFAULT_NAME = "default"  # of the destination that [agent] endpoint is
-
-
-class Compression(StrEnum):
-    GZIP = "gzip"
-    NONE = "none"
-
-
-def file_safe(name: str) -> str:
-    """Check a name that becomes a file's.
-
-    Raises:
-        ConfigError: it is no such name.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"expected letters, digits, - and _, 64 at most, got {name!r}")
-    return name
 
 
 def otlp_url(url: str) -> str:
@@ -138,40 +119,7 @@ class Destination:
         Raises:
             ConfigError: the file cannot be used.
         """
-        return {**self.headers, **(_read_headers(self.headers_file) if self.headers_file else {})}
-
-
-def _read_headers(path: Path) -> dict[str, str]:
-    """What is wrong with a line is told by its number: it may be a secret all over."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as err:
-        reason = getattr(err, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from err
-    headers: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, value = (part.strip() for part in line.partition(":"))
-        try:
-            check_headers({name: value})
-        except ConfigError:
-            raise ConfigError(f"{path}: line {number}: expected NAME: VALUE") from None
-        headers[name] = value
-    return headers
-
-
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Values may be secrets, and are not repeated.
-
-    Raises:
-        ConfigError: one cannot be sent, or is ours to send.
-    """
-    for name, value in headers.items():
-        if not _HEADER.fullmatch(name) or name.lower() in _OURS:
-            raise ConfigError("headers: one of the names is not allowed")
-        if not value or not value.isascii() or not value.isprintable():
-            raise ConfigError(f"headers: {name}: expected printable ASCII text")
+        return {**self.headers, **(read_headers(self.headers_file) if self.headers_file else {})}
 
 
 def check_names(destinations: Iterable[Destination]) -> None:

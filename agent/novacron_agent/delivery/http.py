@@ -24,7 +24,8 @@ from novacron_agent.delivery.answer import (
     one_line,
     wait_of,
 )
-from novacron_agent.delivery.destination import Compression, Destination
+from novacron_agent.delivery.destination import Destination
+from novacron_contract.destinations import Compression
 from novacron_contract.errors import ConfigError
 from novacron_contract.metrics import SENT_AT_HEADER
 

@@ -23,7 +23,8 @@ from novacron_collector.forward.answer import (
     bounded_wait,
     one_line,
 )
-from novacron_collector.forward.settings import Compression, ForwardSettings
+from novacron_collector.forward.settings import ForwardSettings
+from novacron_contract.destinations import Compression
 from novacron_contract.errors import ConfigError
 
 _EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"

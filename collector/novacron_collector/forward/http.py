@@ -22,7 +22,8 @@ from novacron_collector.forward.answer import (
     one_line,
     wait_of,
 )
-from novacron_collector.forward.settings import Compression, ForwardSettings
+from novacron_collector.forward.settings import ForwardSettings
+from novacron_contract.destinations import Compression
 from novacron_contract.errors import ConfigError
 
 _PROTOBUF = "application/x-protobuf"

@@ -1,0 +1,67 @@
+"""What every part that sends OTLP to others takes for its destinations: names and headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from novacron_contract.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "te"}
+
+
+class Compression(StrEnum):
+    GZIP = "gzip"
+    NONE = "none"
+
+
+def file_safe(name: str) -> str:
+    """Check a destination's name, which becomes that of a file or a folder.
+
+    Raises:
+        ConfigError: it is no such name.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"expected letters, digits, - and _, 64 at most, got {name!r}")
+    return name
+
+
+def read_headers(path: Path) -> dict[str, str]:
+    """Lines NAME: VALUE. What is wrong with one is told by its number: it may be a secret all over.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        reason = getattr(err, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from err
+    headers: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, value = (part.strip() for part in line.partition(":"))
+        try:
+            check_headers({name: value})
+        except ConfigError:
+            raise ConfigError(f"{path}: line {number}: expected NAME: VALUE") from None
+        headers[name] = value
+    return headers
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Values may be secrets, and are not repeated.
+
+    Raises:
+        ConfigError: one cannot be sent, or is ours to send.
+    """
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or name.lower() in _OURS:
+            raise ConfigError("headers: one of the names is not allowed")
+        if not value or not value.isascii() or not value.isprintable():
+            raise ConfigError(f"headers: {name}: expected printable ASCII text")
