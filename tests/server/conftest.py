@@ -25,7 +25,7 @@ class Asker:
 
     http: httpx.Client
 
-    def ask(self, query: str | bytes, /, **parameters: str) -> httpx.Response:
+    def ask(self, query: str | bytes, /, **parameters: str | int) -> httpx.Response:
         return self.http.post("/", content=query, params=parameters)
 
 

@@ -68,6 +68,29 @@ def test_a_temporary_table_lives_in_its_session(client: Client, service: Asker) 
     assert service.ask("SELECT sum(a) FROM mine").status_code == 404
 
 
+def test_nothing_of_a_request_is_left_for_the_next_one_without_a_session(service: Asker) -> None:
+    query = "SELECT getSetting('max_block_size'), currentDatabase()"
+    before = service.ask(query).text
+
+    assert service.ask(query, max_block_size=4321, database="system").text == "4321\tsystem\n"
+    assert service.ask(query).text == before
+    assert service.ask("SET max_block_size = 1234").status_code == 200
+    assert service.ask("CREATE TEMPORARY TABLE left_behind (a UInt8)").status_code == 200
+    assert service.ask("USE system").status_code == 200
+    for _ in range(3):  # whichever handle it gets
+        assert service.ask("SELECT sum(a) FROM left_behind").status_code == 404
+        assert service.ask(query).text == before
+    assert service.ask(query, max_block_size=4321, database="system").text == "4321\tsystem\n"
+
+
+def test_after_a_failed_query_the_next_one_has_an_answer_of_its_own(service: Asker) -> None:
+    """Without a session, too, where either may get the other's handle."""
+    for form in ("Arrow", "CSV", "Native", "TabSeparated"):
+        query = f"SELECT number, throwIf(number = 70000) FROM numbers(100000) FORMAT {form}"
+        assert service.ask(query, wait_end_of_query=1).status_code >= 400
+        assert service.ask("SELECT 1").text == "1\n"
+
+
 @pytest.mark.parametrize("form", ["Arrow", "CSV", "JSON", "Native", "Parquet", "TabSeparated"])
 def test_what_a_failed_query_had_written_is_not_in_the_next_answer(
     service: Asker, form: str
@@ -220,6 +243,18 @@ def test_nobody_gets_a_compression_he_did_not_name(service: Asker, accepted: str
         headers={"Accept-Encoding": accepted},
     )
     assert "Content-Encoding" not in answer.headers
+
+
+def test_who_waits_for_the_end_gets_a_status_instead_of_half_an_answer(service: Asker) -> None:
+    query = "SELECT number, throwIf(number = 900000) FROM numbers(1000000) FORMAT CSV"
+
+    begun = service.ask(query, max_block_size=10000)
+    waited = service.ask(query, max_block_size=10000, wait_end_of_query=1)
+
+    assert begun.status_code == 200
+    assert "__exception__" in begun.text
+    assert waited.status_code >= 400
+    assert waited.text.startswith("Code: 395.")
 
 
 def test_an_unknown_compression_is_named(service: Asker) -> None:

@@ -22,20 +22,23 @@ class Answer:
     rest: Generator[bytes] | None = None
 
 
-def answer(handle: Handle, statement: Statement, parameters: Mapping[str, str]) -> Answer:
-    """Run a statement. An error in the first two pieces is raised here, not while sending."""
+def answer(
+    handle: Handle, statement: Statement, parameters: Mapping[str, str], *, whole: bool
+) -> Answer:
+    """Run a statement. An error in the first two pieces is raised here, not while sending; any
+    error, if the `whole` answer is wanted, which costs less where it is small."""
     if statement.data is not None:
         return Answer("", b"", handle.insert(statement.text, statement.format, statement.data))
-    if not statement.streams:
-        whole, counts = handle.run(statement.text, statement.format, parameters)
-        return Answer(statement.format, whole, counts)
+    if whole or not statement.streams:
+        every, counts = handle.run(statement.text, statement.format, parameters)
+        return Answer(statement.format, every, counts)
     pieces = handle.stream(statement.text, statement.format, parameters)
     if statement.format == "ArrowStream":
         pieces = _one_arrow_stream(pieces)
     first, second = next(pieces, None), next(pieces, None)
     if first is None and statement.format == "ArrowStream":  # no rows, and still a schema
-        whole, counts = handle.run(statement.text, statement.format, parameters)
-        return Answer(statement.format, whole, counts)
+        every, counts = handle.run(statement.text, statement.format, parameters)
+        return Answer(statement.format, every, counts)
     head = (first or b"") + (second or b"")
     return Answer(statement.format, head, rest=None if second is None else pieces)
 

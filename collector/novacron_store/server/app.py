@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -15,6 +15,7 @@ from starlette.routing import Route
 from novacron_store.server.answers import Answer, answer
 from novacron_store.server.engine import Engine, Handle
 from novacron_store.server.failures import EngineError
+from novacron_store.server.handles import Handles, Lease
 from novacron_store.server.pools import Pool
 from novacron_store.server.principals import Passwords, Principal
 from novacron_store.server.profiles import MAX_QUERY_S, reader_profile, service_profile
@@ -26,8 +27,6 @@ from novacron_store.server.settings import Settings
 from novacron_store.telemetry.client import DATABASE
 
 _GRACE_S = 5  # beyond twice a reader's time limit, before a query counts as stuck
-
-Release = Callable[[Answer | None], Awaitable[None]]
 
 
 class Front:
@@ -41,6 +40,7 @@ class Front:
         self._max_body = int(store.max_body)
         self._profile = service_profile(int(store.memory))
         self._sessions = Sessions(lambda: engine.open(self._profile))
+        self._handles = Handles(engine.open)
         self._pools = {
             Principal.SERVICE: Pool("service", store.max_queries, 2 * MAX_QUERY_S),
             Principal.READER: Pool("reader", limits.queries, 2 * limits.time + _GRACE_S),
@@ -67,6 +67,7 @@ class Front:
         for pool in self._pools.values():
             pool.close()
         self._sessions.close()
+        self._handles.close()
 
     async def ping(self, request: Request) -> Response:
         return PlainTextResponse("Ok.\n", headers=self._headers)
@@ -85,59 +86,69 @@ class Front:
     async def _serve(self, call: Call, headers: dict[str, str]) -> Response:
         pool = self._pools[call.principal]
         with pool.admitted():
-            handle, release = await self._lease(call, pool)
+            lease, ended = self._lease(call)
             try:
-                result = await pool.run(partial(_execute, handle, call))
+                result = await pool.run(partial(_execute, lease, call))
             except asyncio.CancelledError:
                 raise  # at a stop: a thread still works with the handle
             except BaseException:
-                await release(None)
+                ended()
                 raise
         if result.rest is None:
-            await release(result)
+            ended()
             return await whole_response(result, headers, call.encoding)
-        next_piece = partial(pool.run, partial(next, result.rest, None))
-        released = partial(release, result)
-        return StreamedAnswer(result, headers, next_piece, released, call.encoding)
 
-    async def _lease(self, call: Call, pool: Pool) -> tuple[Handle, Release]:
-        """A handle for this request, and what to do with it afterwards."""
-        session = call.session
+        async def release() -> None:
+            await pool.run(partial(_finish, lease, result))
+            ended()
+
+        next_piece = partial(pool.run, partial(next, result.rest, None))
+        return StreamedAnswer(result, headers, next_piece, release, call.encoding)
+
+    def _lease(self, call: Call) -> tuple[Lease, Callable[[], None]]:
+        """A handle for this request, and what the event loop does when it is over."""
         if call.principal is Principal.READER:
             profile = reader_profile(self._limits, call.settings)
-        elif session is None:
-            profile = self._profile | call.settings  # the handle is this request's alone
-        else:
-            handle = self._sessions.take(
-                session.name, session.lifetime, must_exist=session.must_exist
-            )
-            return handle, partial(self._give_back, pool, session.name)
-        handle = await pool.run(partial(self._engine.open, profile))
-        return handle, partial(_close, pool, handle)
-
-    async def _give_back(self, pool: Pool, session: str, result: Answer | None) -> None:
-        await pool.run(partial(_finish, result))
-        self._sessions.give_back(session)
+            return Lease(partial(self._engine.open, profile)), _nothing
+        if call.session is not None:
+            session, name = call.session, call.session.name
+            handle = self._sessions.take(name, session.lifetime, must_exist=session.must_exist)
+            return Lease.of_session(handle), partial(self._sessions.give_back, name)
+        return self._handles.lease(self._profile | call.settings), _nothing
 
 
-async def _close(pool: Pool, handle: Handle, result: Answer | None) -> None:
-    await pool.run(partial(_finish, result))
-    await pool.run(handle.close)
+def _execute(lease: Lease, call: Call) -> Answer:
+    """The answer; the handle is left already if that is all of it."""
+    handle = lease.take()
+    try:
+        result = _answer(handle, call)
+    except BaseException:
+        lease.leave(spoiled=True)
+        raise
+    if result.rest is None:
+        lease.leave(spoiled=not call.statement.leaves_no_trace)
+    return result
 
 
-def _execute(handle: Handle, call: Call) -> Answer:
+def _answer(handle: Handle, call: Call) -> Answer:
     if call.principal is Principal.READER:
         return read(handle, call)
     if call.statement.changes_context:
         handle.change_context(call.statement.text)
         return Answer("", b"")
     handle.prepare(call.database, call.settings if call.session else {})
-    return answer(handle, call.statement, call.parameters)
+    return answer(handle, call.statement, call.parameters, whole=call.waits)
 
 
-def _finish(result: Answer | None) -> None:
-    if result is not None and result.rest is not None:
-        result.rest.close()  # cancels what still runs
+def _finish(lease: Lease, result: Answer) -> None:
+    """After the last piece, or when nobody wants it any more."""
+    assert result.rest is not None
+    result.rest.close()  # cancels what still runs
+    lease.leave(spoiled=True)
+
+
+def _nothing() -> None:
+    """Of a request without a session."""
 
 
 def _server_headers(engine: Engine) -> dict[str, str]:

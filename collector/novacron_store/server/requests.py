@@ -62,7 +62,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read and understood. `encoding`: of the answer's body, "" for none."""
+    """One request, read and understood. `encoding`: of the answer's body, "" for none; `waits`:
+    for the end of the query, before any of its answer is sent."""
 
     principal: Principal
     statement: Statement
@@ -71,6 +72,7 @@ class Call:
     parameters: dict[str, str]
     session: Session | None
     encoding: str = ""
+    waits: bool = False
 
 
 async def read_call(request: Request, passwords: Passwords, max_body: int) -> Call:
@@ -125,6 +127,7 @@ def _call(
             if query.get("enable_http_compression") == "1"
             else ""
         ),
+        waits=query.get("wait_end_of_query") == "1",
     )
 
 

@@ -33,8 +33,16 @@ class Statement:
     @property
     def streams(self) -> bool:
         """Whether the answer can go out piece by piece: a plain read in a format that joins."""
-        reads = _READ.match(self.text.lstrip(" \t\r\n(")) is not None
-        return reads and self.format in STREAMED_FORMATS and not _writes(self.text)
+        return self._reads and self.format in STREAMED_FORMATS
+
+    @property
+    def leaves_no_trace(self) -> bool:
+        """A plain read or an INSERT: no temporary table, no setting that outlives it."""
+        return self.data is not None or self._reads
+
+    @property
+    def _reads(self) -> bool:
+        return _READ.match(self.text.lstrip(" \t\r\n(")) is not None and not _writes(self.text)
 
     @property
     def changes_context(self) -> bool:
