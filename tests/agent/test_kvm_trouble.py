@@ -142,7 +142,7 @@ def test_few_of_libvirtds_threads_are_left_hanging(world: Herd) -> None:
 
 
 def told_state(
-    kvm: KvmProvider, told: threading.Event, name: str, becomes: str, seconds: float = 2
+    kvm: KvmProvider, told: threading.Event, name: str, becomes: str, seconds: float = 20
 ) -> dict[str | int | float, float]:
     """What is told when it has become this. Libvirt may tell of what was before once more."""
     deadline = time.monotonic() + seconds

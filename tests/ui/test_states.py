@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from playwright.sync_api import expect
 from browser import Open
 from live_feed import free_port
 from novacron_store.telemetry import migrations
+from novacron_ui.cli import QUERY_TIMEOUT_S
+from tcp_peers import hang, serving
 from ui_world import World, novacron_ui
 
 pytestmark = pytest.mark.browser
@@ -62,3 +68,25 @@ def test_fleet_recovers_by_itself(
         migrations.migrate(client)
         client.close()
         expect(page.get_by_text("No machine reports yet")).to_be_visible(timeout=15_000)
+
+
+def test_a_stop_waits_for_no_page_whose_store_does_not_answer(
+    world: World, collector_away: str, tmp_path: Path, visit: Open
+) -> None:
+    asked = threading.Event()
+
+    def hang_and_tell(connection: socket.socket) -> None:
+        asked.set()
+        hang(connection)
+
+    with ExitStack() as running, serving(hang_and_tell) as silent:
+        hanging = replace(world, url=f"http://127.0.0.1:{silent}")
+        url = running.enter_context(novacron_ui(hanging, collector_away, tmp_path))
+        asked.clear()  # by the server itself, which is its own first visitor
+        visit(f"{url}/collector")
+        assert asked.wait(30)
+        begun = time.monotonic()
+
+        running.close()  # it says that the exit code is 0
+
+        assert time.monotonic() - begun < QUERY_TIMEOUT_S - 5

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -34,6 +37,7 @@ from novacron_ui.settings import Settings
 QUERY_TIMEOUT_S = 30.0
 STATUS_TIMEOUT_S = 2.0
 STOP_TIMEOUT_S = 3  # open sockets are closed after that
+ENDING_S = 6  # and threads that still work for them are left behind
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,8 +64,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger(__name__).info("open http://%s", settings.ui.listen)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again at its end:
         signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """At a stop a thread may work on a page still: it waits for the loop, which is gone, or for the
+    store, and Python waits for the thread. Nothing here is to be saved."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = threading.Timer(ENDING_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+        await super().shutdown(sockets)
 
 
 def build(settings: Settings) -> Starlette:
