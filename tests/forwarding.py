@@ -1,15 +1,12 @@
-"""Forwarding as tests use it: a forwarder, requests to be told apart, and targets of every sort."""
+"""Forwarding as tests use it: a forwarder, and requests to be told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from novacron_collector.forward.forwarder import Forwarder
@@ -17,8 +14,6 @@ from novacron_collector.forward.parcel import Item
 from novacron_collector.forward.settings import ForwardSettings
 from novacron_contract.settings import parse
 from otlp_receiver import Received
-
-SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 
 
 def destination(url: str, name: str = "there", **more: Any) -> ForwardSettings:
@@ -59,42 +54,3 @@ def values(received: list[Received]) -> list[tuple[str, int]]:
         for metric in scoped.metrics
         for point in metric.gauge.data_points
     ]
-
-
-@dataclass
-class GrpcTarget:
-    """Calls `script` in turn, each of which aborts or returns an answer; then takes everything."""
-
-    address: str = ""
-    received: list[Received] = field(default_factory=list)
-    script: list[Callable[[Any], bytes]] = field(default_factory=list)
-
-    def export(self, body: bytes, context: Any) -> bytes:
-        headers = dict(context.invocation_metadata())
-        if self.script:
-            return self.script.pop(0)(context)
-        self.received.append(Received("", headers, body, 200))
-        return b""
-
-
-@contextmanager
-def grpc_target(
-    credentials: Any = None, max_message: int = 4 * 2**20, port: int = 0
-) -> Iterator[GrpcTarget]:
-    options = [("grpc.max_receive_message_length", max_message), ("grpc.so_reuseport", 0)]
-    server = grpc.server(ThreadPoolExecutor(2), options=options)
-    target = GrpcTarget()
-    method = grpc.unary_unary_rpc_method_handler(target.export)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(SERVICE, {"Export": method}),)
-    )
-    if credentials is None:
-        taken = server.add_insecure_port(f"127.0.0.1:{port}")
-    else:
-        taken = server.add_secure_port(f"127.0.0.1:{port}", credentials)
-    target.address = f"127.0.0.1:{taken}"
-    server.start()
-    try:
-        yield target
-    finally:
-        server.stop(0).wait()

@@ -29,6 +29,10 @@ class GrpcReceiver:
     _answers: list[Answer] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
+    @property
+    def accepted(self) -> list[Received]:
+        return [one for one in self.received if one.status == 200]
+
     def will_answer(self, *answers: Answer) -> None:
         self._answers += answers
 
@@ -53,7 +57,7 @@ def refusing(code: str, text: str = "", retry_s: float | None = None) -> Answer:
     def answer(context: Any) -> bytes:
         if retry_s is not None:
             status = Status(code=8, message=text)
-            delay = Duration(nanos=int(retry_s * 1e9) % 10**9, seconds=int(retry_s))
+            delay = Duration(nanos=int(retry_s % 1 * 1e9), seconds=int(retry_s))
             status.details.add().Pack(RetryInfo(retry_delay=delay))
             details = status.SerializeToString()
             context.set_trailing_metadata((("grpc-status-details-bin", details),))

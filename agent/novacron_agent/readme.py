@@ -20,6 +20,7 @@ from novacron_contract.metrics import (
     Metric,
 )
 
+_REQUIRED = "required"
 _GROUPS = (
     ("The machine, from inside", HOST_METRICS),
     ("Guests, for every provider", VM_METRICS),
@@ -74,13 +75,15 @@ def _settings() -> Iterator[str]:
 
 
 def _options(schema: Any) -> Iterable[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(schema) if field.init]
+    """Those that are required first."""
+    options = [field for field in dataclasses.fields(schema) if field.init]
+    return sorted(options, key=lambda field: _default(field) != _REQUIRED)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
     match field.metadata["unit"], field.default:
         case _, dataclasses.MISSING:
-            return "required" if field.default_factory is dataclasses.MISSING else "none"
+            return _REQUIRED if field.default_factory is dataclasses.MISSING else "none"
         case _, None:
             return "none"
         case "s", float(seconds) if seconds >= 3600:

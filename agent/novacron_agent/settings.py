@@ -9,16 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from novacron_agent.delivery.destination import (
-    DEFAULT_NAME,
-    Destination,
-    check_names,
-    otlp_url,
-)
+from novacron_agent.delivery.destination import DEFAULT_NAME, Destination, base_url
 from novacron_agent.selection import MetricRule
 from novacron_contract.environment import overridden, variables_of
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import parse, read_document, setting
+from novacron_otlp.settings import check_names
 
 _ID_FILE = Path("/var/lib/novacron-agent/agent-id")
 VARIABLES = "NOVACRON_AGENT"  # NOVACRON_AGENT__HOST__ENABLED=false is `enabled` of [host]
@@ -41,7 +37,7 @@ class AgentTable:
     )
     endpoint: str = setting(
         _ENDPOINT,
-        check=otlp_url,
+        check=base_url,
         doc="Where to send: any OTLP receiver, by HTTP (`/v1/metrics` is added) or gRPC "
         "(`grpc://HOST:PORT`); instead of a table `[[destinations]]`",
     )
@@ -76,7 +72,7 @@ class Settings:
     provider: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        check_names(self.destinations)
+        check_names(self.destinations, "destinations")
         if self.destinations and self.agent.endpoint != _ENDPOINT:
             raise ConfigError("set either [agent] endpoint or [[destinations]]")
 

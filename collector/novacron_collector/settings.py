@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from novacron_collector.forward.settings import ForwardSettings, check_names
+from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.otlp.limits import PointLimits
 from novacron_contract.listening import loopback_address
 from novacron_contract.settings import read_secret, setting
+from novacron_otlp.settings import check_names
 from novacron_store import settings as store
 
 
@@ -84,4 +85,4 @@ class Settings:
     forward: tuple[ForwardSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        check_names(self.forward)
+        check_names(self.forward, "forward")

@@ -9,7 +9,7 @@ import io
 import zipfile
 from pathlib import Path
 
-PACKAGES = ("novacron_agent", "novacron_contract")
+PACKAGES = ("novacron_agent", "novacron_contract", "novacron_otlp")
 
 
 def agents_part(wheel: Path, folder: Path) -> Path:

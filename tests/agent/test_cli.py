@@ -282,7 +282,11 @@ def test_once_tells_by_its_exit_status_that_something_is_missing(
             "[[destinations]]\nname = 'a'\nendpoint = 'http://x'",
             "set either [agent] endpoint or [[destinations]]",
         ),
-        ("", 2 * "[[destinations]]\nname = 'a'\nendpoint = 'http://x'\n", "two are named 'a'"),
+        (
+            "",
+            2 * "[[destinations]]\nname = 'a'\nendpoint = 'http://x'\n",
+            "two destinations are named 'a'",
+        ),
         ("", "[host]\nenabled = false", "nothing to measure: enable [host] or name a [provider]"),
         ("", "[provider]\nuri = 'x'", 'provider: name: missing, such as "kvm"'),
         ("", "[provider]\nname = 'zen'", "provider: name: expected one of kvm, got 'zen'"),

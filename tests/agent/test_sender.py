@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import socket
 import time
 from collections.abc import Iterator
@@ -79,7 +78,7 @@ def test_a_path_in_the_endpoint_is_kept(
         assert receiver.wait_for(1)[0].path == path
 
 
-@pytest.mark.parametrize("status", [301, 401, 403, 404, 408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [301, 401, 500, 503])
 def test_what_may_become_better_is_tried_again(
     tmp_path: Path, receiver: Receiver, status: int
 ) -> None:
@@ -169,31 +168,6 @@ def test_while_the_receiver_fails_over_everything_nothing_is_given_up(
         assert "export.dead_letters" not in figures(delivery)
 
 
-def test_the_words_of_an_otlp_status_are_told(
-    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
-) -> None:
-    status = bytes([0x08, 14, 0x12, 13]) + b"store is away" + bytes([0x1A, 3]) + b"\x0a\x01t"
-    protobuf = {"Content-Type": "application/x-protobuf"}
-    receiver.will_answer(Response(503, status, protobuf))
-    with delivering(tmp_path, destination(receiver.url)) as delivery:
-        delivery.offer(request())
-        receiver.wait_for(2)
-
-    assert "there: HTTP 503 store is away; trying again" in caplog.text
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_without_rights_it_is_said_what_to_look_at(
-    tmp_path: Path, receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    receiver.will_answer(Response(status))
-    with delivering(tmp_path, destination(receiver.url)) as delivery:
-        delivery.offer(request())
-        receiver.wait_for(2)
-
-    assert "see headers_file" in caplog.text
-
-
 def test_points_that_were_rejected_are_counted_and_the_reason_is_told(
     tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -208,36 +182,14 @@ def test_points_that_were_rejected_are_counted_and_the_reason_is_told(
     assert "timestamps too old" in caplog.text
 
 
-def test_an_answer_that_is_no_protobuf_is_an_answer(tmp_path: Path, receiver: Receiver) -> None:
-    receiver.will_answer(Response(200, b"{}\xff"))
-    with delivering(tmp_path, destination(receiver.url)) as delivery:
-        delivery.offer(request(points=5))
-        wait_until(lambda: figures(delivery) == {"export.points": 5})
-
-
-@pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_kept(tmp_path: Path, receiver: Receiver, as_date: bool) -> None:
+def test_retry_after_is_kept(tmp_path: Path, receiver: Receiver) -> None:
     started = time.time()
-    # a date has whole seconds: two of them are at least one
-    value = email.utils.formatdate(started + 2, usegmt=True) if as_date else "1"
-    receiver.will_answer(Response(503, headers={"Retry-After": value}))
+    receiver.will_answer(Response(503, headers={"Retry-After": "1"}))
     with delivering(tmp_path, destination(receiver.url)) as delivery:
         delivery.offer(request())
         receiver.wait_for(2)
 
     assert 0.9 <= time.time() - started < 5
-
-
-@pytest.mark.parametrize("value", ["nan", "inf", "-7", "x", "", "9" * 400])
-def test_a_strange_retry_after_is_no_trouble(
-    tmp_path: Path, receiver: Receiver, value: str
-) -> None:
-    receiver.will_answer(Response(503, headers={"Retry-After": value}))
-    with delivering(tmp_path, destination(receiver.url)) as delivery:
-        delivery.offer(request())
-        receiver.wait_for(1)
-        if value not in ("inf", "9" * 400):  # ten minutes
-            receiver.wait_for(2)
 
 
 def test_the_newest_comes_first_after_an_outage_and_the_rest_in_order(
@@ -321,13 +273,3 @@ def test_a_gap_is_told_once_with_its_times(tmp_path: Path) -> None:
         "novacron.destination": "there",
         "novacron.reason": "size",
     }
-
-
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
-    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with delivering(tmp_path, destination(receiver.url)) as delivery:
-        delivery.offer(request())
-        assert receiver.wait_for(1)

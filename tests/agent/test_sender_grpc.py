@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
 
 from delivering import dead_letters, delivering, destination, figures, wait_until
 from otlp_grpc_receiver import GrpcReceiver, otlp_grpc_receiver, refusing
@@ -38,14 +35,7 @@ def test_a_request_arrives(tmp_path: Path, receiver: GrpcReceiver, compression: 
     assert abs(int(received.headers["x-novacron-sent-at"]) / 1000 - time.time()) < 10
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        *("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED", "OUT_OF_RANGE", "DATA_LOSS"),
-        *("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN"),
-        *("NOT_FOUND", "RESOURCE_EXHAUSTED"),
-    ],
-)
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"])
 def test_what_may_become_better_is_tried_again(
     tmp_path: Path, receiver: GrpcReceiver, code: str
 ) -> None:
@@ -58,16 +48,13 @@ def test_what_may_become_better_is_tried_again(
     assert len({r.body for r in received}) == 1
 
 
-@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "FAILED_PRECONDITION"])
-def test_a_body_at_fault_is_a_dead_letter(
-    tmp_path: Path, receiver: GrpcReceiver, code: str
-) -> None:
-    receiver.will_answer(refusing(code, "no such\nfield"))
+def test_a_body_at_fault_is_a_dead_letter(tmp_path: Path, receiver: GrpcReceiver) -> None:
+    receiver.will_answer(refusing("INVALID_ARGUMENT", "no such\nfield"))
     with delivering(tmp_path, destination(f"grpc://{receiver.address}")) as delivery:
         delivery.offer(request(points=5))
         wait_until(lambda: figures(delivery).get("export.dropped refused") == 5)
 
-    assert dead_letters(tmp_path) == [(f"gRPC {code} no such field", 5)]
+    assert dead_letters(tmp_path) == [("gRPC INVALID_ARGUMENT no such field", 5)]
 
 
 def test_retry_info_is_kept(tmp_path: Path, receiver: GrpcReceiver) -> None:
@@ -93,15 +80,6 @@ def test_what_is_too_large_goes_in_halves_down_to_a_point(tmp_path: Path) -> Non
     assert sum(one.points for one in receiver.received if one.points) in (20, 22)
 
 
-def test_points_that_were_rejected_are_counted(tmp_path: Path, receiver: GrpcReceiver) -> None:
-    answer = ExportMetricsServiceResponse()
-    answer.partial_success.rejected_data_points = 2
-    receiver.will_answer(lambda _context: bytes(answer.SerializeToString()))
-    with delivering(tmp_path, destination(f"grpc://{receiver.address}")) as delivery:
-        delivery.offer(request(points=5))
-        wait_until(lambda: figures(delivery) == {"export.points": 3, "export.dropped rejected": 2})
-
-
 def test_who_is_back_is_found_within_five_seconds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
@@ -116,7 +94,7 @@ def test_grpc_is_loaded_where_it_is_asked_for_alone() -> None:
     code = (
         "import sys, novacron_agent.cli\n"
         "print('grpc' in sys.modules)\n"
-        "import novacron_agent.delivery.grpc\n"
+        "import novacron_otlp.grpc\n"
         "print('grpc' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from delivering import destination, encode_gaps
 from novacron_agent.delivery.counts import DeliveryCounts
-from novacron_agent.delivery.http import HttpTransport
+from novacron_agent.delivery.delivery import client
 from novacron_agent.delivery.intake import Intake
 from novacron_agent.delivery.sender import Sender
 from novacron_agent.delivery.spool import Limits, Spool
+from novacron_otlp.http import HttpTransport
 from sealed_requests import request
 
 BATCHES = 40  # that the spool has room for, about
@@ -29,7 +30,7 @@ def main(folder: str, url: str, first: str) -> None:
     spool, there = Spool(Path(folder) / "there.sqlite", _LIMITS, counts), destination(url)
     sender = Sender(
         "there",
-        lambda: HttpTransport(there, "test"),
+        lambda: HttpTransport(there, client("test")),
         spool,
         Intake(counts),
         counts,

@@ -15,7 +15,6 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from novacron_collector.forward.batches import Batch, batches
 from novacron_collector.forward.filter import Filter
 from novacron_collector.forward.parcel import Item, contents, pack, unpack
-from novacron_collector.forward.split import halves, points_of
 from novacron_collector.otlp.attributes import read_attributes
 from novacron_collector.wal.frames import Frame
 from novacron_contract.errors import BadMessage
@@ -188,22 +187,6 @@ def test_a_request_that_cannot_be_filtered_leaves_its_neighbours_alone() -> None
     assert batch.points == 2
     assert [item.points for item in batch.unreadable] == [7]
     assert batch.taken == 3
-
-
-@given(requests())
-def test_halves_together_say_what_the_whole_said(request: Any) -> None:
-    whole = bytes(request.SerializeToString())
-    expected = list(points(whole))
-    parts = [whole]
-    done: list[bytes] = []
-    while parts:
-        both = halves(parts[0])
-        if both is None:
-            done.append(parts.pop(0))
-        else:
-            parts[:1] = both
-    assert [p for part in done for p in points(part)] == expected
-    assert all(points_of(part) <= 1 for part in done), "halved until one point is left"
 
 
 def test_a_batch_is_halved_by_requests_first() -> None:

@@ -134,7 +134,12 @@ def test_the_agent_alone_is_in_it(content: Path) -> None:
     libraries = next((content / "opt/novacron-agent/lib").glob("*/site-packages"))
     own = {path.name for path in libraries.glob("novacron*")}
 
-    assert own == {"novacron_agent", "novacron_contract", f"novacron-{VERSION}.dist-info"}
+    assert own == {
+        "novacron_agent",
+        "novacron_contract",
+        "novacron_otlp",
+        f"novacron-{VERSION}.dist-info",
+    }
     assert [name for name in ("pip", "setuptools") if (libraries / name).exists()] == []
     points = (libraries / f"novacron-{VERSION}.dist-info" / "entry_points.txt").read_text()
     assert "novacron_agent.cli:main" in points

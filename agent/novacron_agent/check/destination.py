@@ -7,11 +7,12 @@ import gzip
 import time
 
 from novacron_agent.check.clock import check_offset
-from novacron_agent.delivery.answer import Answer, Delivered, Doubtful, Later, Refused, TooLarge
-from novacron_agent.delivery.delivery import open_transport
+from novacron_agent.delivery.delivery import client
 from novacron_agent.delivery.destination import Destination
 from novacron_agent.finding import Finding, fail, ok, warn
 from novacron_contract.errors import ConfigError
+from novacron_otlp.answer import Accepted, Answer, Doubtful, Later, Refused, TooLarge
+from novacron_otlp.connection import open_transport
 
 _EMPTY = gzip.compress(b"", mtime=0)  # an ExportMetricsServiceRequest without anything in it
 _TIMEOUT_S = 10.0
@@ -53,7 +54,7 @@ def check_destination(there: Destination, version: str) -> list[Finding]:
     what = f"destination {there.name} ({there.endpoint})"
     quick = dataclasses.replace(there, timeout=min(there.timeout, _TIMEOUT_S))
     try:
-        transport = open_transport(quick, f"novacron-agent/{version}")
+        transport = open_transport(quick, client(version))
     except ConfigError as err:
         return [fail(what, str(err), "correct the file, or its name in the settings")]
     try:
@@ -65,7 +66,7 @@ def check_destination(there: Destination, version: str) -> list[Finding]:
 
 def _finding(what: str, answer: Answer) -> Finding:
     match answer:
-        case Delivered():
+        case Accepted():
             return ok(what, "takes metrics")
         case Later(reason) if reason.startswith(("HTTP 429", "HTTP 503", "gRPC RESOURCE")):
             return warn(what, reason, _BUSY)

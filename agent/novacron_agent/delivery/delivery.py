@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from novacron_agent.delivery.answer import Transport
 from novacron_agent.delivery.batch import Gap
 from novacron_agent.delivery.counts import DESTINATION, REASON, DeliveryCounts
 from novacron_agent.delivery.destination import Destination
-from novacron_agent.delivery.http import HttpTransport
 from novacron_agent.delivery.intake import Intake
 from novacron_agent.delivery.sender import Sender
 from novacron_agent.delivery.spool import Limits, Spool
@@ -22,6 +20,10 @@ from novacron_agent.delivery.writer import Writer
 from novacron_agent.otlp import Request
 from novacron_agent.readings import Reading
 from novacron_contract.errors import ConfigError
+from novacron_contract.metrics import SENT_AT_HEADER
+from novacron_otlp.client import Client
+from novacron_otlp.connection import open_transport
+from novacron_otlp.settings import Compression
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +141,6 @@ def _way(
     encode_gaps: Callable[[list[Gap]], Request],
     first_wait_s: float,
 ) -> _Way:
-    agent = f"novacron-agent/{version}"
     check_files(there, version)
     counts, news = DeliveryCounts(there.name), threading.Event()
     intake = Intake(counts)
@@ -147,7 +148,7 @@ def _way(
     spool = Spool(folder / f"{there.name}{_SUFFIX}", limits, counts)
     sender = Sender(
         there.name,
-        partial(open_transport, there, agent),
+        partial(open_transport, there, client(version)),
         spool,
         intake,
         counts,
@@ -164,18 +165,15 @@ def check_files(there: Destination, version: str) -> None:
         ConfigError: a file that the destination names cannot be used.
     """
     try:
-        open_transport(there, f"novacron-agent/{version}").close()
+        open_transport(there, client(version)).close()
     except ConfigError as err:
         raise ConfigError(f"destination {there.name}: {err}") from err
 
 
-def open_transport(there: Destination, agent: str) -> Transport:
-    """
-    Raises:
-        ConfigError: a file that the destination names cannot be used.
-    """
-    if not there.is_grpc:
-        return HttpTransport(there, agent)
-    from novacron_agent.delivery.grpc import GrpcTransport  # 10 MB of memory: not for HTTP
-
-    return GrpcTransport(there, agent)
+def client(version: str) -> Client:
+    return Client(
+        user_agent=f"novacron-agent/{version}",
+        held=Compression.GZIP,
+        clock_header=SENT_AT_HEADER,
+        environment=True,
+    )

@@ -14,22 +14,15 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from novacron_agent.delivery.answer import (
-    Answer,
-    Delivered,
-    Doubtful,
-    Later,
-    Refused,
-    TooLarge,
-    Transport,
-)
 from novacron_agent.delivery.batch import Batch, Dropped, Gap
 from novacron_agent.delivery.counts import DeliveryCounts
 from novacron_agent.delivery.intake import Intake
 from novacron_agent.delivery.split import halves
 from novacron_agent.delivery.spool import Spool
 from novacron_agent.otlp import Request
-from novacron_contract.errors import ConfigError, Unavailable
+from novacron_contract.errors import Unavailable
+from novacron_otlp.answer import Accepted, Doubtful, Later, Refused, TooLarge
+from novacron_otlp.connection import Connection, Transport
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +48,7 @@ class Source(Protocol):
 
 
 class Sender:
-    """`first_wait_s`: the pause after the first failure; each one after it is twice as long.
-
-    `open_transport` is called again after each failure: addresses and secrets may be new.
-    """
+    """`first_wait_s`: the pause after the first failure; each one after it is twice as long."""
 
     def __init__(
         self,
@@ -71,11 +61,10 @@ class Sender:
         encode_gaps: Callable[[list[Gap]], Request],
         first_wait_s: float = 1.0,
     ) -> None:
-        self._name, self._open_transport = name, open_transport
+        self._name, self._connection = name, Connection(open_transport)
         self._spool, self._intake, self._counts, self._news = spool, intake, counts, news
         self._encode_gaps = encode_gaps
         self._first_wait_s = self._wait_s = first_wait_s
-        self._transport: Transport | None = None
         self._stopping = threading.Event()
         self._old_since_live = _OLD_PER_LIVE
         self._delivered = 0  # batches
@@ -106,7 +95,7 @@ class Sender:
             except Exception:  # the outermost edge of this destination: its thread goes on
                 log.exception("%s: sending failed", self._name)
                 self._stopping.wait(_LONGEST_WAIT_S)
-        self._hang_up()
+        self._connection.close()
 
     def _step(self) -> None:
         found = self._pick()
@@ -115,9 +104,9 @@ class Sender:
             self._news.clear()
             return
         source, batch = found
-        answer = self._attempt(batch)
+        answer = self._connection.send(batch.body)
         match answer:
-            case Delivered():
+            case Accepted():
                 self._taken(source, batch, answer)
             case TooLarge(reason) if (parts := halves(batch.body)) is not None:
                 log.info("%s: %s; sent in halves", self._name, reason)
@@ -151,23 +140,7 @@ class Sender:
 
     # -- what came back --------------------------------------------------------------------------
 
-    def _attempt(self, batch: Batch) -> Answer:
-        try:
-            if self._transport is None:
-                self._transport = self._open_transport()
-        except ConfigError as err:
-            return Later(str(err))
-        answer = self._transport.send(batch.body)
-        if isinstance(answer, Later):
-            self._hang_up()
-        return answer
-
-    def _hang_up(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
-
-    def _taken(self, source: Source, batch: Batch, answer: Delivered) -> None:
+    def _taken(self, source: Source, batch: Batch, answer: Accepted) -> None:
         self._note_answer(batch)
         self._doubts.pop(batch.id, None)
         rejected = min(answer.rejected, batch.points)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from novacron_agent.delivery.answer import one_line
 from novacron_agent.delivery.counts import DESTINATION
 from novacron_agent.own_process import OwnProcess
 from novacron_agent.readings import Reading
+from novacron_otlp.answer import one_line
 
 _SOURCE = "novacron.source"
 # The agent's own metrics, and what they are called here. Those of several reasons are summed.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from novacron_collector.forward.filter import Filter
 from novacron_collector.forward.parcel import Item
-from novacron_collector.forward.split import halves, points_of
 from novacron_contract.errors import BadMessage
+from novacron_otlp.split import halves, points
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Batch:
         if len(self.items) > 1:
             middle = len(self.items) // 2
             return [Batch(self.items[:middle]), Batch(self.items[middle:])]
-        both = halves(self.items[0].body)
-        return [Batch([Item(body, points_of(body))]) for body in both] if both else []
+        both = halves(self.items[0].body) or ()
+        return [Batch([Item(body, sum(1 for _ in points(body)))]) for body in both]
 
 
 def batches(items: Iterable[Item], keep: Filter, size: int) -> Iterator[Batch]:

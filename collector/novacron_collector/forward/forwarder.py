@@ -6,12 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from novacron_collector.forward.answer import Transport
 from novacron_collector.forward.filter import Filter
-from novacron_collector.forward.grpc import GrpcTransport
-from novacron_collector.forward.http import HttpTransport
 from novacron_collector.forward.parcel import Item, pack
 from novacron_collector.forward.queue import Queue, QueueLimits
 from novacron_collector.forward.sender import Sender
@@ -20,6 +18,8 @@ from novacron_collector.forward.state import ForwardingState
 from novacron_collector.pipeline import Committed
 from novacron_collector.wal.log import Log, LogLimits
 from novacron_contract.errors import ConfigError
+from novacron_otlp.client import Client
+from novacron_otlp.connection import open_transport
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +121,9 @@ def _abandoned(folder: Path, names: set[str]) -> tuple[str, ...]:
 def _sender(
     one: ForwardSettings, folder: Path, reserve: float, send_every: float, agent: str
 ) -> Sender:
-    def open_transport() -> Transport:
-        return (GrpcTransport if one.is_grpc else HttpTransport)(one, agent)
-
+    open_anew = partial(open_transport, one, Client(user_agent=agent))
     try:
-        open_transport().close()  # a wrong file is told at the start
+        open_anew().close()  # a wrong file is told at the start
         weight = int(min(_SEGMENT_BYTES, one.queue_size / 16))
         # The queue's own bounds come first: the log never refuses.
         size = 2 * one.queue_size + _SEGMENT_BYTES
@@ -135,4 +133,4 @@ def _sender(
         raise ConfigError(f"forward: {one.name}: {err}") from err
     bounds = QueueLimits(size=one.queue_size, age=one.queue_age, reserve=reserve)
     keep = Filter(one.metrics, one.exclude_metrics, one.where)
-    return Sender(one.name, Queue(one.name, wal, bounds), keep, open_transport, one.timeout)
+    return Sender(one.name, Queue(one.name, wal, bounds), keep, open_anew)

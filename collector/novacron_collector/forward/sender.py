@@ -12,25 +12,18 @@ import threading
 import time
 from collections.abc import Callable
 
-from novacron_collector.forward.answer import (
-    Accepted,
-    Answer,
-    Doubtful,
-    Later,
-    Refused,
-    TooLarge,
-    Transport,
-)
 from novacron_collector.forward.batches import Batch, batches
 from novacron_collector.forward.filter import Filter
 from novacron_collector.forward.queue import Queue, Taken
 from novacron_collector.forward.state import DestinationState, Sent
-from novacron_contract.errors import ConfigError
+from novacron_otlp.answer import Accepted, Answer, Doubtful, Later, TooLarge
+from novacron_otlp.connection import Connection, Transport
 
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
 _LAST_CHANCE_S = 1.0
+_LEAST_ANSWER_S = 0.1
 _LONGEST_WAIT_S = 60.0
 _TRIES = 5  # of what may have failed by accident
 _JOINED = 2 * 2**20  # bytes of small requests that are sent as one
@@ -39,15 +32,12 @@ _COMPLAINTS = 100  # different reasons that are logged
 
 
 class Sender:
-    """`open_transport` is called again after each failure: addresses and secrets may be new."""
-
     def __init__(
         self,
         name: str,
         queue: Queue,
         keep: Filter,
         open_transport: Callable[[], Transport],
-        timeout: float,
         first_wait_s: float = 1.0,
     ) -> None:
         self.name = name
@@ -56,9 +46,7 @@ class Sender:
         self._problem = ""  # why nothing is taken, as long as nothing is
         self._failing_since = 0.0
         self._keep = keep
-        self._open_transport = open_transport
-        self._transport: Transport | None = None
-        self._timeout = timeout
+        self._connection = Connection(open_transport)
         self._first_wait_s = first_wait_s
         self._joined = _JOINED
         self._stopping = threading.Event()
@@ -120,7 +108,7 @@ class Sender:
             except Exception:  # the outermost edge of this destination: its thread goes on
                 log.exception("forwarding to %s failed", self.name)
                 self._stopping.wait(_LONGEST_WAIT_S)
-        self._close()
+        self._connection.close()
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self._deadline
@@ -156,13 +144,11 @@ class Sender:
             done = waiting.pop(0)
             if isinstance(answer, Accepted):
                 self._accepted(done, answer)
-            elif not isinstance(answer, TooLarge | Refused) or not self._divided(
-                done, answer, waiting
-            ):
+            elif not self._divided(done, answer, waiting):
                 self._drop(done.points, answer.reason)
         return True
 
-    def _divided(self, batch: Batch, answer: TooLarge | Refused, waiting: list[Batch]) -> bool:
+    def _divided(self, batch: Batch, answer: Answer, waiting: list[Batch]) -> bool:
         """What is too large goes in parts; of several requests one may be the reason."""
         if isinstance(answer, TooLarge):
             self._joined = max(_LEAST_JOINED, min(self._joined, len(batch.body) // 2))
@@ -176,7 +162,8 @@ class Sender:
         """The final one; None when there is none, because we are to stop or it was dropped."""
         wait, tries, body = self._first_wait_s, 0, batch.body
         while self.queue.holds(taken) and not self._is_over():
-            answer = self._attempt(body)
+            left = max(_LEAST_ANSWER_S, self._deadline - time.monotonic())
+            answer = self._connection.send(body, within=left)
             tries += isinstance(answer, Doubtful)
             if not isinstance(answer, Later | Doubtful) or tries >= _TRIES:
                 self._note_answer()
@@ -191,23 +178,6 @@ class Sender:
             wait = min(2 * wait, _LONGEST_WAIT_S)
             self.queue.keep_bounds()
         return None
-
-    def _attempt(self, body: bytes) -> Answer:
-        timeout = min(self._timeout, max(0.1, self._deadline - time.monotonic()))
-        try:
-            if self._transport is None:
-                self._transport = self._open_transport()
-        except ConfigError as err:
-            return Later(str(err))
-        answer = self._transport.send(body, timeout)
-        if isinstance(answer, Later):
-            self._close()
-        return answer
-
-    def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
 
     # -- telling what happened -------------------------------------------------------------------
 

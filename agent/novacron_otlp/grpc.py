@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import ssl
-import time
 import urllib.parse
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,21 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from novacron_agent.delivery.answer import (
+from novacron_contract.errors import BadMessage, ConfigError
+from novacron_otlp.answer import (
+    NO_RIGHTS,
+    WHO_WE_ARE,
     Answer,
     Doubtful,
     Later,
     Refused,
     TooLarge,
+    accepted,
     bounded_wait,
-    delivered,
     one_line,
 )
-from novacron_agent.delivery.destination import Destination
-from novacron_contract.destinations import Compression
-from novacron_contract.errors import ConfigError
-from novacron_contract.metrics import SENT_AT_HEADER
+from novacron_otlp.client import Client
+from novacron_otlp.settings import ClientSettings, Compression
 
 _EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 _DETAILS = "grpc-status-details-bin"
@@ -38,10 +37,7 @@ _CODES = grpc.StatusCode
 _HOPELESS = {_CODES.INVALID_ARGUMENT, _CODES.FAILED_PRECONDITION, _CODES.ALREADY_EXISTS}
 _DOUBTFUL = {_CODES.INTERNAL, _CODES.UNKNOWN}
 _SPLIT_FROM = 64 * 1024  # bytes: what is smaller is refused for its size only if that is said
-_RIGHTS = {
-    _CODES.UNAUTHENTICATED: "it wants to know who we are: see headers_file, cert_file",
-    _CODES.PERMISSION_DENIED: "we may not write there: see headers_file, cert_file",
-}
+_RIGHTS = {_CODES.UNAUTHENTICATED: WHO_WE_ARE, _CODES.PERMISSION_DENIED: NO_RIGHTS}
 
 
 class GrpcTransport:
@@ -50,54 +46,53 @@ class GrpcTransport:
         ConfigError: a file that the settings name cannot be used.
     """
 
-    def __init__(self, destination: Destination, agent: str) -> None:
-        self._timeout = destination.timeout
+    def __init__(self, settings: ClientSettings, client: Client) -> None:
+        self._client = client
+        self._timeout = settings.timeout
         self.date = ""
-        headers = destination.all_headers()
-        self._metadata = [(name.lower(), text) for name, text in headers.items()]
-        zipped = destination.compression is Compression.GZIP
+        self._headers = settings.all_headers()
+        zipped = settings.compression is Compression.GZIP
         self._compression = grpc.Compression.Gzip if zipped else grpc.Compression.NoCompression
-        self._channel = _channel(destination, agent)
+        self._channel = _channel(settings, client)
         self._export: Callable[..., Any] = self._channel.unary_unary(_EXPORT)
 
-    def send(self, body: bytes) -> Answer:
-        sent_at = (SENT_AT_HEADER.lower(), str(time.time_ns() // 1_000_000))
-        size = 0
+    def send(self, body: bytes, within: float = math.inf) -> Answer:
         try:
-            plain = gzip.decompress(body)
-            size = len(plain)
+            plain = self._client.body(body, Compression.NONE)
+        except BadMessage as err:
+            return Refused(str(err))
+        headers = {**self._headers, **self._client.clock()}
+        try:
             response = self._export(
                 plain,
-                timeout=self._timeout,
-                metadata=[*self._metadata, sent_at],
+                timeout=min(self._timeout, within),
+                metadata=[(name.lower(), text) for name, text in headers.items()],
                 compression=self._compression,
             )
-        except (OSError, EOFError, zlib.error) as err:
-            return Refused(f"the disk did not give it back: {one_line(str(err))}")
         except grpc.RpcError as err:
-            return _meaning(err, size)
-        return delivered(response)
+            return _meaning(err, len(plain))
+        return accepted(response)
 
     def close(self) -> None:
         self._channel.close()
 
 
-def _channel(destination: Destination, agent: str) -> Any:
-    address = urllib.parse.urlsplit(destination.endpoint).netloc
-    environment = destination.proxy is None and not destination.is_here
+def _channel(settings: ClientSettings, client: Client) -> Any:
+    address = urllib.parse.urlsplit(settings.target).netloc
+    environment = client.environment and not settings.is_here
     options: list[tuple[str, Any]] = [
         ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
-        ("grpc.enable_http_proxy", int(environment or destination.proxy is not None)),
-        ("grpc.primary_user_agent", agent),
+        ("grpc.enable_http_proxy", int(environment or settings.proxy is not None)),
+        ("grpc.primary_user_agent", client.user_agent),
     ]
-    if destination.proxy is not None:
-        options.append(("grpc.http_proxy", destination.proxy))
-    if not destination.uses_tls:
+    if settings.proxy is not None:
+        options.append(("grpc.http_proxy", settings.proxy))
+    if not settings.uses_tls:
         return grpc.insecure_channel(address, options)
     credentials = grpc.ssl_channel_credentials(
-        _read(destination.ca_file or _system_authorities()),
-        _read(destination.key_file),
-        _read(destination.cert_file),
+        _read(settings.ca_file or _system_authorities()),
+        _read(settings.key_file),
+        _read(settings.cert_file),
     )
     return grpc.secure_channel(address, credentials, options)
 
@@ -138,5 +133,5 @@ def _retry_info(err: Any) -> float | None:
     for detail in details:
         info = RetryInfo()
         if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
-            return bounded_wait(info.retry_delay.ToTimedelta().total_seconds())
+            return bounded_wait(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -23,15 +24,11 @@ def halves(body: bytes) -> tuple[bytes, bytes] | None:
     return bytes(first.SerializeToString()), bytes(second.SerializeToString())
 
 
-def points_of(body: bytes) -> int:
-    data = MetricsData.FromString(body)
-    metrics = (
-        metric
-        for group in data.resource_metrics
-        for scoped in group.scope_metrics
-        for metric in scoped.metrics
-    )
-    return sum(len(_points(metric)) for metric in metrics)
+def points(body: bytes) -> Iterator[Any]:
+    for group in MetricsData.FromString(body).resource_metrics:
+        for scoped in group.scope_metrics:
+            for metric in scoped.metrics:
+                yield from _points(metric)
 
 
 def _divisible(data: Any) -> Any:

@@ -1,11 +1,10 @@
-"""What a destination said to a request, and what follows from it: the answer table of OTLP."""
+"""What a destination said to a request, and what follows from it: OTLP's answer table."""
 
 from __future__ import annotations
 
 import email.utils
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -13,7 +12,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 _MAX_REASON = 200  # characters of a destination's text that are told
-_LONGEST_WAIT_S = 600.0  # a destination may ask for
+_LONGEST_WAIT_S = 600.0  # that a destination may ask for
+WHO_WE_ARE = "it wants to know who we are: see headers_file, cert_file"
+NO_RIGHTS = "we may not write there: see headers_file, cert_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,20 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Send the same again, not before `after_s` where the destination said so."""
+    """Send the same again, not before `after_s` where the destination said so.
+
+    `unreachable`: there was no connection, so trying again costs nobody anything.
+    """
 
     reason: str
     after_s: float = 0.0
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """It should not be sent again, but may have failed by accident: a few attempts more."""
+    """The destination failed over it, by accident or because of it: after a few attempts more it
+    is as good as refused."""
 
     reason: str
 
@@ -56,14 +62,6 @@ class Refused:
 Answer = Accepted | Later | Doubtful | TooLarge | Refused
 
 
-class Transport(Protocol):
-    """A connection to one destination; serves one thread."""
-
-    def send(self, body: bytes, timeout: float) -> Answer: ...
-
-    def close(self) -> None: ...
-
-
 def accepted(response: bytes) -> Accepted:
     """From the body of a success, which may say that some points were not wanted."""
     try:
@@ -82,14 +80,16 @@ def one_line(text: str) -> str:
 def wait_of(retry_after: str) -> float:
     """Seconds of a Retry-After header, which is seconds or a date; 0 for none."""
     try:
-        seconds = float(retry_after)
+        return bounded_wait(float(retry_after))
     except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return bounded_wait(seconds)
+        pass
+    try:
+        until = email.utils.parsedate_to_datetime(retry_after).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return bounded_wait(until - time.time())
 
 
 def bounded_wait(seconds: float) -> float:
+    """What is no number is no wait, either."""
     return min(seconds, _LONGEST_WAIT_S) if seconds > 0 else 0.0

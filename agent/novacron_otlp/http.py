@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import ssl
 import time
-import zlib
 
 import httpx
 from google.protobuf.message import DecodeError
@@ -13,31 +12,32 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
 )
 
-from novacron_agent.delivery.answer import (
+from novacron_contract.errors import BadMessage, ConfigError
+from novacron_otlp.answer import (
+    NO_RIGHTS,
+    WHO_WE_ARE,
+    Accepted,
     Answer,
-    Delivered,
     Doubtful,
     Later,
     Refused,
     TooLarge,
-    delivered,
+    accepted,
     one_line,
     wait_of,
 )
-from novacron_agent.delivery.destination import Destination
-from novacron_contract.destinations import Compression
-from novacron_contract.errors import ConfigError
-from novacron_contract.metrics import SENT_AT_HEADER
+from novacron_otlp.client import Client
+from novacron_otlp.settings import ClientSettings, Compression
 
-_PATH = "/v1/metrics"
 _PROTOBUF = "application/x-protobuf"
+_COMPRESSED = "compressed"
 _MAX_ANSWER = 64 * 1024  # bytes of it that are read
 _CONNECT_S = 4.0  # TCP has tried three times by then
-_HOPELESS = frozenset({400, 415, 422})  # the body is at fault
-_RIGHTS = {
-    401: "it wants to know who we are: see headers_file, cert_file",
-    403: "we may not write there: see headers_file, cert_file",
-}
+_HOPELESS = frozenset({400, 409, 415, 422})  # the body is at fault
+# The way there, our rights or how much comes are at fault, not what we send: it waits. So it does
+# for what a server or a proxy says of itself, 500 apart: that may be because of the body.
+_LATER = frozenset({401, 402, 403, 404, 405, 407, 408, 425, 429})
+_RIGHTS = {401: WHO_WE_ARE, 403: NO_RIGHTS}
 
 
 class HttpTransport:
@@ -46,63 +46,59 @@ class HttpTransport:
         ConfigError: a file that the settings name cannot be used.
     """
 
-    def __init__(self, destination: Destination, agent: str) -> None:
-        self._gzip = destination.compression is Compression.GZIP
-        self._timeout = destination.timeout
+    def __init__(self, settings: ClientSettings, client: Client) -> None:
+        self._client = client
+        self._compression, self._timeout = settings.compression, settings.timeout
         self.date = ""
-        headers = {"User-Agent": agent, **destination.all_headers(), "Content-Type": _PROTOBUF}
-        if self._gzip:
+        headers = {"User-Agent": client.user_agent, **settings.all_headers()}
+        headers["Content-Type"] = _PROTOBUF
+        if self._compression is Compression.GZIP:
             headers["Content-Encoding"] = "gzip"
+        environment = client.environment and not (settings.proxy or settings.is_here)
         try:
-            self._url = httpx.URL(_with_path(destination.endpoint))
-            self._client = httpx.Client(
-                headers=headers,
-                verify=_tls(destination),
-                proxy=destination.proxy,
-                trust_env=destination.proxy is None and not destination.is_here,
-                timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_S)),
+            self._url = httpx.URL(settings.target)
+            self._http = httpx.Client(
+                headers=headers, verify=_tls(settings), proxy=settings.proxy, trust_env=environment
             )
         except (httpx.InvalidURL, ValueError) as err:
-            raise ConfigError(f"the endpoint or a proxy is no URL: {type(err).__name__}") from err
+            raise ConfigError(f"its URL or a proxy's is none: {type(err).__name__}") from err
 
-    def send(self, body: bytes) -> Answer:
-        deadline = time.monotonic() + self._timeout
-        sent_at = {SENT_AT_HEADER: str(time.time_ns() // 1_000_000)}
+    def send(self, body: bytes, within: float = math.inf) -> Answer:
         try:
-            content = body if self._gzip else gzip.decompress(body)
-            with self._client.stream(
-                "POST", self._url, content=content, headers=sent_at
+            content = self._client.body(body, self._compression)
+        except BadMessage as err:
+            return Refused(str(err))
+        limit = min(self._timeout, within)
+        timeout = httpx.Timeout(limit, connect=min(limit, _CONNECT_S))
+        deadline = time.monotonic() + limit
+        clock = self._client.clock()
+        try:
+            with self._http.stream(
+                "POST", self._url, content=content, headers=clock, timeout=timeout
             ) as response:
                 self.date = response.headers.get("Date", "")
                 return _meaning(response, _read(response, deadline))
-        except (OSError, EOFError, zlib.error) as err:
-            return Refused(f"the disk did not give it back: {one_line(str(err))}")
         except (httpx.ConnectError, httpx.ConnectTimeout) as err:
             return Later(one_line(str(err)) or "no connection", unreachable=True)
         except httpx.TimeoutException:
-            return Later(f"no answer within {self._timeout:g} s")
+            return Later(f"no answer within {limit:.3g} s")
         except httpx.HTTPError as err:
             return Later(one_line(str(err)) or type(err).__name__)
 
     def close(self) -> None:
-        self._client.close()
+        self._http.close()
 
 
-def _with_path(endpoint: str) -> str:
-    base = endpoint.rstrip("/")
-    return base if base.endswith(_PATH) else base + _PATH
-
-
-def _tls(destination: Destination) -> ssl.SSLContext:
+def _tls(settings: ClientSettings) -> ssl.SSLContext:
     """The system's authorities, or the one in `ca_file` alone."""
-    if not destination.uses_tls and not (destination.proxy or "").startswith("https:"):
+    if not settings.uses_tls and not (settings.proxy or "").startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading authorities takes a while
-    files = (destination.ca_file, destination.cert_file, destination.key_file)
+    files = (settings.ca_file, settings.cert_file, settings.key_file)
     try:
-        context = ssl.create_default_context(cafile=destination.ca_file)
-        if destination.cert_file is not None and destination.key_file is not None:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None and settings.key_file is not None:
             # The key's pass phrase would be asked for on a terminal.
-            context.load_cert_chain(destination.cert_file, destination.key_file, password="")
+            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
     except (OSError, ssl.SSLError) as err:
         named = ", ".join(str(file) for file in files if file is not None)
         raise ConfigError(f"{named}: cannot be used: {err.strerror or err}") from err
@@ -124,27 +120,31 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
 def _meaning(response: httpx.Response, content: bytes) -> Answer:
     code = response.status_code
     if response.is_success:
-        return delivered(content) if _is_plain(response) else Delivered()
+        return accepted(content) if _kind(response) in ("", _PROTOBUF) else Accepted()
     reason = " ".join(filter(None, (f"HTTP {code}", _said(response, content), _RIGHTS.get(code))))
     if code in _HOPELESS:
         return Refused(reason)
     if code == 413:
         return TooLarge(reason)
-    if code == 500:
+    if code == 500 or (response.is_client_error and code not in _LATER):
         return Doubtful(reason)
     return Later(reason, wait_of(response.headers.get("Retry-After", "")))
 
 
-def _is_plain(response: httpx.Response) -> bool:
-    return bool(response.headers.get("Content-Encoding", "identity") == "identity")
+def _kind(response: httpx.Response) -> str:
+    """The answer's media type, "" where none is said; what is compressed we do not read."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return _COMPRESSED
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def _said(response: httpx.Response, content: bytes) -> str:
     """The destination's words. A google.rpc.Status is a number and a text, under the numbers that
     they have in the message of partial success, too."""
-    if not _is_plain(response):
+    kind = _kind(response)
+    if kind == _COMPRESSED:
         return ""
-    if not response.headers.get("Content-Type", "").startswith(_PROTOBUF):
+    if kind != _PROTOBUF:
         return one_line(content.decode("utf-8", "replace"))
     try:
         return one_line(ExportMetricsPartialSuccess.FromString(content).error_message)

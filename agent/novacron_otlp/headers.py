@@ -1,33 +1,15 @@
-"""What every part that sends OTLP to others takes for its destinations: names and headers."""
+"""Headers that an operator adds to requests, and the file of the secret ones."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 
 from novacron_contract.errors import ConfigError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "te"}
-
-
-class Compression(StrEnum):
-    GZIP = "gzip"
-    NONE = "none"
-
-
-def file_safe(name: str) -> str:
-    """Check a destination's name, which becomes that of a file or a folder.
-
-    Raises:
-        ConfigError: it is no such name.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"expected letters, digits, - and _, 64 at most, got {name!r}")
-    return name
 
 
 def read_headers(path: Path) -> dict[str, str]:
