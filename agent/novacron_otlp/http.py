@@ -52,6 +52,7 @@ class HttpTransport:
         self.date = ""
         headers = {"User-Agent": client.user_agent, **settings.all_headers()}
         headers["Content-Type"] = _PROTOBUF
+        headers["Accept-Encoding"] = "identity"  # it is short, and read up to a limit
         if self._compression is Compression.GZIP:
             headers["Content-Encoding"] = "gzip"
         environment = client.environment and not (settings.proxy or settings.is_here)

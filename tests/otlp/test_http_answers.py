@@ -164,6 +164,7 @@ def test_the_senders_clock_is_told_where_it_is_wanted(receiver: Receiver, header
     [received] = receiver.received
     assert received.headers["User-Agent"] == "a/2"
     assert received.headers["Content-Type"] == "application/x-protobuf"
+    assert received.headers["Accept-Encoding"] == "identity"
     if header:
         assert abs(int(received.headers["X-Clock"]) / 1000 - time.time()) < 10
     else:
