@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from novacron_agent.otlp_form import Form, field, key_values
+from novacron_agent.otlp_form import Form, field, joined, key_values
 from novacron_agent.readings import Reading, by_machine
 from novacron_contract.metrics import AGENT_SERVICE_NAME
 
@@ -74,9 +74,17 @@ class Encoder:
 
     def _machine(self, resource: dict[str, str | float], readings: list[Reading]) -> bytes:
         head = self._resources.get(tuple(resource.items()), lambda: _resource(resource))
-        metrics = [self._form(reading).filled(reading) for reading in readings]
-        scope = b"".join([self._scope, *metrics])
+        scope = self._scope + self._metrics(readings)
         return field(_RESOURCE_METRICS, head + field(_SCOPE_METRICS, scope))
+
+    def _metrics(self, readings: list[Reading]) -> bytes:
+        """Each metric once. Two readings have the same one when the first comes late, or is of
+        another part; then in the order of time: Prometheus refuses what is older than its last."""
+        forms = [self._form(reading) for reading in readings]
+        if not _overlap(forms):
+            return b"".join(map(Form.filled, forms, readings))
+        in_order = sorted(zip(readings, forms, strict=True), key=lambda pair: pair[0].time_ns)
+        return joined(b"".join(form.filled(reading) for reading, form in in_order))
 
     def _form(self, reading: Reading) -> Form:
         types = tuple(map(type, reading.values))
@@ -104,6 +112,11 @@ class _Remembered(Generic[T]):
         self._age += 1
         if self._age % _REMEMBERED == 0:
             self._old, self._young = self._young, {}
+
+
+def _overlap(forms: list[Form]) -> bool:
+    names = [form.names for form in forms]
+    return len(names) > 1 and len(names[0].union(*names[1:])) < sum(map(len, names))
 
 
 def _request(parts: list[bytes], readings: list[Reading]) -> Request:

@@ -32,6 +32,7 @@ class Form:
         by_metric: dict[Metric, list[int]] = {}
         for at, of in enumerate(series):
             by_metric.setdefault(of.metric, []).append(at)
+        self.names = frozenset(metric.name for metric in by_metric)
         self._order = [at for group in by_metric.values() for at in group]
         self._kinds = [
             (started and _adds_up(series[at].metric), types[at] is int) for at in self._order
@@ -57,6 +58,18 @@ class Form:
         arguments[1::3] = [times[kind] for kind in self._kinds]
         arguments[2::3] = [values[at] for at in self._order]
         return self._blanks.pack(*arguments) + self._tail
+
+
+def joined(metrics: bytes) -> bytes:
+    """Fields `metrics` of ScopeMetrics, with all points of a name in one of them, in their order.
+
+    OTLP wants a name once in a scope. Decoding takes as long as filling in, but it is seldom needed
+    and of readings that go together by chance: no form would be used again.
+    """
+    by_name: dict[str, metrics_pb2.Metric] = {}
+    for metric in metrics_pb2.ScopeMetrics.FromString(metrics).metrics:
+        by_name.setdefault(metric.name, metrics_pb2.Metric()).MergeFrom(metric)
+    return bytes(metrics_pb2.ScopeMetrics(metrics=by_name.values()).SerializeToString())
 
 
 _KINDS = [(has_start, whole) for has_start in (False, True) for whole in (False, True)]

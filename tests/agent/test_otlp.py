@@ -14,6 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, Sum
 from novacron_agent.otlp import Encoder, Request
 from novacron_agent.readings import Reading, Sample
 from novacron_contract.metrics import METRICS, Kind
+from otlp_rules import faults
 
 NOW, BOOT = 1_795_461_550_000_000_000, 1_795_000_000_000_000_000
 
@@ -71,6 +72,33 @@ def test_two_sources_of_one_machine_share_its_resource() -> None:
     assert attributes == {"host.id": "h1", "host.name": "kvm-1", "libvirt.version": "9.0.0"}
     assert len(host.scope_metrics[0].metrics) == 2
     assert len(vm.scope_metrics[0].metrics) == len(service.scope_metrics[0].metrics) == 1
+
+
+def test_a_late_reading_beside_a_new_one_is_one_metric_in_the_order_of_time() -> None:
+    new, late, hot = host_reading(), host_reading(), host_reading()
+    late.time_ns, hot.time_ns = NOW - 10**10, NOW - 5
+    for reading, spent in ((new, 12.5), (late, 2.5)):
+        reading.add("system.cpu.time", spent, {"cpu.mode": "user"})
+        reading.add("system.memory.limit", 7)
+    hot.add("hw.temperature", 40.0, {"hw.id": "disk", "hw.name": "sda", "hw.parent": "sda"})
+    new.add("hw.temperature", 50.0, {"hw.id": "cpu", "hw.name": "core", "hw.parent": "cpu"})
+
+    [request] = Encoder("1").encode([new, late, hot])
+
+    message = ExportMetricsServiceRequest.FromString(gzip.decompress(request.body))
+    assert faults(message) == []
+    [resource] = message.resource_metrics
+    assert [(m.name, m.unit) for m in resource.scope_metrics[0].metrics] == [
+        ("system.cpu.time", "s"),
+        ("system.memory.limit", "By"),
+        ("hw.temperature", "Cel"),
+    ]
+    cpu, _memory, temperature = resource.scope_metrics[0].metrics
+    points = [(p.start_time_unix_nano, p.time_unix_nano, p.as_double) for p in cpu.sum.data_points]
+    assert points == [(BOOT, NOW - 10**10, 2.5), (BOOT, NOW, 12.5)]
+    assert cpu.sum.is_monotonic
+    assert [point.as_double for point in temperature.gauge.data_points] == [40.0, 50.0]
+    assert (request.points, request.first_ns, request.last_ns) == (6, NOW - 10**10, NOW)
 
 
 def test_many_guests_are_sent_in_several_requests_and_none_is_split() -> None:
@@ -164,6 +192,25 @@ def test_what_is_filled_in_is_what_protobuf_writes(ticks: list[Reading], later: 
         assert (request.first_ns, request.last_ns) == (reading.time_ns, reading.time_ns)
         assert {t for t, *_ in starts_and_times(resource)} <= {0, reading.start_ns}
         assert {t for _, t in starts_and_times(resource)} == {reading.time_ns}
+
+
+@given(st.lists(readings(), min_size=2, max_size=4))
+def test_a_machine_has_each_metric_once_whatever_goes_together(parts: list[Reading]) -> None:
+    samples = [sample for reading in parts for sample in reading.samples]
+    if not samples:
+        return
+    [request] = Encoder("1").encode(parts)
+
+    raw = gzip.decompress(request.body)
+    message = ExportMetricsServiceRequest.FromString(raw)
+    assert message.SerializeToString(deterministic=True) == raw
+    [resource] = message.resource_metrics
+    names = [metric.name for metric in resource.scope_metrics[0].metrics]
+    assert sorted(names) == sorted({sample.metric.name for sample in samples})
+    assert sorted(told(resource), key=repr) == sorted(map(as_told, samples), key=repr)
+    assert sorted(time for _start, time in starts_and_times(resource)) == sorted(
+        reading.time_ns for reading in parts for _ in reading.samples
+    )
 
 
 def as_told(sample: Sample) -> tuple[object, ...]:
