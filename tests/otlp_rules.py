@@ -110,7 +110,7 @@ def _attributes(point: Any) -> tuple[str, ...]:
 
 
 def _text(message: Message) -> str:
-    return message.SerializeToString(deterministic=True).hex()
+    return bytes(message.SerializeToString(deterministic=True)).hex()
 
 
 def _twice(what: str, identities: Iterable[str]) -> list[str]:

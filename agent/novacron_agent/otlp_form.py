@@ -63,13 +63,15 @@ class Form:
 def joined(metrics: bytes) -> bytes:
     """Fields `metrics` of ScopeMetrics, with all points of a name in one of them, in their order.
 
-    OTLP wants a name once in a scope. Decoding takes as long as filling in, but it is seldom needed
-    and of readings that go together by chance: no form would be used again.
+    OTLP wants a name once in a scope. It takes twice as long as filling in, but is seldom needed,
+    and for readings that go together by chance: no form of them would be used again.
     """
     by_name: dict[str, metrics_pb2.Metric] = {}
     for metric in metrics_pb2.ScopeMetrics.FromString(metrics).metrics:
-        by_name.setdefault(metric.name, metrics_pb2.Metric()).MergeFrom(metric)
-    return bytes(metrics_pb2.ScopeMetrics(metrics=by_name.values()).SerializeToString())
+        known = by_name.setdefault(metric.name, metric)
+        if known is not metric:
+            known.MergeFrom(metric)
+    return b"".join(field(_METRICS, m.SerializeToString()) for m in by_name.values())
 
 
 _KINDS = [(has_start, whole) for has_start in (False, True) for whole in (False, True)]

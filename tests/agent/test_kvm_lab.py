@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -14,9 +15,13 @@ from typing import TypeVar
 
 import libvirt
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from novacron_agent.cli import main
 from novacron_agent.identity import Machine
+from novacron_agent.otlp import Encoder
 from novacron_agent.providers import Provider
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.readings import Reading
@@ -25,6 +30,7 @@ from novacron_lab import libvirtd
 from novacron_lab.guests import Guest
 from novacron_lab.lab import Lab
 from novacron_lab.layout import Host
+from otlp_rules import faults, steps_back
 from provider_contract import ProviderContract, guests, values
 
 pytestmark = pytest.mark.lab
@@ -128,6 +134,17 @@ def test_a_working_guest_has_every_metric_of_the_contract(kvm: KvmProvider, gues
     assert 2 * 2**20 < used < limit == guest.plan.memory_mib * 2**20
     assert values(reading, "vm.disk.limit") == {("vda",): 64 * 2**20}
     assert reading.resource[VM_ID] == guest.uuid
+
+
+def test_two_ticks_in_one_request_are_right_by_otlps_rules(kvm: KvmProvider) -> None:
+    """As when a slow libvirt answers with the next tick."""
+    late = kvm.scrape(None).readings
+    time.sleep(1)
+    [request] = Encoder("1").encode([*kvm.scrape(None).readings, *late])
+
+    message = ExportMetricsServiceRequest.FromString(gzip.decompress(request.body))
+    assert faults(message) == []
+    assert steps_back([message]) == []
 
 
 def test_the_host_is_known_by_libvirts_uuid_and_its_own_name(kvm: KvmProvider, host: Host) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from kvm_peers import COLLECTD, DOMSTATS
 from novacron_agent.delivery.destination import Destination
 from novacron_agent.providers import PROVIDERS
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.readme import render
 from novacron_agent.settings import AgentTable, HostTable, Settings, read_settings
-from novacron_contract.metrics import METRICS
+from novacron_contract.metrics import BY_NAME, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "agent/README.md"
@@ -31,7 +32,24 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 def test_a_table_that_is_out_of_date_is_made_anew() -> None:
     text = README.read_text(encoding="utf-8")
-    assert render(text.replace("`vm.cpu.time`", "`vm.cpu.tme`")) == text
+    assert render(text.replace("`vm.cpu.time`", "`vm.cpu.tme`", 1)) == text
+
+
+def test_others_names_for_guests_figures_are_those_that_tests_compare() -> None:
+    _, _, section = README.read_text(encoding="utf-8").partition("### Coming from ")
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| `")]
+    theirs = {
+        **{key: (0, metric) for key, (metric, _, _) in DOMSTATS.items()},
+        **{name: (1, columns[0][0]) for name, columns in COLLECTD.items()},
+    }
+
+    for name, (column, metric) in theirs.items():
+        assert any(f"`{name}`" in row[column] and f"`{metric}`" in row[2] for row in rows), name
+    named = {name for row in rows[1:] for cell in row for name in re.findall("`(.+?)`", cell)}
+    more = {"state.state", "balloon.available", "memory-available", "block.N.allocation"}
+    assert named - more - BY_NAME.keys() - theirs.keys() == {
+        "domain_state", "disk_physical-N", "running", "paused", "stopped",
+    }  # fmt: skip
 
 
 def test_the_sample_settings_are_accepted() -> None:
