@@ -62,7 +62,7 @@ def dead_letters(folder: Path, name: str = "there") -> list[tuple[str, int]]:
     return rows
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], limit_s: float = 30) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline

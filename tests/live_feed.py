@@ -90,7 +90,7 @@ def free_port() -> int:
     return port
 
 
-def wait_until(is_true: Any, seconds: float = 15) -> None:
+def wait_until(is_true: Any, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -63,7 +63,7 @@ class Receiver:
     def accepted(self) -> list[Received]:
         return [one for one in self.received if one.status == 200]
 
-    def wait_for(self, count: int, timeout: float = 10) -> list[Received]:
+    def wait_for(self, count: int, timeout: float = 30) -> list[Received]:
         """The requests so far, once there are `count`."""
         with self._news:
             arrived = self._news.wait_for(lambda: len(self.received) >= count, timeout)
