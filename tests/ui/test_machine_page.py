@@ -79,3 +79,21 @@ def test_an_unknown_machine_is_explained(ui: str, fleet: SampleFleet, visit: Ope
     expect(page.get_by_role("heading")).to_have_text("There is no such machine")
     page.get_by_role("link", name="Go to Fleet").click()
     expect(page.get_by_role("heading", name="Fleet")).to_be_visible()
+
+
+def test_a_line_that_is_measured_less_often_than_others_is_joined_but_for_its_gaps(
+    ui: str, visit: Open
+) -> None:
+    script = """async () => {
+        const { aligned } = await import("/assets/panel.js");
+        const { valueAt } = await import("/assets/chart.js");
+        const values = aligned({ values: [1, null, 3, null, null, null, 7, null], gaps: [4] });
+        return values.map((value, at) => [
+            value === undefined ? "joined" : value, valueAt(values, at) ?? null,
+        ]);
+    }"""
+
+    drawn, read = zip(*visit(ui).page.evaluate(script), strict=True)
+
+    assert drawn == (1, "joined", 3, None, None, None, 7, "joined")
+    assert read == (1, 1, 3, None, None, None, 7, None)

@@ -166,11 +166,20 @@ export class Chart {
     if (!this.entries) return;
     const under = this.plot.cursor.idx;
     this.data.lines.forEach((line, index) => {
-      const value = under === null || under === undefined ? newest(line.values) : line.values[under];
+      const value = under === null || under === undefined ? newest(line.values) : valueAt(line.values, under);
       const text = value === null || value === undefined ? NONE : this.format(value);
       if (this.entries[index].reading.textContent !== text) this.entries[index].reading.textContent = text;
     });
   }
+}
+
+// At a time that only other lines have, the value before, where the line goes on.
+export function valueAt(values, index) {
+  let [before, after] = [index, index];
+  while (values[before] === undefined && before > 0) before -= 1;
+  while (values[after] === undefined && after < values.length - 1) after += 1;
+  const goesOn = values[after] !== undefined && values[after] !== null;
+  return goesOn ? values[before] : undefined;
 }
 
 function newest(values) {

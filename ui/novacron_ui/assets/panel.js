@@ -160,10 +160,15 @@ export class Panel {
   }
 }
 
-// uPlot joins the points around an undefined value, and ends the line at a null.
-function aligned({ values, gaps }) {
+// uPlot joins the points around an undefined value, and ends the line at a null: it does so from the
+// last value before a gap to the first one after it, whatever times other lines have in between.
+export function aligned({ values, gaps }) {
   const joined = values.map((value) => value ?? undefined);
-  for (const position of gaps) joined[position] = null;
+  for (const gap of gaps) {
+    joined[gap] = null;
+    for (let at = gap - 1; at >= 0 && joined[at] === undefined; at -= 1) joined[at] = null;
+    for (let at = gap + 1; at < joined.length && joined[at] === undefined; at += 1) joined[at] = null;
+  }
   return joined;
 }
 
