@@ -22,7 +22,9 @@ from novacron_store.telemetry.queries import (
     catalog,
     chart,
     fleet_now,
+    gaps,
     latest,
+    silences,
     sparklines,
 )
 from novacron_store.telemetry.rollups import Roller
@@ -65,6 +67,10 @@ def panels(client: Client) -> dict[str, Callable[[], object]]:
         "chart_cpu_6h": lambda: chart(client, ChartQuery(cpu, vm, ago, now)),
         "chart_network_6h": lambda: chart(client, ChartQuery(network, vm, ago, now)),
         "latest": lambda: latest(client, vm, now),
+        "silences_of_100": lambda: silences(
+            client, [f"vm-{n:05d}" for n in range(100)], now, timedelta(minutes=1)
+        ),
+        "gaps_6h": lambda: gaps(client, ["novacron-agent/a"], ago, now),
         "catalog": lambda: catalog(client),
     }
 

@@ -12,8 +12,8 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_contract.metrics import BY_NAME, Kind
 from novacron_store.telemetry.client import per_thread
 from novacron_ui.query.drawing import Range, parse_range
-from novacron_ui.query.machine import Machines
-from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel
+from novacron_ui.query.machine import PANELS, Machines
+from novacron_ui.query.panels import Panel
 from ui_world import World
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -103,7 +103,9 @@ def test_a_range_that_makes_no_sense_is_refused(raw: Any) -> None:
         parse_range(raw, NOW)
 
 
-@pytest.mark.parametrize("panel", [*VM_PANELS, *HOST_PANELS], ids=lambda panel: panel.title)
+@pytest.mark.parametrize(
+    "panel", [one for of_kind in PANELS.values() for one in of_kind], ids=lambda panel: panel.title
+)
 def test_a_panel_draws_metrics_of_the_contract(panel: Panel) -> None:
     for name in panel.metrics:
         metric = BY_NAME[name]

@@ -22,7 +22,8 @@ from novacron_ui.pages import View, collector, machine, panels
 from novacron_ui.pages.fleet import FleetPage
 from novacron_ui.query.collector import Collectors
 from novacron_ui.query.fleet import Fleet
-from novacron_ui.query.machine import Machines
+from novacron_ui.query.machine import PANELS, Machines
+from novacron_ui.query.monitoring import Monitoring
 from novacron_ui.query.notices import Notices
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Services:
 
     fleet: Fleet
     machines: Machines
+    monitoring: Monitoring
     collectors: Collectors
     notices: Notices
 
@@ -49,6 +51,7 @@ STYLES = (
     "shell.css",
     "fleet.css",
     "machine.css",
+    "agent.css",
     "collector.css",
     "vendor/uplot/uPlot.min.css",
 )
@@ -114,7 +117,7 @@ class Pages:
 
         draw(app, "shell", shell.SHOWN, at_first=True)
         self.fleet.register(app)
-        machine.register(app, self.services.fleet)
+        machine.register(app, self.services.fleet, self.services.monitoring)
         collector.register(app, self.services.collectors)
         panels.register(app, self._drawings())
 
@@ -124,7 +127,7 @@ class Pages:
 
         machines = self.services.machines
         own = {collector.KIND: self.services.collectors.draw}
-        return own | {kind: of(kind) for kind in ("host", "vm")}
+        return own | {kind: of(kind) for kind in PANELS}
 
     def first_layout(self) -> Component:
         """The shell with the page that was asked for, which saves the browser a round trip."""

@@ -30,6 +30,7 @@ from novacron_ui.live.topics import MAX_MESSAGE_BYTES
 from novacron_ui.query.collector import Collectors
 from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machines
+from novacron_ui.query.monitoring import Monitoring
 from novacron_ui.query.notices import Notices
 from novacron_ui.server import create_server
 from novacron_ui.settings import Settings
@@ -97,10 +98,12 @@ def build(settings: Settings) -> Starlette:
 
     store = per_thread(open_client)
     index = Index(behind=store)
+    agents = Agents(state)
     pages = Pages(
         Services(
-            Fleet(inventory, Agents(state), store, index),
+            Fleet(inventory, agents, store, index),
             Machines(inventory, store, index),
+            Monitoring(inventory, agents, store, index),
             Collectors(store, index),
             Notices(settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S)),
         )

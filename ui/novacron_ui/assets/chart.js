@@ -1,7 +1,8 @@
 // One chart on uPlot: lines with gaps, a crosshair shared by the page, a legend with values.
 
-import { h, icon } from "./elements.js";
+import { h, icon, setText } from "./elements.js";
 import { formatter, NONE, short } from "./format.js";
+import { Gaps } from "./gaps.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const HEIGHT = 192;
@@ -13,6 +14,7 @@ export class Chart {
   // `unit`, `isRate`, `isShare` as in query/panels.py; `onSelect(start, end)` in seconds.
   constructor(body, { unit, isRate, isShare, onSelect }) {
     Object.assign(this, { body, isShare, onSelect });
+    this.gaps = new Gaps(() => this.data);
     this.format = formatter(unit, isRate);
     this.bytes = unit === "By" && !isRate;
     this.resize = new ResizeObserver(() => this.fit());
@@ -49,6 +51,14 @@ export class Chart {
     this.writeLegend();
   }
 
+  // Times that were lost, as {start, end, why} in milliseconds.
+  mark(gaps) {
+    this.gaps.all = gaps;
+    if (!this.plot) return;
+    this.gaps.write(this.plot);
+    this.plot.redraw(false);
+  }
+
   fit() {
     const width = this.body.clientWidth;
     if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
@@ -59,6 +69,7 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     this.colours = data.lines.map((_, index) => colour(`--series-${(index % COLOURS) + 1}`));
+    const warn = colour("--warn");
     const axis = {
       stroke: colour("--text-3"),
       font: `11px ${colour("--font")}`,
@@ -92,6 +103,7 @@ export class Chart {
       ],
       series: [{}, ...data.lines.map((line, index) => this.series(line, index, hidden))],
       hooks: {
+        drawClear: [(plot) => this.gaps.shade(plot, warn)],
         setCursor: [() => this.writeLegend()],
         setSelect: [(plot) => this.select(plot)],
       },
@@ -156,7 +168,7 @@ export class Chart {
     const left = this.data.left
       ? [h("span", { class: "legend-left" }, icon("info"), `${this.data.left} smaller lines are not drawn`)]
       : [];
-    this.legend.replaceChildren(...entries, ...left);
+    this.legend.replaceChildren(...entries, this.gaps.entry(), ...left);
     this.entries = entries;
     this.writeLegend();
   }
@@ -168,8 +180,9 @@ export class Chart {
     this.data.lines.forEach((line, index) => {
       const value = under === null || under === undefined ? newest(line.values) : valueAt(line.values, under);
       const text = value === null || value === undefined ? NONE : this.format(value);
-      if (this.entries[index].reading.textContent !== text) this.entries[index].reading.textContent = text;
+      setText(this.entries[index].reading, text);
     });
+    this.gaps.write(this.plot);
   }
 }
 

@@ -1,7 +1,7 @@
 // The Collector page: its state in words, tiles, and charts over a range.
 
 import { Asking } from "./asking.js";
-import { describe, Figures } from "./collector_state.js";
+import { CollectorFigures, describe } from "./collector_state.js";
 import { h, icon, setText } from "./elements.js";
 import { bytes, count, percent, size } from "./format.js";
 import { meter, setMeter } from "./fleet_table.js";
@@ -54,7 +54,7 @@ class CollectorView {
   constructor(root) {
     this.root = root;
     this.entity = root.dataset.entity;
-    this.figures = new Figures();
+    this.figures = new CollectorFigures();
     this.tiles = new Tiles(root.querySelector("#collector-tiles"));
     const toolbar = root.querySelector("#collector-toolbar");
     this.ranges = new Ranges(toolbar, () => this.panels.ask());

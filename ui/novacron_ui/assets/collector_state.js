@@ -1,46 +1,20 @@
 // A collector's newest figures, and what they mean in a sentence.
 
+import { Figures } from "./figures.js";
 import { age, bytes, count, seconds } from "./format.js";
-import { Rates, seriesKey } from "./live.js";
 
 const OWN = "novacron.collector.";
 const SILENT = 45000; // three reports and more are missing
 const BEHIND_S = 15; // a segment is written each second
 const FAR_BEHIND_S = 60;
 
-export class Figures {
+export class CollectorFigures extends Figures {
   constructor() {
-    this.metrics = [
+    super([
       ...["point.count", "point.rejected", "request.count", "log.size", "log.limit", "log.lag"].map((name) => OWN + name),
       "process.cpu.time",
       "process.memory.usage",
-    ];
-    this.known = new Map();
-    this.rates = new Rates();
-    this.seen = 0;
-  }
-
-  // Rows of [metric, attributes, time, value, rate], as the server answers (query/collector.py).
-  load(rows) {
-    for (const [metric, attributes, time, value, rate] of rows) {
-      const key = seriesKey([metric, "", attributes]);
-      this.rates.push([metric, "", attributes, time, value]);
-      this.seen = Math.max(this.seen, time);
-      if ((this.known.get(key)?.time ?? 0) <= time) this.known.set(key, { metric, attributes, time, value, rate });
-    }
-  }
-
-  // Points of the live feed.
-  apply(points) {
-    for (const [metric, , attributes, time, value] of points) {
-      this.seen = Math.max(this.seen, time);
-      if (!this.metrics.includes(metric)) continue;
-      const key = seriesKey([metric, "", attributes]);
-      const known = this.known.get(key);
-      if (known && known.time >= time) continue;
-      const rate = this.rates.push([metric, "", attributes, time, value]) ?? known?.rate ?? null;
-      this.known.set(key, { metric, attributes, time, value, rate });
-    }
+    ]);
   }
 
   summary() {
@@ -57,13 +31,6 @@ export class Figures {
       cpu: this.sum("rate", "process.cpu.time"),
       memory: this.sum("value", "process.memory.usage"),
     };
-  }
-
-  // Null where nothing is known. Series of an earlier release are older than the newest report.
-  sum(what, metric, wanted = () => true) {
-    const every = [...this.known.values()].filter((each) => each.metric === metric && wanted(each.attributes));
-    const values = every.map((each) => each[what]).filter((value) => value !== null && value !== undefined);
-    return values.length ? values.reduce((a, b) => a + b, 0) : null;
   }
 }
 

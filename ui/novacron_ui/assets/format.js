@@ -89,5 +89,27 @@ export function formatter(unit, isRate = false) {
   if (unit === "1") return percent;
   if (unit === "s") return seconds;
   if (unit === "Cel") return degrees;
-  return (value) => (Number.isInteger(value) && value < 1000 ? String(value) : count(value));
+  return number;
+}
+
+// 12, not 12.0.
+export function number(value) {
+  if (value === null || value === undefined) return NONE;
+  return Number.isInteger(value) && value < 1000 ? String(value) : count(value);
+}
+
+const MINUTE = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+// A time of the day; with the day, where that is not today. In milliseconds.
+export function clock(time, now) {
+  const day = DAY.format(time);
+  return day === DAY.format(now) ? MINUTE.format(time) : `${day}, ${MINUTE.format(time)}`;
+}
+
+// "13:02 to 13:40", "13:02 for 30 s".
+export function span({ start, end }, now) {
+  const [from, to] = [clock(start, now), clock(end, now)];
+  if (from === to) return end > start ? `${from} for ${age(end - start)}` : from;
+  return `${from} to ${DAY.format(start) === DAY.format(end) ? MINUTE.format(end) : to}`;
 }

@@ -6,6 +6,7 @@ import { age, bytes, percent, rate, size } from "./format.js";
 import { arrange, buildRow, meter, setMeter, updateRow, updateState } from "./fleet_table.js";
 import { live } from "./live.js";
 import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
+import { Monitoring } from "./monitoring.js";
 import { Panels } from "./panels.js";
 import { Ranges } from "./ranges.js";
 import { Rows } from "./rows.js";
@@ -18,6 +19,11 @@ const MAX_WATCHED = 200; // VMs of a host that move live
 export function showSnapshot(data) {
   const view = currentView();
   if (view && data) view.take(data);
+}
+
+export function showMonitoring(data) {
+  const view = currentView();
+  if (view && data) view.monitoring.take(data);
 }
 
 function currentView() {
@@ -34,9 +40,10 @@ class MachineView {
     this.machines = new Machines();
     this.tiles = new Tiles(root.querySelector("#machine-tiles"));
     const toolbar = root.querySelector("#machine-toolbar");
-    this.ranges = new Ranges(toolbar, () => this.panels.ask());
+    this.ranges = new Ranges(toolbar, () => this.onRange());
     const context = { entity: this.entity, kind: root.dataset.kind, ranges: this.ranges };
     this.panels = new Panels(root.querySelector(".panels"), root.querySelector("#machine-empty"), context);
+    this.monitoring = new Monitoring(root, { ...context, machines: this.machines, panels: this.panels });
     const onSilence = () => this.take({ error: { title: "The web UI's server does not answer" } });
     this.snapshot = new Asking("machine-ask", {
       every: SNAPSHOT_EVERY,
@@ -69,12 +76,17 @@ class MachineView {
     this.root.dataset.ready = "true";
   }
 
+  onRange() {
+    this.panels.ask();
+    this.monitoring.ask();
+  }
+
   watch() {
     const vms = this.vms().map((machine) => machine.id).slice(0, MAX_WATCHED);
     const metrics = [...new Set([...EVERYWHERE, ...ON_SCREEN, ...this.panels.metrics()])];
     const topics = [{ metrics, entities: [this.entity] }];
     if (vms.length) topics.push({ metrics: [...EVERYWHERE, ...ON_SCREEN], entities: vms });
-    live.watch(topics);
+    live.watch([...topics, ...this.monitoring.topics(vms)]);
   }
 
   vms() {
@@ -90,12 +102,14 @@ class MachineView {
       else this.rows?.touch(machine);
     }
     this.panels.extend(own, live.now());
+    this.monitoring.onPoints(points);
   }
 
   onClock() {
     if (this.isMounted() && !document.hidden) {
       this.showNow();
       this.rows?.render();
+      this.monitoring.show();
     }
   }
 
@@ -145,6 +159,7 @@ class MachineView {
     this.snapshot.stop();
     this.rows?.destroy();
     this.panels.destroy();
+    this.monitoring.destroy();
     return false;
   }
 }

@@ -23,6 +23,7 @@ export class Panel {
     this.body = section.querySelector(".panel-body");
     this.badges = section.querySelector(".panel-badges");
     this.failures = 0;
+    this.gaps = [];
     this.chartOptions = {
       unit,
       isRate: this.isRate,
@@ -102,11 +103,17 @@ export class Panel {
     const title = `One point per ${stepText(data.step)}`;
     this.badges.replaceChildren(h("span", { class: "badge", title }, data.resolution));
     this.chart ??= new Chart(this.body, this.chartOptions);
+    this.chart.gaps.all = this.gaps;
     this.chart.draw(data);
     this.rates ??= new Rates();
     this.byKey = new Map(
       data.lines.map((line, index) => [seriesKey([line.metric, this.entity, line.attributes]), index]),
     );
+  }
+
+  mark(gaps) {
+    this.gaps = gaps;
+    this.chart?.mark(gaps);
   }
 
   endChart() {

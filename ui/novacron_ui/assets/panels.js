@@ -5,7 +5,7 @@ import { Panel } from "./panel.js";
 
 // What the server answered, of whichever page has panels now.
 export function showPanels(all) {
-  document.querySelector(".panels")?.panels?.show(all);
+  for (const root of document.querySelectorAll(".panels")) root.panels?.show(all);
 }
 
 export class Panels {
@@ -38,6 +38,11 @@ export class Panels {
     const titles = empty.map((panel) => panel.section.getAttribute("aria-label"));
     const span = this.ranges.isNow ? `in the last ${this.ranges.name}` : "in this range";
     setText(this.empty, titles.length ? `No values ${span}: ${titles.join(", ")}` : "");
+  }
+
+  // `gaps`: times that were lost, as {start, end, why} in milliseconds.
+  mark(gaps) {
+    for (const panel of this.all.values()) panel.mark(gaps);
   }
 
   metrics() {

@@ -1,4 +1,4 @@
-"""Machine: one host or VM, its newest values and its charts over a range."""
+"""Machine: one host or VM, its newest values, its charts over a range, and how it is measured."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from novacron_contract.errors import BadMessage
+from novacron_contract.metrics import AGENT_SERVICE_NAME
 from novacron_ui.browser import data, draw
 from novacron_ui.pages import View, answer
 from novacron_ui.pages.panels import section
+from novacron_ui.query.agent_panels import AGENT_PANELS
+from novacron_ui.query.drawing import parse_range
 from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machine
+from novacron_ui.query.monitoring import Monitoring
 from novacron_ui.shell import icon
 
+_NO_AGENT = "No agent of NovaCron reports this host: its values come from another sender."
 _TILES = ("CPU", "Memory", "Network", "Disk")
 
 
@@ -23,12 +28,32 @@ def view(machine: Machine) -> View:
     return View(f"{machine.name} · NovaCron", _layout(machine))
 
 
-def register(app: Dash, fleet: Fleet) -> None:
+def register(app: Dash, fleet: Fleet, monitoring: Monitoring) -> None:
     @app.callback(Output("machine-snapshot", "data"), Input("machine-ask", "data"))
     def snapshot(asked: Any) -> dict[str, Any]:
         return answer(lambda: fleet.around(_entity(asked), datetime.now(UTC)))
 
+    @app.callback(
+        Output("monitoring-data", "data"),
+        Input("monitoring-ask", "data"),
+        prevent_initial_call=True,
+    )
+    def measured(asked: Any) -> dict[str, Any]:
+        """`asked` comes back, so that the browser can tell the newest answer."""
+        return {**answer(lambda: _measured(monitoring, asked)), "asked": asked}
+
     draw(app, "machine", "machine-snapshot")
+    draw(app, "monitoring", "monitoring-data")
+
+
+def _measured(monitoring: Monitoring, asked: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    match asked:
+        case {"entity": str(entity), "kind": "host", "range": over}:
+            return monitoring.of_host(entity, parse_range(over, now), now)
+        case {"entity": str(entity), "kind": "vm", "range": over}:
+            return monitoring.of_vm(entity, parse_range(over, now), now)
+    raise BadMessage("expected an entity, its kind and a range")
 
 
 def _entity(asked: Any) -> str:
@@ -44,17 +69,45 @@ def _layout(machine: Machine) -> Component:
         [
             dcc.Store(id="machine-ask", data={"entity": machine.id}),
             dcc.Store(id="machine-snapshot"),
+            *(dcc.Store(id=store) for store in ("monitoring-ask", "monitoring-data")),
             _crumbs(machine),
             _head(machine),
             html.Div(id="machine-trouble", className="notices"),
+            html.Div(id="machine-notices", className="notices"),
             html.Div([_tile(title) for title in _TILES], id="machine-tiles", className="tiles"),
             html.Div(id="machine-toolbar", className="toolbar"),
+            html.Div(id="machine-lost", className="lost"),
             html.Div(panels, className="panels"),
             html.Div(id="machine-empty", className="empty-panels"),
+            *([_agent(machine)] if machine.kind == "host" else []),
             html.Div(id="machine-vms"),
         ],
         id="machine",
         **data(entity=machine.id, kind=machine.kind),
+    )
+
+
+def _agent(machine: Machine) -> Component:
+    """Closed, but for a line that says how it is, until somebody wants to know more."""
+    if not machine.agent_id:
+        return html.P(_NO_AGENT, id="machine-agent", className="agent-none")
+    panels = [section(panel) for panel in AGENT_PANELS]
+    head = [
+        icon("chevron-right"),
+        html.H2("Agent"),
+        html.Span(id="agent-state"),
+        html.Span(id="agent-brief", className="agent-brief"),
+    ]
+    body = [
+        html.Div(id="agent-figures"),
+        html.Div(panels, className="panels"),
+        html.Div(id="agent-empty", className="empty-panels"),
+    ]
+    return html.Details(
+        [html.Summary(head, className="agent-head"), html.Div(body, className="agent-body")],
+        id="machine-agent",
+        className="agent card",
+        **data(entity=f"{AGENT_SERVICE_NAME}/{machine.agent_id}"),
     )
 
 

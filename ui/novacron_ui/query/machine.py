@@ -11,23 +11,28 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import NotFound
 from novacron_store.state import Host, Inventory, Vm
 from novacron_store.telemetry.builder import Index
+from novacron_ui.query.agent_panels import AGENT_PANELS
 from novacron_ui.query.drawing import Range, draw
 from novacron_ui.query.panels import HOST_PANELS, VM_PANELS, Panel, panel
+
+PANELS = {"host": HOST_PANELS, "vm": VM_PANELS, "agent": AGENT_PANELS}  # by the kind of entity
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A host or VM with what stands in its page's head. `host` is a VM's hypervisor, if known."""
+    """A host or VM with what stands in its page's head. `host` is a VM's hypervisor, if known;
+    `agent_id` is of the agent that reports a host; empty: none does."""
 
     id: str
     name: str
     kind: str  # host | vm
     facts: tuple[str, ...] = ()
     host: Host | None = None
+    agent_id: str = ""
 
     @property
     def panels(self) -> tuple[Panel, ...]:
-        return HOST_PANELS if self.kind == "host" else VM_PANELS
+        return PANELS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Machines:
 
     def draw(self, entity: str, kind: str, panel_id: str, over: Range) -> dict[str, Any]:
         """The lines of one panel on a common time axis."""
-        drawn = panel(HOST_PANELS if kind == "host" else VM_PANELS, panel_id)
+        drawn = panel(PANELS[kind], panel_id)
         if drawn is None:
             raise NotFound(f"no panel has the id {panel_id!r}")
         client = self.telemetry()
@@ -63,7 +68,8 @@ class Machines:
 
 
 def _host(host: Host) -> Machine:
-    return Machine(host.id, host.name or host.id, "host", _known(host.os, host.arch))
+    facts = _known(host.os, host.arch)
+    return Machine(host.id, host.name or host.id, "host", facts, agent_id=host.agent_id)
 
 
 def _known(*facts: str) -> tuple[str, ...]:

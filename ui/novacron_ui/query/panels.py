@@ -12,6 +12,14 @@ from novacron_store.telemetry.queries import QUANTILE
 _DEVICE, _DISK_DIRECTION = "system.device", "disk.io.direction"
 _NIC, _MAC, _DIRECTION = "network.interface.name", "network.interface.mac", "network.io.direction"
 _WORDS = {"receive": "in", "transmit": "out"}
+REASONS = {  # why an agent gave points up (agent/novacron_agent/delivery/batch.py)
+    "size": "spool full",
+    "age": "waited too long",
+    "disk": "disk full",
+    "memory": "memory full",
+    "refused": "batch refused",
+    "rejected": "rejected",
+}
 _OFTEN_S, _SELDOM_S = 15, 60
 
 
@@ -54,7 +62,7 @@ def _word(label: str, value: str) -> str:
     if label == QUANTILE:
         return f"p{100 * float(value):g}"
     if label in (OUTCOME, REASON):
-        return value.replace("_", " ")
+        return REASONS.get(value, value.replace("_", " "))
     return _WORDS.get(value, value)
 
 

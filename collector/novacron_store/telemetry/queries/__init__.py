@@ -2,6 +2,7 @@
 
 from novacron_store.telemetry.metric import MetricInfo
 from novacron_store.telemetry.progress import Resolution
+from novacron_store.telemetry.queries.agents import Gap, Silence, gaps, silences
 from novacron_store.telemetry.queries.catalog import LatestValue, catalog, latest
 from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
 from novacron_store.telemetry.queries.failing import FailingSource, failing_sources
@@ -18,18 +19,22 @@ __all__ = [
     "FailingSource",
     "Figure",
     "FleetRow",
+    "Gap",
     "LatestValue",
     "Line",
     "MetricInfo",
     "Resolution",
     "Service",
+    "Silence",
     "catalog",
     "chart",
     "failing_sources",
     "figures",
     "fleet_now",
+    "gaps",
     "latest",
     "quantiles",
     "services",
+    "silences",
     "sparklines",
 ]
