@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from agent_samples import ANSWERS, HANGS, MeasuredHost, measured_host
 from browser import HOSTILE, Open
 from fleet_samples import SampleFleet
 from live_feed import LiveFeed, now_ms, wait_until
-from novacron_store.state import Agents, Host
+from novacron_store.state import Agent, Agents, Host
 from ui_world import World
 
 pytestmark = pytest.mark.browser
@@ -133,6 +134,21 @@ def test_an_agent_that_tells_nothing_of_itself_is_no_error(
     page = visit(f"{ui}/machine/{quiet.id}?agent=open").page
     expect(section(page)).to_contain_text("The agent tells nothing of itself here")
     expect(page.locator("#agent-empty")).to_contain_text("Memory of the agent")
+
+
+def test_an_agent_that_was_installed_anew_takes_the_place_of_the_old_one(
+    world: World, ui: str, visit: Open
+) -> None:
+    client = world.client()
+    anew = measured_host(client, world.inventory, Agents(world.state), interval_s=600)
+    page = visit(f"{ui}/machine/{anew.id}?agent=open").page
+    expect(section(page)).to_contain_text("Version0.1.0")
+    agent = Agent("anew-" + anew.id, anew.id, "0.2.0", 600, 0.0, datetime.now(UTC))
+    Agents(world.state).see(agent)
+    page.get_by_role("button", name="15m", exact=True).click()
+    expect(section(page)).to_contain_text("Version0.2.0")
+    expect(section(page)).to_contain_text("The agent tells nothing of itself here")
+    client.close()
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -46,6 +46,14 @@ export class AgentSection {
     this.panels.ask();
   }
 
+  // An agent that was installed anew is another one. Returns whether it is.
+  follow(entity) {
+    if (entity === this.entity) return false;
+    this.entity = entity;
+    this.panels.follow(entity);
+    return true;
+  }
+
   show() {
     this.root.open = true;
     this.root.scrollIntoView({ behavior: "smooth", block: "start" });

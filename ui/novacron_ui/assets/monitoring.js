@@ -43,6 +43,7 @@ export class Monitoring {
     this.asking.answered(Boolean(data.error));
     if (data.error) return; // what is known stays; the page's own question says what is wrong
     this.agent = data.agent;
+    if (this.agent && this.section?.follow(this.agent.entity)) this.figures = new AgentFigures();
     this.figures.load(data.figures);
     this.silence.load(data.silent, this.at + live.skew);
     this.names = new Map(data.silent.map(({ id, name }) => [id, name]));

@@ -45,6 +45,12 @@ export class Panels {
     for (const panel of this.all.values()) panel.mark(gaps);
   }
 
+  // Draw another entity of the same kind.
+  follow(entity) {
+    for (const panel of this.all.values()) panel.entity = entity;
+    this.ask();
+  }
+
   metrics() {
     return [...this.all.values()].flatMap((panel) => panel.metrics);
   }
