@@ -10,6 +10,8 @@ PACKAGES ?= yes
 UP ?=
 SEED ?=
 KILLS ?= 200
+GUESTS ?= 100
+TICK ?= 2
 TEST ?=
 FUZZ ?=
 COVERAGE ?= no
@@ -77,8 +79,12 @@ chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: a
 	@PYTHONPATH=tests $(BIN)/python -m chaos.ingest --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: chaos-agent
-chaos-agent: $(VENV)/installed-dev ## 200 kills of an agent that spools: all that was on disk arrives or is in a gap (SEED=, KILLS=)
-	@KILLS=$(KILLS) SEED=$(or $(SEED),1) $(BIN)/pytest tests/chaos/test_agent_spool.py -rP
+chaos-agent: $(VENV)/installed-dev ## 200 kills of novacron-agent, and of its spool: all that was on disk arrives or is in a gap (SEED=, KILLS=)
+	@KILLS=$(KILLS) SEED=$(or $(SEED),1) $(BIN)/pytest tests/chaos/test_agent_kills.py tests/chaos/test_agent_spool.py -rP
+
+.PHONY: chaos-guests
+chaos-guests: installed ## 100 guests, of which one hangs, during a migration, a save and a restart of libvirtd: nobody else misses a tick (GUESTS=, TICK=)
+	@GUESTS=$(GUESTS) TICK=$(TICK) $(BIN)/pytest tests/agent/test_kvm_cadence.py --log-cli-level INFO
 
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
