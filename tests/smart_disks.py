@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from smartctl_documents import ASLEEP, ATA, NVME, SAS, SCAN
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -28,6 +30,14 @@ class Disks:
 
     folder: Path
     answers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def on_path(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
+        """The smartctl that is found first."""
+        programs = folder / "bin"
+        programs.mkdir()
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        return cls(programs)
 
     def __post_init__(self) -> None:
         for name, document in (("sda", ATA), ("nvme0", NVME), ("0", SAS), ("sdb", ASLEEP)):

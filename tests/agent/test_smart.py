@@ -6,7 +6,6 @@ smartctl is a program of the test: everything else is real.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
@@ -30,10 +29,7 @@ MACHINE = Machine(id="1" * 32, name="kvm-1", arch="amd64", os_description="Debia
 
 @pytest.fixture
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return Disks(folder)
+    return Disks.on_path(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -28,10 +28,7 @@ NOBODY = pwd.getpwnam("nobody")
 
 @pytest.fixture
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return Disks(folder)
+    return Disks.on_path(tmp_path, monkeypatch)
 
 
 def connected(euid: int) -> tuple[socket.socket, socket.socket]:
