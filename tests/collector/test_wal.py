@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from novacron_collector.wal import frames
 from novacron_collector.wal.log import Log, LogFull
+from novacron_collector.wal.segment import Segment
 from novacron_contract.errors import ConfigError
 from wal_folder import MIB, limits
 
@@ -121,11 +122,31 @@ def test_a_restart_finds_what_waits_and_goes_on_behind_it(tmp_path: Path) -> Non
 
 def test_a_segment_is_as_old_as_allowed_before_it_is_given_out(tmp_path: Path) -> None:
     clock = [1000.0]
-    log = Log(tmp_path, limits(age=5), now=lambda: clock[0])
+    log = Log(tmp_path, limits(weight=7, age=5), now=lambda: clock[0])
+    log.append(b"before", [b"data of before"], 7)
     log.append(b"young", [b"data of young"], 1)
+    log.remove(given_out(log))
+    clock[0] += 4
     assert log.oldest(0) is None
-    clock[0] += 5
+    clock[0] += 1
     assert log.oldest(0) is not None
+
+
+def test_what_comes_after_a_pause_is_given_out_soon(tmp_path: Path) -> None:
+    clock = [1000.0]
+    log = Log(tmp_path, limits(age=5), now=lambda: clock[0])
+    for _ in range(2):
+        log.append(b"young", [b"data of young"], 1)
+        assert log.oldest(0) is None, "more may come at once"
+        clock[0] += 0.2
+        log.remove(given_out(log))
+        clock[0] += 5
+
+
+def given_out(log: Log) -> Segment:
+    segment = log.oldest(0)
+    assert segment is not None
+    return segment
 
 
 def test_a_clock_that_jumps_back_holds_nothing_up(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from novacron_contract.errors import ConfigError, Unavailable
 log = logging.getLogger(__name__)
 
 _LOCK, _SET_ASIDE = "lock", "set-aside"
+_SOON_S = 0.1  # what comes so soon after the first is written with it
 _REMEMBERED_S = 10.0  # a problem, if nobody meets it again
 
 
@@ -40,7 +41,8 @@ class LogFull(Busy):
 @dataclass(frozen=True, kw_only=True)
 class LogLimits:
     """`size` and `keep_free` (of the disk) in bytes. A segment ends at `weight` or at `age`
-    seconds, whichever is first: then it is worth a write to the store, or old enough."""
+    seconds, whichever is first: then it is worth a write to the store, or old enough. When none has
+    ended for so long, the next one is soon old enough."""
 
     size: float
     keep_free: float
@@ -72,6 +74,7 @@ class Log:
         self._now = now
         self._changed = threading.Condition()
         self._open: OpenSegment | None = None
+        self._ended_at = float("-inf")  # the last one before, by the clock of `now`
         self._closing = False
         self._problem, self._problem_at = "", 0.0
         self.appends = Histogram(SECONDS)  # how long they took
@@ -153,6 +156,7 @@ class Log:
         if self._open is None:
             return
         segment, self._open = self._open.seal(), None
+        self._ended_at = self._now()
         if segment is not None:
             self._sealed.append(segment)
             self._changed.notify_all()
@@ -166,15 +170,23 @@ class Log:
             while not self._sealed:
                 wait = deadline - time.monotonic()
                 if self._open is not None:
-                    age = self._now() - self._open.opened
-                    if self._closing or not 0 <= age < self._limits.age:
+                    young = self._young_for(self._open)
+                    if self._closing or young <= 0:
                         self._seal()
                         continue
-                    wait = min(wait, self._limits.age - age)
+                    wait = min(wait, young)
                 if wait <= 0 or self._closing:
                     return None
                 self._changed.wait(wait)
             return self._sealed[0]
+
+    def _young_for(self, segment: OpenSegment) -> float:
+        """So many seconds it waits for more. A clock that jumped back holds nothing up."""
+        now, age = self._now(), self._limits.age
+        if now < segment.opened:
+            return 0.0
+        soon = max(segment.opened + _SOON_S, self._ended_at + age)
+        return min(segment.opened + age, soon) - now
 
     def remove(self, segment: Segment) -> None:
         """It is in the store."""
