@@ -19,6 +19,8 @@ from novacron_contract.errors import NovaCronError
 from novacron_lab.herd import herd
 from novacron_lab.lab import Lab
 from novacron_lab.layout import Host
+from novacron_lab.plan import GuestPlan
+from reaping import reaping
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class Herd:
 
 
 @contextmanager
-def herd_of(count: int) -> Iterator[Herd]:
-    with tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
-        lab = Lab(directory=Path(place) / "lab", plan=(), say=print)
+def herd_of(count: int, plan: tuple[GuestPlan, ...] = ()) -> Iterator[Herd]:
+    with reaping(), tempfile.TemporaryDirectory(prefix="nclab-", dir="/tmp") as place:
+        lab = Lab(directory=Path(place) / "lab", plan=plan, say=print)
         try:
             lab.up()
             host = lab.hosts[0]

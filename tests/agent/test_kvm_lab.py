@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -308,73 +307,3 @@ def test_once_shows_the_guests_of_a_hypervisor(
     machines = json.loads(capsys.readouterr().out)
     names = [machine["resource"].get("vm.name") for machine in machines]
     assert guest.name in names
-
-
-def test_a_migration_shows_how_far_it_is_and_holds_up_nobody(
-    lab: Lab, kvm: KvmProvider, guest: Guest, host: Host
-) -> None:
-    """It is given so little bandwidth that it takes its time, and is called off in the end."""
-    source, target = libvirt.open(host.uri), libvirt.open(lab.hosts[1].uri)
-    domain = source.lookupByUUIDString(guest.uuid)
-    said = guest.console.read_bytes()  # the other host's QEMU begins this file anew
-    flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE
-    seen: list[Reading] = []
-    others: dict[str, list[float]] = {}
-
-    def tick() -> float | None:
-        for reading in kvm.scrape(None).readings:
-            if reading.resource.get(VM_ID) == guest.uuid:
-                seen.append(reading)
-            elif values(reading, "vm.disk.io"):
-                others.setdefault(str(reading.resource[VM_NAME]), []).append(reading.time_ns / 1e9)
-        moved = [values(r, "libvirt.job.data.processed") for r in seen]
-        return max((v.get(("migration_out",), 0) for v in moved), default=0)
-
-    with ThreadPoolExecutor(1) as pool:
-        address = f"tcp:{lab.hosts[1].address}"
-        moving = pool.submit(domain.migrate, target, flags, None, address, 1)  # MiB a second
-        try:
-            for _ in range(6):
-                tick()
-                time.sleep(1)
-            assert tick()
-        finally:
-            domain.abortJob()
-        with pytest.raises(libvirt.libvirtError, match="cancel"):
-            moving.result(30)
-    guest.console.write_bytes(said)
-    progress = [values(r, "libvirt.job.data.processed").get(("migration_out",)) for r in seen]
-    known = [size for size in progress if size is not None]
-    assert known == sorted(known)
-    assert len(set(known)) >= 3
-    assert all(later - before < 3 for t in others.values() for before, later in pairwise(t))
-    assert all(len(times) >= 4 for times in others.values())
-    time.sleep(1)
-    assert values(named(kvm, guest.name), "libvirt.job.data.processed") == {}
-    source.close()
-    target.close()
-
-
-def test_a_guest_that_is_saved_holds_up_nobody(
-    kvm: KvmProvider, guest: Guest, spare: libvirt.virDomain
-) -> None:
-    spare.create()
-    times: list[float] = []
-
-    def tick() -> None:
-        started = time.monotonic()
-        for reading in kvm.scrape(None).readings:
-            if reading.resource.get(VM_ID) == guest.uuid and values(reading, "vm.disk.io"):
-                times.append(reading.time_ns / 1e9)
-        time.sleep(max(0.0, started + 1 - time.monotonic()))
-
-    tick()
-    with ThreadPoolExecutor(1) as pool:
-        saving = pool.submit(spare.managedSave)
-        while not saving.done():
-            tick()
-        saving.result()
-    tick()
-    assert values(named(kvm, "spare"), "vm.state")["stopped",] == 1
-    assert all(later - before < 3 for before, later in pairwise(times))
-    spare.managedSaveRemove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,15 @@ T = TypeVar("T")
 
 # A libvirtd that answers nothing for so long is given up, and every call that waits for it ends.
 _ALIVE_EVERY_S, _ALIVE_MISSED = 5, 3
+_AGAIN_S = 0.1
 _RUN = Path("/run/libvirt/libvirt-sock")
 
 
 class Connection:
     """Opened at the first use, and again when it broke. Read-only: measuring needs no more.
 
-    `opened` is called with each new one, `closing` with each before it is closed.
+    `opened` is called with each new one, `closing` with each before it is closed. `patience_s`: so
+    long a libvirtd that was there is waited for, as one that is restarted is back soon.
     """
 
     def __init__(
@@ -31,9 +34,10 @@ class Connection:
         uri: str,
         opened: Callable[[libvirt.virConnect], None] = lambda _: None,
         closing: Callable[[libvirt.virConnect], None] = lambda _: None,
+        patience_s: float = 0.0,
     ) -> None:
         self.uri = uri
-        self._opened, self._closing = opened, closing
+        self._opened, self._closing, self._patience_s = opened, closing, patience_s
         self._conn: libvirt.virConnect | None = None
 
     def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
@@ -51,6 +55,7 @@ class Connection:
             if not reused:
                 raise self._unavailable(err) from err
         try:
+            self._wait_for_it()
             return self._attempt(action)
         except libvirt.libvirtError as err:
             self.close()
@@ -64,15 +69,27 @@ class Connection:
                 conn.close()
 
     def _attempt(self, action: Callable[[libvirt.virConnect], T]) -> T:
-        if self._conn is None:
-            # libvirt prints every error to stderr as well, unless it is given a handler
-            libvirt.registerErrorHandler(lambda _context, _error: None, None)
-            start_event_loop()
-            self._conn = libvirt.openReadOnly(self.uri)
-            with contextlib.suppress(libvirt.libvirtError):  # a hypervisor in this process has none
-                self._conn.setKeepAlive(_ALIVE_EVERY_S, _ALIVE_MISSED)
-            self._opened(self._conn)
-        return action(self._conn)
+        return action(self._conn or self._open())
+
+    def _open(self) -> libvirt.virConnect:
+        # libvirt prints every error to stderr as well, unless it is given a handler
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        start_event_loop()
+        self._conn = conn = libvirt.openReadOnly(self.uri)
+        with contextlib.suppress(libvirt.libvirtError):  # a hypervisor in this process has none
+            conn.setKeepAlive(_ALIVE_EVERY_S, _ALIVE_MISSED)
+        self._opened(conn)
+        return conn
+
+    def _wait_for_it(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        while self._conn is None:
+            try:
+                self._open()
+            except libvirt.libvirtError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_AGAIN_S)
 
     def _unavailable(self, err: libvirt.libvirtError) -> Unavailable:
         reason = " ".join(str(err).split()).rstrip(".")

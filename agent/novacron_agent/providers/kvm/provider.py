@@ -37,6 +37,7 @@ _EVERY = (
 _POLLED = "qemu"  # the group of metrics that guests' QEMUs are asked for
 _ROUND_S = 2.0  # so long a scrape waits for the round it began; what is late comes with the next
 _CLOSING_S = 1.0
+_RESTART_S = 3.0  # so long a scrape waits for a libvirtd that has just gone
 
 
 @dataclass(slots=True)
@@ -181,7 +182,7 @@ class KvmProvider:
 
     @cached_property
     def _connection(self) -> Connection:
-        return Connection(self.uri, self._changes.watch, self._changes.forget)
+        return Connection(self.uri, self._changes.watch, self._changes.forget, _RESTART_S)
 
     @cached_property
     def _changes(self) -> Changes:
