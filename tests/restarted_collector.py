@@ -18,6 +18,7 @@ _START_S = 60
 class RestartedCollector:
     folder: Path
     store: StoreProcess
+    write_every: str = "50ms"
     otlp_http: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     api: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     otlp_grpc: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
@@ -58,7 +59,7 @@ class RestartedCollector:
             f'[telemetry]\nurl = "{self.store.url}"\n'
             f'password_file = "{self.store.service_password_file}"\n'
             f'[state]\nurl = "sqlite:///{self.folder}/state.db"\n'
-            f'[wal]\npath = "{self.folder}/wal"\nwrite_every = "50ms"\n'
+            f'[wal]\npath = "{self.folder}/wal"\nwrite_every = "{self.write_every}"\n'
             f'[listen]\notlp_grpc = "{self.otlp_grpc}"\notlp_http = "{self.otlp_http}"\n'
             f'api = "{self.api}"\n'
         )
