@@ -40,7 +40,7 @@ from novacron_collector.sightings import Sightings
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
 from novacron_store.state import Agents, Inventory, migrate, open_state
-from novacron_store.telemetry.builder import Index
+from novacron_store.telemetry.builder import HeldHours, Index
 from novacron_store.telemetry.client import connect, per_thread
 from novacron_store.telemetry.retention import Retention
 
@@ -205,7 +205,7 @@ class Collector:
                 inventory=self._inventory.inventory,
                 agents=self._inventory.agents,
                 telemetry=telemetry,
-                index=Index(behind=telemetry),
+                index=Index(behind=telemetry, hours=HeldHours()),
                 reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
                 version=version("novacron"),
                 started=self._started,

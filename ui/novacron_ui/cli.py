@@ -22,7 +22,7 @@ from novacron_contract.errors import ConfigError
 from novacron_contract.listening import listen
 from novacron_contract.settings import load
 from novacron_store.state import Agents, Inventory, open_state
-from novacron_store.telemetry.builder import Index
+from novacron_store.telemetry.builder import HeldHours, Index
 from novacron_store.telemetry.client import connect, per_thread
 from novacron_ui.app import Pages, Services
 from novacron_ui.live.relay import Relay
@@ -97,7 +97,7 @@ def build(settings: Settings) -> Starlette:
         )
 
     store = per_thread(open_client)
-    index = Index(behind=store)
+    index = Index(behind=store, hours=HeldHours())
     agents = Agents(state)
     pages = Pages(
         Services(

@@ -23,6 +23,7 @@ from novacron_contract.errors import ConfigError, Unavailable
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import DATABASE, contract_errors
 from novacron_store.telemetry.migrations import MIGRATIONS
+from novacron_store.telemetry.progress import revise
 from novacron_store.telemetry.schema import WINDOW_S
 
 Progress = Callable[[int, int], None]  # bytes copied, of so many (0: not known yet)
@@ -135,6 +136,7 @@ def _set_borders(client: Client, made: TelemetryCopy) -> None:
     rows = [[resolution, datetime.fromtimestamp(at, UTC)] for resolution, at in made.rolled.items()]
     if rows:
         client.insert(schema.ROLLED, rows, ["resolution", "upto"])
+    revise(client)
     late = {
         "mark": secrets.randbits(62),
         "at": int(time.time()),

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.progress import revise
 from novacron_store.telemetry.retention import Retention
 
 _ROLLUPS = {schema.BUCKETS_5M: "rollup_5m", schema.BUCKETS_1H: "rollup_1h"}
@@ -76,5 +77,8 @@ def drop(client: Client, gone: Sequence[Partition]) -> None:
         Unavailable: some may be left; the engine drops them within hours.
     """
     with contract_errors():
-        for one in gone:
-            client.command(f"ALTER TABLE {one.table} DROP PARTITION ID '{one.id}'")
+        try:
+            for one in gone:
+                client.command(f"ALTER TABLE {one.table} DROP PARTITION ID '{one.id}'")
+        finally:
+            revise(client)

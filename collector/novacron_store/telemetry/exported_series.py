@@ -36,7 +36,7 @@ class _ByPlace(Index):
     """As `of` is now, but each series that was chosen has one label alone: its place."""
 
     def __init__(self, of: Index, known: MetricSeries, chosen: NDArray[np.intp]) -> None:
-        super().__init__()
+        super().__init__(hours=of.hours)
         self._of = of
         places = [[(_PLACE, str(place))] for place in range(len(chosen))]
         place_of = np.full(len(known), len(chosen), np.int32)

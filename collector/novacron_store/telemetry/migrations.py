@@ -17,6 +17,7 @@ from novacron_store.telemetry import retention as retention_rules
 from novacron_store.telemetry import schema, views
 from novacron_store.telemetry.blocks import OF_CLASS
 from novacron_store.telemetry.client import DATABASE, contract_errors
+from novacron_store.telemetry.progress import revise
 from novacron_store.telemetry.retention import Retention
 from novacron_store.telemetry.samples import UNKNOWN
 
@@ -151,9 +152,11 @@ def migrate(client: Client, retention: Retention | None = None) -> None:
                 f"the telemetry database {client.database} has schema {max(applied)}, newer than "
                 f"this release's {newest}: install the release that migrated it, or a later one"
             )
-        for migration in MIGRATIONS if applied else MIGRATIONS[:1]:
-            if migration.number not in applied:
-                _run(client, migration)
+        missing = [one for one in MIGRATIONS if one.number not in applied]
+        for migration in missing if applied else MIGRATIONS[:1]:
+            _run(client, migration)
+        if missing:
+            revise(client)
         if not applied:  # the layout of this release
             _record(client, MIGRATIONS[1:])
         _replace_views(client)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from clickhouse_connect.driver.client import Client
@@ -43,12 +45,26 @@ def progress(client: Client) -> Progress:
 
 
 def borders(client: Client) -> Borders:
-    gathered, closed = client.query(
-        f"""SELECT toUnixTimestamp(maxIf(upto, resolution = {schema.WINDOW_S})),
-            toUnixTimestamp(maxIf(upto, resolution = {schema.HOUR_S}))
-        FROM {schema.ROLLED}"""
-    ).result_rows[0]
-    return Borders(gathered, closed)
+    resolutions = (schema.WINDOW_S, schema.HOUR_S, schema.REVISED)
+    columns = (f"toUnixTimestamp(maxIf(upto, resolution = {one}))" for one in resolutions)
+    found = client.query(f"SELECT {', '.join(columns)} FROM {schema.ROLLED}").result_rows[0]
+    return Borders(*found)
+
+
+def revise(client: Client) -> None:
+    """Tell readers who hold closed hours that some are other ones now. To be called after whatever
+    writes or drops rows of these: what is read before that has an older revision, then.
+
+    Several may call it at once. They may record the same revision, but each a larger one than was
+    known when its own rows had changed.
+    """
+    newest = (
+        f"SELECT toUnixTimestamp(max(upto)) FROM {schema.ROLLED} "
+        f"WHERE resolution = {schema.REVISED}"
+    )
+    known = client.query(newest).result_rows[0][0]
+    at = datetime.fromtimestamp(max(int(time.time()), known + 1), UTC)
+    client.insert(schema.ROLLED, [[schema.REVISED, at]], ["resolution", "upto"])
 
 
 def begins(client: Client) -> Begins:

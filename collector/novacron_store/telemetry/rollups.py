@@ -22,6 +22,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_store.telemetry import buckets, retention, schema
 from novacron_store.telemetry.blocks import pack, unpack
 from novacron_store.telemetry.client import contract_errors
+from novacron_store.telemetry.progress import revise
 from novacron_store.telemetry.schema import HOUR_S, WINDOW_S
 from novacron_store.telemetry.windows import (
     closed_hours,
@@ -142,6 +143,7 @@ class Roller:
         hour = self._next_hour(closed) if closed < due else 0
         while hour and hour < due and not stopping():
             self._close(hour)
+            revise(self.client)  # another collector may have closed it, so that it is read
             self._record(HOUR_S, hour + HOUR_S)
             count += 1
             hour = self._next_hour(hour + HOUR_S)
@@ -189,6 +191,7 @@ class Roller:
                 gather_again(self.client, window, self.rules, entities)
             self._close(hour, entities, self.rules.expired(hour, at))
             count += 1 + buckets.follow(self.client, hour, entities)
+            revise(self.client)
         return count
 
     def _drop(self, gathered: int) -> None:

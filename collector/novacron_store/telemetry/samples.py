@@ -41,10 +41,13 @@ _WINDOW_ROWS = f"""SELECT retention, metric, entity, series,
 @dataclass(frozen=True, slots=True)
 class Borders:
     """Up to where windows were gathered and hours closed, in Unix seconds; 0 and 0 where only the
-    query knows. Known ones save asking for them, and a reader may hold them for some minutes."""
+    query knows. Known ones save asking for them, and a reader may hold them for some minutes.
+
+    `revision` is another one whenever a closed hour has changed; 0: nobody told one yet."""
 
     gathered: int = 0
     closed: int = 0
+    revision: int = 0
 
     @property
     def gathered_sql(self) -> str:

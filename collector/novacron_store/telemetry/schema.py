@@ -36,7 +36,7 @@ MIGRATIONS = "data_migrations"
 SETTINGS = "data_settings"
 
 WINDOW_S, HOUR_S = 300, 3600
-CLAIMED = 0  # a resolution of ROLLED, beside WINDOW_S and HOUR_S
+CLAIMED, REVISED = 0, 2  # resolutions of ROLLED, beside WINDOW_S and HOUR_S
 
 SKETCH = "quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99)"
 
@@ -329,7 +329,8 @@ TABLES: tuple[Table, ...] = (
     ),
     # Windows before `upto` were gathered, and hours closed, at least once. Resolution 0 is written
     # before that, and says up to where samples may have been read: what is stored for such a window
-    # gets a mark.
+    # gets a mark. Resolution 2 is written after closed hours were changed, and is larger each time
+    # (progress.py).
     Table(
         ROLLED,
         columns="    resolution UInt32,\n    upto DateTime('UTC')",

@@ -14,6 +14,7 @@ from novacron_store.telemetry.builder.expressions import (
     Smooth,
 )
 from novacron_store.telemetry.builder.filters import All, Any, Filter, Label, Not, label, labels
+from novacron_store.telemetry.builder.held_hours import HeldHours
 from novacron_store.telemetry.builder.index import Index
 from novacron_store.telemetry.builder.raw import Samples, samples
 from novacron_store.telemetry.builder.thin import Line, lines_table, thin
@@ -27,6 +28,7 @@ __all__ = [
     "Binary",
     "Expression",
     "Filter",
+    "HeldHours",
     "HistogramQuantile",
     "How",
     "Index",

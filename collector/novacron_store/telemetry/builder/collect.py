@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from novacron_contract.errors import TooLarge
 from novacron_store.telemetry.builder import sources
+from novacron_store.telemetry.builder.closed_hours import of_closed_hours
 from novacron_store.telemetry.builder.counted import counted
+from novacron_store.telemetry.builder.held_hours import HeldHours
 from novacron_store.telemetry.builder.partials import Floats, Partials, nothing
-from novacron_store.telemetry.builder.unpack import (
-    FEW_BYTES,
-    Asked,
-    bounded,
-    of_closed_hours,
-    of_open_hours,
-)
+from novacron_store.telemetry.builder.unpack import of_open_hours
+from novacron_store.telemetry.builder.unpacked import FEW_BYTES, Asked, bounded
 from novacron_store.telemetry.builder.wanted import Key, Part, Wanted
 from novacron_store.telemetry.progress import Resolution
 from novacron_store.telemetry.samples import Borders
@@ -36,7 +33,12 @@ _UNITED = {
 
 
 def collect(
-    ask: Asked, wanted: Wanted, borders: Borders, resolution: Resolution, few: int
+    ask: Asked,
+    wanted: Wanted,
+    borders: Borders,
+    resolution: Resolution,
+    few: int,
+    held: HeldHours | None = None,
 ) -> Partials:
     """The parts of all slots, of closed hours from `resolution`; `few` are the hours of series up
     to which samples are unpacked here, unless there are very many."""
@@ -48,7 +50,7 @@ def collect(
         unpacked = None
         if resolution is Resolution.RAW and len(wanted.chosen) * hours <= few:
             with suppress(TooLarge):
-                unpacked = of_closed_hours(samples, wanted, borders, steps=steps)
+                unpacked = of_closed_hours(samples, wanted, borders, held, steps=steps)
         if unpacked is None:
             condition, parameters = sources.conditions(wanted)
             sql = sources.closed(wanted, condition, borders, resolution)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder.partials import Floats, Partials, nothing
-from novacron_store.telemetry.builder.unpack import Unpacked
+from novacron_store.telemetry.builder.unpacked import Unpacked
 from novacron_store.telemetry.builder.wanted import Part, Wanted
 
 

@@ -289,7 +289,8 @@ class _Run:
     def _collect(self, wanted: Wanted) -> Partials:
         resolution = self._resolution(wanted.slots, wanted.parts)
         self.used.add(resolution)
-        return collect(self._ask, wanted, self.known.borders, resolution, self.limits.few)
+        few, hours = self.limits.few, self.index.hours
+        return collect(self._ask, wanted, self.known.borders, resolution, few, hours)
 
     def _resolution(self, slots: Slots, parts: tuple[Part, ...]) -> Resolution:
         """The coarsest that says the same as samples."""

@@ -20,7 +20,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.slid import Slid, nested
 from novacron_store.telemetry.builder.steps import Steps
-from novacron_store.telemetry.builder.unpack import Asked
+from novacron_store.telemetry.builder.unpacked import Asked
 from novacron_store.telemetry.distributions import Counts, Floats, of_exponential
 
 MAX_BUCKETS = 320  # of a row: at more its scale becomes smaller, as senders do it

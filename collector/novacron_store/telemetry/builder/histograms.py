@@ -22,7 +22,7 @@ from novacron_store.telemetry.builder import exponential
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.slid import Slid, nested
 from novacron_store.telemetry.builder.steps import Steps
-from novacron_store.telemetry.builder.unpack import Asked
+from novacron_store.telemetry.builder.unpacked import Asked
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.distributions import Counts, Floats, of_explicit
 from novacron_store.telemetry.metric import MetricInfo

@@ -23,6 +23,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.blocks import CLASS
 from novacron_store.telemetry.builder.filters import Chosen, Filter, Label, choose
 from novacron_store.telemetry.builder.held import Behind, Held, HeldByKey
+from novacron_store.telemetry.builder.held_hours import HeldHours
 from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.metric import MetricInfo, metric_info
@@ -133,15 +134,24 @@ class MetricSeries:
 
 class Index:
     """Series of metrics, as they were some seconds ago. Threads that want the same ask once; with
-    `behind`, which gives a thread of its own a client, none waits for what was known before."""
+    `behind`, which gives a thread of its own a client, none waits for what was known before.
 
-    def __init__(self, behind: Callable[[], Client] | None = None, held_s: float = HELD_S) -> None:
+    Who asks more than one question gives `hours`, in which closed ones are held."""
+
+    def __init__(
+        self,
+        behind: Callable[[], Client] | None = None,
+        held_s: float = HELD_S,
+        borders_held_s: float = BORDERS_HELD_S,
+        hours: HeldHours | None = None,
+    ) -> None:
         again = Behind(behind) if behind else None
         self._series = HeldByKey[_Key, Client, MetricSeries](held_s, again)
         self._infos = HeldByKey[str, Client, MetricInfo](_LONG_HELD_S, again)
         self._tags = HeldByKey[tuple[int, str | None], Client, Tags](held_s, again)
-        self._borders = Held[Client, Borders](BORDERS_HELD_S, again)
+        self._borders = Held[Client, Borders](borders_held_s, again)
         self._begins = HeldByKey[Borders, Client, Begins](_LONG_HELD_S, again)
+        self.hours = hours
 
     def series(
         self,

@@ -15,7 +15,8 @@ from novacron_store.telemetry.builder.filters import EVERY, Filter, only
 from novacron_store.telemetry.builder.grid import Slots
 from novacron_store.telemetry.builder.index import Index, matcher
 from novacron_store.telemetry.builder.lists import table
-from novacron_store.telemetry.builder.unpack import Unpacked, bounded, unpack
+from novacron_store.telemetry.builder.unpack import unpack
+from novacron_store.telemetry.builder.unpacked import Unpacked, bounded
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.client import contract_errors
 
@@ -72,7 +73,7 @@ def samples(
         hours = (last - first) // 3_600_000 + 2
         size = _BYTES_OF_SAMPLE * most + _BYTES_OF_HOUR * len(chosen) * hours
         ask = bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), size)
-        told = unpack(ask, wanted, borders)
+        told = unpack(ask, wanted, borders, index.hours)
     if len(told.times) > most:
         raise TooLarge(f"more than {most} samples: ask for fewer series, or less time")
     return _labelled(told, wanted)

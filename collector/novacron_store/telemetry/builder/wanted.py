@@ -62,6 +62,17 @@ class Wanted:
     share: float = 0.5
 
     @property
+    def ids(self) -> NDArray[np.uint64]:
+        return self.series.ids[self.chosen]
+
+    @property
+    def entities(self) -> list[str]:
+        """Of which series are chosen."""
+        return [
+            self.series.entities[code] for code in np.unique(self.series.entity_of[self.chosen])
+        ]
+
+    @property
     def key(self) -> Key:
         """The coarsest that still tells rows apart."""
         if self.rows == 1:

@@ -111,7 +111,7 @@ def chart(client: Client, query: ChartQuery, index: Index | None = None) -> Char
         if where.resolution is Resolution.RAW and len(chosen) <= MAX_LINES:
             of_bucket = _OF_BUCKET[query.aggregate]
             with suppress(TooLarge):
-                rows = lines(client, series, chosen, where, known.borders, of_bucket)
+                rows = lines(client, series, chosen, where, known.borders, of_bucket, index.hours)
         if rows is None:
             selection = Selection(info, (query.entity,), query.filters)
             rows = _rows(client, selection, where, known, query.aggregate)

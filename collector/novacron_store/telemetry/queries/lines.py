@@ -12,14 +12,10 @@ from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 
 from novacron_store.telemetry.builder.grid import Slots
+from novacron_store.telemetry.builder.held_hours import HeldHours
 from novacron_store.telemetry.builder.index import MetricSeries
-from novacron_store.telemetry.builder.unpack import (
-    FEW_BYTES,
-    Unpacked,
-    bounded,
-    since_before,
-    unpack,
-)
+from novacron_store.telemetry.builder.unpack import unpack
+from novacron_store.telemetry.builder.unpacked import FEW_BYTES, Unpacked, bounded, since_before
 from novacron_store.telemetry.builder.wanted import Wanted
 from novacron_store.telemetry.queries.buckets import LOOK_BACK_S, Grid
 from novacron_store.telemetry.samples import Borders
@@ -51,6 +47,7 @@ def lines(
     where: Grid,
     borders: Borders,
     of_bucket: OfBucket,
+    held: HeldHours | None = None,
 ) -> list[Line]:
     """A line for each chosen series that has samples: at the last sample of each bucket what
     `of_bucket` says of it, and of a counter its rate by second instead.
@@ -70,6 +67,7 @@ def lines(
         bounded(lambda sql, asked: client.query_arrow(sql, parameters=asked), FEW_BYTES),
         wanted,
         borders,
+        held,
     )
     steps = _steps(told, delta) if info.is_counter else None
     inside = told.times >= where.start * 1000
