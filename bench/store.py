@@ -8,11 +8,17 @@ client's here with ours. The answers must be equal. BENCH_MACHINES takes a small
     write_samples_per_cpu_s       writing 50,000 samples a batch, rolling up included
     write_250k_samples_per_cpu_s  the same hours in batches of 250,000, into a store of their own
     bytes_per_sample              and bytes_per_sample_total with buckets, bytes_per_sample_vm
-    q_NAME_...                    questions about closed hours: _ms, _vm_ms, _ratio_to_vm
+    q_NAME_...                    questions about closed hours: _ms, _vm_ms, _ratio_to_vm; labels
+                                  are known from before, and of samples nothing is held (the peer
+                                  is told `nocache`)
+    again_q_NAME_...              the same when it was asked before: with hours that are held, and
+                                  the peer's cache of answers
     open_q_NAME_...               about the 40 minutes after these: an hour that is not closed, of
                                   which 35 minutes are gathered, and the newest are arrivals
+                                  (open_again_q_NAME_...: the same again)
     q_30d_NAME_ms                 about a month of hours
-    bitbrains_...                 bytes and questions, of days of real traces (store_traces.py)
+    bitbrains_...                 bytes and questions, of days of real traces (store_traces.py);
+                                  bitbrains_again_q_NAME_...: the same again
 
 The traces are read where NOVACRON_BENCH_DATA says, a folder with bitbrains_rnd/; without that they
 are left out. What each question is, is printed below the table.

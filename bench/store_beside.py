@@ -14,6 +14,7 @@ from novacron_store.telemetry.builder import (
     Answer as Evaluated,
 )
 from novacron_store.telemetry.builder import (
+    HeldHours,
     Index,
     Resolution,
     Samples,
@@ -48,29 +49,33 @@ def questions(machines: Described, words: Words, spans: Spans, end: int) -> list
 def asked(
     store: Store, peer: Peer, sets: Sequence[Questions], said: dict[str, str], prefix: str = ""
 ) -> dict[str, float]:
-    """`PREFIXq_NAME_ms` of ours, `_vm_ms` of the peer, and the `_ratio_to_vm`. What was asked is
-    added to `said`."""
+    """`PREFIXq_NAME_ms` of ours, `_vm_ms` of the peer, and the `_ratio_to_vm`, where nothing of the
+    samples is held; `PREFIXagain_q_NAME_...` where each was asked before. What was asked is added
+    to `said`."""
     figures: dict[str, float] = {}
     index = Index()
     for name in sets[0].peers():
         for suffix, resolution in (("", None), ("_from_samples", Resolution.RAW)):
             if suffix and name != "top10":
                 continue  # asked of samples anyway
-            ours = [partial(_ours, store, one, name, resolution, index) for one in sets]
-            peers = [partial(_peers, peer.url, one.peers()[name]) for one in sets]
-            values = 0
-            for one, mine, other in zip(sets, ours, peers, strict=True):
-                answer = _answer(one, name, mine())
-                values += _compare(name, answer, peers_answer(one.machines, name, other()))
-            said[f"{prefix}q_{name}{suffix}"] = f"{_text(sets[0], name)}; {values} values equal"
-            pairs = [
-                (spent(store.process, ours, True), spent(peer.process, peers, False))
-                for _ in range(ROUNDS)
-            ]
-            ms, of_peer = (statistics.median(of) for of in zip(*pairs, strict=True))
-            figures[f"{prefix}q_{name}{suffix}_ms"] = ms
-            figures[f"{prefix}q_{name}{suffix}_vm_ms"] = of_peer
-            figures[f"{prefix}q_{name}{suffix}_ratio_to_vm"] = ms / of_peer
+            for again in (False, True):
+                held = HeldHours() if again else None
+                ours = [partial(_ours, store, one, name, resolution, index, held) for one in sets]
+                peers = [partial(_peers, peer.url, one.peers()[name], again) for one in sets]
+                values = 0
+                for one, mine, other in zip(sets, ours, peers, strict=True):
+                    answer = _answer(one, name, mine())
+                    values += _compare(name, answer, peers_answer(one.machines, name, other()))
+                said[f"{prefix}q_{name}{suffix}"] = f"{_text(sets[0], name)}; {values} values equal"
+                pairs = [
+                    (spent(store.process, ours, True), spent(peer.process, peers, False))
+                    for _ in range(ROUNDS)
+                ]
+                ms, of_peer = (statistics.median(of) for of in zip(*pairs, strict=True))
+                key = f"{prefix}{'again_' if again else ''}q_{name}{suffix}"
+                figures[f"{key}_ms"] = ms
+                figures[f"{key}_vm_ms"] = of_peer
+                figures[f"{key}_ratio_to_vm"] = ms / of_peer
     return figures
 
 
@@ -83,9 +88,16 @@ def _text(one: Questions, name: str) -> str:
 
 
 def _ours(
-    store: Store, one: Questions, name: str, resolution: Resolution | None, index: Index
+    store: Store,
+    one: Questions,
+    name: str,
+    resolution: Resolution | None,
+    index: Index,
+    held: HeldHours | None,
 ) -> Evaluated | Samples:
-    """Within the index's ten seconds the series of a metric are known, as the peer knows them."""
+    """Within the index's ten seconds the series of a metric are known, as the peer knows them; of
+    its hours those that are `held`."""
+    index.hours = HeldHours() if held is None else held
     if name == "one_vm_raw":
         start, end = (one.end - one.spans.raw) / 1000, one.end / 1000
         return samples(store.client, [one.words.cpu], start, end, label("entity", one.host), index)
@@ -112,8 +124,9 @@ def _answer(one: Questions, name: str, found: Evaluated | Samples) -> Answer:
     return answer
 
 
-def _peers(url: str, asked: Peers) -> list[Any]:
-    text = urllib.parse.urlencode({**asked.parameters, "nocache": 1})
+def _peers(url: str, asked: Peers, again: bool) -> list[Any]:
+    """It holds answers, and of the parts of an index which have what; `nocache`: no answers."""
+    text = urllib.parse.urlencode(asked.parameters | ({} if again else {"nocache": 1}))
     answer = json.loads(get(f"{url}/api/v1/{asked.path}?{text}"))
     result: list[Any] = answer["data"]["result"]
     return result

@@ -69,7 +69,7 @@ def victoria(folder: Path) -> Iterator[Peer]:
     address = f"127.0.0.1:{free_port()}"
     command = [
         program, f"-storageDataPath={folder}/peer", f"-httpListenAddr={address}",
-        "-retentionPeriod=2", "-search.latencyOffset=0s", "-search.disableCache",
+        "-retentionPeriod=2", "-search.latencyOffset=0s",
     ]  # fmt: skip
     url = f"http://{address}"
     with running(command, f"{url}/health", folder) as process:

@@ -55,7 +55,7 @@ def fill_open_hour(store: Store, machines: Machines) -> None:
     expected = {WINDOW_S: (end - LATENESS_S) // WINDOW_S * WINDOW_S, HOUR_S: end // HOUR_S * HOUR_S}
     rows = store.client.query(
         f"SELECT resolution, toUnixTimestamp(max(upto)) FROM {schema.ROLLED} "
-        f"WHERE resolution > 0 GROUP BY resolution"
+        f"WHERE resolution IN ({WINDOW_S}, {HOUR_S}) GROUP BY resolution"
     ).result_rows
     if {row[0]: row[1] for row in rows} != expected:
         raise SystemExit(f"\nthe open hour is gathered and closed up to {rows}, not {expected}")
@@ -83,6 +83,7 @@ def import_to(peer: Peer, machines: Machines) -> None:
         get(f"{peer.url}/api/v1/import", "\n".join(map(json.dumps, lines)).encode())
     get(f"{peer.url}/internal/force_flush")
     get(f"{peer.url}/internal/force_merge")
+    get(f"{peer.url}/internal/resetRollupResultCache")
     time.sleep(10)
 
 

@@ -17,6 +17,7 @@ from novacron_contract.errors import ConfigError, Unavailable
 from novacron_store.telemetry import backup, retention
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
+from novacron_store.telemetry.progress import borders
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
@@ -213,6 +214,7 @@ def test_a_copy_restores_to_an_equal_store(
     assert samples(original) == sorted(set(fleet.sent))
     assert samples(restored) == samples(original)
     assert retention.current(restored) == retention.current(original)
+    assert borders(restored).revision > borders(original).revision > 0
     for view in ("metrics_5m", "metrics_1h", "series", "samples"):
         query = f"SELECT * FROM {view} ORDER BY ALL FORMAT CSV"  # in which NaN equals NaN
         assert restored.raw_query(query) == original.raw_query(query)

@@ -24,7 +24,7 @@ from novacron_store.telemetry.schema import HOUR_S
 ROOM = 64 << 20
 MOST = 1_000  # hours of series of a question; with more the statement is the smaller part of it
 HELD_S = 600.0  # what the engine drops by itself, as its retention is over, moves no revision
-_SHARE = 4  # so many of a question's kind fit at least; larger ones are not held
+_SHARE = 4  # a larger part of the room is not for one answer
 _HOUR_BYTES = 800  # of what holds the arrays of an hour
 
 _Key = tuple[int, int]  # series, hour
@@ -44,7 +44,7 @@ class SeriesHours:
 
 @dataclass(frozen=True, slots=True)
 class _Hour:
-    """A series in an hour, as `Unpacked` has it; nobody may write to the arrays."""
+    """A series in an hour, as `Unpacked` has it; `asked` before it was read."""
 
     times: Ints
     values: Floats
@@ -55,6 +55,11 @@ class _Hour:
     def bytes(self) -> int:
         grown = 0 if self.grown is None else self.grown.nbytes
         return self.times.nbytes + self.values.nbytes + grown + _HOUR_BYTES
+
+    def alone(self) -> _Hour:
+        """In arrays of its own, which nobody may write to."""
+        grown = None if self.grown is None else _own(self.grown)
+        return _Hour(_own(self.times), _own(self.values), grown, self.asked)
 
 
 class HeldHours:
@@ -135,13 +140,13 @@ class HeldHours:
         return hour
 
     def _keep(self, hours: dict[_Key, _Hour], generation: int) -> None:
-        size = sum(hour.bytes for hour in hours.values())
-        if size > self._room / _SHARE:
+        if sum(hour.bytes for hour in hours.values()) > self._room / _SHARE:
             return
+        alone = {key: hour.alone() for key, hour in hours.items()}
         with self._lock:
             if generation != self._generation:  # what was read may be what was there before
                 return
-            for key, hour in hours.items():
+            for key, hour in alone.items():
                 before = self._hours.pop(key, None)
                 self._bytes += hour.bytes - (before.bytes if before else 0)
                 self._hours[key] = hour
@@ -169,14 +174,14 @@ def _ask(of: SeriesHours, missing: Sequence[int], read: Read, asked: float) -> d
 
 
 def _apart(told: Unpacked, rows: int, hours: range, asked: float) -> list[_Hour]:
-    """Hour by hour of each row, as arrays of their own."""
+    """Hour by hour of each row."""
     column = told.times // (HOUR_S * 1000) - hours.start // HOUR_S
     cuts = np.arange(1, rows * len(hours))
     begins = np.searchsorted(told.series * len(hours) + column, cuts).tolist()
     found = []
     for begin, end in zip([0, *begins], [*begins, len(column)], strict=True):
-        grown = None if told.grown is None else _own(told.grown[begin:end])
-        found.append(_Hour(_own(told.times[begin:end]), _own(told.values[begin:end]), grown, asked))
+        grown = None if told.grown is None else told.grown[begin:end]
+        found.append(_Hour(told.times[begin:end], told.values[begin:end], grown, asked))
     return found
 
 
