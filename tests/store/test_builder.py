@@ -22,6 +22,7 @@ from novacron_store.telemetry.builder import (
     Binary,
     Expression,
     Filter,
+    HeldHours,
     How,
     Label,
     Limits,
@@ -55,7 +56,7 @@ class Told:
     """A store with samples, and the same samples."""
 
     def __init__(self, client: Client, series: list[Known]) -> None:
-        self.client, self.series, self.index = client, series, Index()
+        self.client, self.series, self.index = client, series, Index(hours=HeldHours())
 
 
 def _lines(random: np.random.Generator) -> tuple[list[Line], dict[str, dict[str, str]]]:
@@ -233,7 +234,8 @@ def test_a_query_equals_what_is_worked_out_slowly(
     few: int,
     known: bool,
 ) -> None:
-    """Where samples are unpacked here and where SQL does it; with series known before and not."""
+    """Where samples are unpacked here and where SQL does it; with series known before, and closed
+    hours held, and not."""
     start = NOON + first * 900 + (0 if align else 7)
     if align:
         start = start // step * step
