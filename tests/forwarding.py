@@ -9,6 +9,7 @@ from typing import Any
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
+from noon import NOON
 from novacron_collector.forward.forwarder import Forwarder
 from novacron_collector.forward.parcel import Item
 from novacron_collector.forward.settings import ForwardSettings
@@ -38,7 +39,7 @@ def gauge(metric: str, points: int = 1, padding: int = 0) -> Item:
     data = MetricsData()
     target = data.resource_metrics.add().scope_metrics.add().metrics.add(name=metric)
     for n in range(points):
-        point = target.gauge.data_points.add(as_int=n, time_unix_nano=1_795_480_000 * 10**9)
+        point = target.gauge.data_points.add(as_int=n, time_unix_nano=(NOON - 41_600) * 10**9)
         if padding:
             point.attributes.add(key="padding").value.string_value = "x" * padding
     return Item(bytes(data.SerializeToString()), points)

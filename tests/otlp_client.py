@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from certificates import Certificates
+from noon import NOON
 from novacron_contract.settings import parse, setting
 from novacron_otlp.answer import Answer
 from novacron_otlp.client import Client
@@ -46,7 +47,7 @@ def request(points: int = 1, padding: int = 0) -> bytes:
     data = MetricsData()
     gauge = data.resource_metrics.add().scope_metrics.add().metrics.add(name="cpu").gauge
     for n in range(points):
-        point = gauge.data_points.add(as_int=n, time_unix_nano=1_795_480_000 * 10**9)
+        point = gauge.data_points.add(as_int=n, time_unix_nano=(NOON - 41_600) * 10**9)
         point.attributes.add(key="padding").value.string_value = "x" * padding
     return bytes(data.SerializeToString())
 

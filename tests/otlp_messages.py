@@ -18,7 +18,9 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-NOW_S = 1_795_480_000.0  # what these tests call now
+from noon import NOON
+
+NOW_S = NOON - 41_600.0  # what these tests call now
 NOW_NS = int(NOW_S) * 10**9
 
 # Few different names, so that equal series, equal prefixes and colliding joins are frequent.

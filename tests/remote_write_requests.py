@@ -9,10 +9,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from noon import NOON
 from novacron_collector.otlp.limits import Window
 from remote_write_bodies import STALE, message
 
-NOW_MS = 1_795_480_000_000
+NOW_MS = (NOON - 41_600) * 1000
 WINDOW = Window(NOW_MS - 7 * 86_400_000, NOW_MS + 600_000)
 
 _NAMES = st.sampled_from(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+from noon import NOON
 from novacron_agent.otlp import Encoder, Request
 from novacron_agent.readings import Reading
 
-START_NS = 1_795_480_000 * 10**9
+START_NS = (NOON - 41_600) * 10**9
 TICK_NS = 10 * 10**9
 
 

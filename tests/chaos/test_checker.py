@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from chaos.accounts import Account
 from chaos.checker import check, expected, missing
 from chaos.messages import COUNTER, GAUGE, Point, body
+from noon import NOON
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_store.telemetry.blocks import pack, unpack
@@ -22,7 +23,6 @@ from novacron_store.telemetry.windows import gather_again
 from novacron_store.telemetry.writer import write
 from store_process import StoreProcess
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 ENTITY = "vm-1"
 
 

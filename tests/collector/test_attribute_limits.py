@@ -9,11 +9,12 @@ from google.protobuf.internal.encoder import TagBytes, _VarintBytes
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
+from noon import NOON
 from novacron_collector.otlp.decoded import Outcome
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits, Reason
 
-NOW_S = 1_795_480_000
+NOW_S = NOON - 41_600
 
 
 def nested(depth: int, kind: str) -> AnyValue:

@@ -13,13 +13,14 @@ import pytest
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from fuzz import wire
+from noon import NOON
 from novacron_collector.otlp.counting import has_more_parts
 from novacron_collector.otlp.decoded import Outcome
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_contract.errors import BadMessage
 
-NOW_S = 1_795_480_000
+NOW_S = NOON - 41_600
 TIME = wire.field(3, wire.FIXED64, (NOW_S * 10**9).to_bytes(8, "little"))
 VALUE = wire.field(4, wire.FIXED64, bytes(8))
 MIB = 2**20

@@ -17,12 +17,13 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from collector_process import CollectorProcess
+from noon import NOON
 from novacron_collector.live.hub import Hub, Subscription
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
 from novacron_contract.errors import Unavailable
 
-NOW_S = 1_795_480_000
+NOW_S = NOON - 41_600
 CPU = "vm.cpu.utilization"
 
 

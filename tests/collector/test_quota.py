@@ -10,6 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from batch_rows import rows_of
+from noon import NOON
 from novacron_collector.otlp.decoded import Decoded
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.identity import Entity
@@ -17,7 +18,7 @@ from novacron_collector.otlp.limits import PointLimits, Reason
 from novacron_collector.otlp.overflow import METRIC
 from novacron_collector.otlp.quota import SeriesQuota
 
-NOW_S = 1_795_480_000
+NOW_S = NOON - 41_600
 _HOUR = 3600
 _VM = Entity("vm-1", "vm", b"vm-1")
 

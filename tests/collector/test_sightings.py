@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from noon import NOON
 from novacron_collector import sightings
 from novacron_collector.otlp.attributes import Attributes
 from novacron_collector.otlp.decoded import Decoded, Outcome
@@ -15,7 +16,7 @@ from novacron_collector.pipeline import Committed, Request
 from novacron_collector.sightings import Sightings
 from novacron_store.telemetry.batch import Batch
 
-NOW_MS = 1_795_480_000_000
+NOW_MS = (NOON - 41_600) * 1000
 
 
 def commit(*seen: tuple[str, str, int, float | None]) -> Committed:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from noon import NOON
 from novacron_contract.errors import BadMessage, NotFound, TooLarge
 from novacron_store.telemetry.builder import (
     Aggregate,
@@ -45,7 +46,6 @@ from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
 from store.samples_oracle import Known, Oracle, Rows
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 HOUR = 3600
 BEGIN, END = NOON - 4 * HOUR, NOON + 2400  # four hours that are closed, and most of an open one
 COUNTERS, GAUGES = ("net", "reqs"), ("cpu", "temp")

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_store.telemetry.builder import (
     Aggregate,
     All,
@@ -46,7 +47,6 @@ from store.histograms_oracle import Histogram, Told
 from store.histograms_oracle import batch as batch_of_histograms
 from store_process import free_port
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 BEGIN, END = NOON - 2 * 3600, NOON + 1800
 
 

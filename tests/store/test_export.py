@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_contract.errors import BadMessage, NotFound, TooLarge
 from novacron_store.telemetry.builder import Index, Label, Over, label
 from novacron_store.telemetry.client import connect
@@ -21,7 +22,6 @@ from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 BEGIN, END = NOON - 3600, NOON + 600  # an hour that is closed, and what is not yet
 TIMES = [float(t) for t in range(BEGIN, END, 20)]
 GAP = (NOON - 1800, NOON - 900)
@@ -278,8 +278,8 @@ def test_a_range_that_ends_between_two_times_has_whole_windows_alone(client: Cli
 def test_a_table_tells_what_it_is(client: Client) -> None:
     metadata = table_of(client, "cpu", over=Over.MAX, step=300).schema.metadata
     assert metadata == {
-        b"novacron.from": b"2026-11-24T11:00:00.000+00:00",
-        b"novacron.to": b"2026-11-24T12:10:00.000+00:00",
+        b"novacron.from": f"{at(NOON):%Y-%m-%d}T11:00:00.000+00:00".encode(),
+        b"novacron.to": f"{at(NOON):%Y-%m-%d}T12:10:00.000+00:00".encode(),
         b"novacron.step_s": b"300",
         b"novacron.over": b"max",
     }

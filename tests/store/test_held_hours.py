@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from noon import NOON
 from novacron_contract.errors import TooLarge
 from novacron_store.telemetry.builder import HeldHours
 from novacron_store.telemetry.builder.held_hours import SeriesHours
 from novacron_store.telemetry.builder.unpacked import Unpacked
 from novacron_store.telemetry.samples import Borders
 
-NOON, HOUR = 1_795_521_600, 3600
+HOUR = 3600
 NOW = Borders(NOON, NOON, 7)
 
 

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from noon import NOON
 from novacron_contract.errors import BadMessage, TooLarge
 from novacron_store.telemetry.builder import (
     Aggregate,
@@ -40,7 +41,6 @@ from store.batches import Line, at
 from store.batches import batch as batch_of_lines
 from store.histograms_oracle import Histogram, Told, batch, explicit, exponential
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 BEGIN, END = NOON - 1800, NOON + 1800
 LAYOUTS: tuple[tuple[float, ...], ...] = (
     (0.1, 0.5, 1.0, 5.0),

@@ -7,6 +7,7 @@ import math
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry.queries import (
     Aggregate,
@@ -22,7 +23,6 @@ from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, Samples, at, batch, counter
 
-NOON = 1_795_521_600
 RX, TX = {"network.io.direction": "receive"}, {"network.io.direction": "transmit"}
 READ, WRITE = {"disk.io.direction": "read"}, {"disk.io.direction": "write"}
 VM = {"vm-1": {"vm.id": "vm-1", "vm.name": "web"}}

@@ -15,13 +15,13 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from noon import NOON
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.retention import Retention, apply
 from novacron_store.telemetry.rollups import Rolled, Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
-NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
 RX = {"network.io.direction": "receive"}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_store.telemetry.queries import figures, services
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
 
-NOON = 1_795_521_600
 ONE = {"service.name": "agent-of-sorts", "service.instance.id": "1", "host.name": "a"}
 TWO = {"service.name": "agent-of-sorts", "service.instance.id": "2", "host.name": "b"}
 OTHER = {"service.name": "something-else", "service.instance.id": "3"}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_contract.errors import TooLarge
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.builder import Index, Over, Query, Select, evaluate, samples
@@ -33,7 +34,6 @@ from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, Samples, at, batch, counter
 
-NOON = 1_795_521_600
 BEGIN, END = NOON - 600, NOON - 480
 TIMES = [BEGIN + 10 * n for n in range(12)]
 VM = {"vm-1": {"vm.id": "vm-1"}}

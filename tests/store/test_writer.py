@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from noon import NOON
 from novacron_contract.errors import ConfigError, NotFound, Unavailable
 from novacron_store.telemetry.batch import SCHEMAS, Batch
 from novacron_store.telemetry.client import connect
@@ -21,8 +22,6 @@ from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.schema import ARRIVALS, ROLLED
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch, counter
-
-NOON = 1_795_521_600
 
 
 def test_a_batch_with_the_same_token_is_stored_once(store: Client) -> None:
@@ -286,6 +285,7 @@ def test_points_without_a_value_are_not_in_the_views(store: Client) -> None:
 
 _WRITER = """
 import sys
+from noon import NOON
 from store.batches import Line, at, batch
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
@@ -293,8 +293,8 @@ from novacron_store.telemetry.writer import write
 client = connect("chdb://" + sys.argv[1])
 migrate(client)
 for n in range(10_000):
-    lines = [Line("heat", f"svc-{i}", [(1_795_521_600 + n, 1.0)]) for i in range(50)]
-    write(client, batch(lines), str(n), at(1_795_521_600))
+    lines = [Line("heat", f"svc-{i}", [(NOON + n, 1.0)]) for i in range(50)]
+    write(client, batch(lines), str(n), at(NOON))
     print(n, flush=True)
 """
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agent_samples import ANSWERS, HANGS, MIB, MeasuredHost, answers, gap, measured_host
+from noon import NOON
 from novacron_store.state import Agents, Host, Vm
 from novacron_store.telemetry.client import per_thread
 from novacron_store.telemetry.rollups import Roller
@@ -19,7 +20,7 @@ from novacron_ui.query.monitoring import Monitoring
 from store.batches import Line, batch
 from ui_world import World
 
-AT = datetime(2026, 11, 24, 12, 50, tzinfo=UTC)
+AT = datetime.fromtimestamp(NOON + 50 * 60, UTC)
 
 
 @pytest.fixture
