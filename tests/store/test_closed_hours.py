@@ -256,6 +256,16 @@ def test_a_question_asked_again_reads_no_closed_hours(asked: Asked, ask: Questio
     assert asked.take() == 2  # of who holds nothing
 
 
+def test_a_metric_that_is_named_twice_is_asked_for_once(asked: Asked) -> None:
+    index = reader()
+    twice = samples(asked.client, [HEAT, HEAT], BEGIN, NOON, index=index)
+
+    once = samples(asked.client, [HEAT], BEGIN, NOON, index=index)
+
+    assert [len(times) for times in once.times] == [len(times) for times in twice.times]
+    assert [len(times) for times in once.times] == [90, 90]
+
+
 def test_questions_that_overlap_read_what_is_missing(asked: Asked) -> None:
     index, whole = reader(), raw(HEAT, BEGIN, NOON)
 

@@ -99,8 +99,10 @@ class Front:
             return await whole_response(result, headers, call.encoding)
 
         async def release() -> None:
-            await pool.run(partial(_finish, lease, result))
-            ended()
+            try:
+                await pool.run(partial(_finish, lease, result))
+            finally:
+                ended()
 
         next_piece = partial(pool.run, partial(next, result.rest, None))
         return StreamedAnswer(result, headers, next_piece, release, call.encoding)
@@ -143,8 +145,10 @@ def _answer(handle: Handle, call: Call) -> Answer:
 def _finish(lease: Lease, result: Answer) -> None:
     """After the last piece, or when nobody wants it any more."""
     assert result.rest is not None
-    result.rest.close()  # cancels what still runs
-    lease.leave(spoiled=True)
+    try:
+        result.rest.close()  # cancels what still runs
+    finally:
+        lease.leave(spoiled=True)
 
 
 def _nothing() -> None:

@@ -37,8 +37,8 @@ class Statement:
 
     @property
     def leaves_no_trace(self) -> bool:
-        """A plain read or an INSERT: no temporary table, no setting that outlives it."""
-        return self.data is not None or self._reads
+        """One plain read: no temporary table, no setting, no database that outlives it."""
+        return self._reads and ";" not in self.text.rstrip("; \t\r\n")
 
     @property
     def _reads(self) -> bool:

@@ -165,7 +165,8 @@ class Index:
         Raises:
             NotFound: nobody ever sent one of the metrics.
         """
-        every = [self._one(client, metric, as_of, entity) for metric in metrics]
+        once = dict.fromkeys(metrics)  # a series that is there twice would be half of it each time
+        every = [self._one(client, metric, as_of, entity) for metric in once]
         return every[0] if len(every) == 1 else _united(every)
 
     def _one(
