@@ -129,10 +129,11 @@ def test_what_is_refused_for_good_is_dropped_counted_and_said_once(
     assert len([r for r in caplog.messages if "not taken: HTTP 400 bad" in r]) == 1
 
 
-@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(("status", "failing"), [(400, 4), (500, 5 + 3)])
 def test_one_bad_request_costs_its_joined_neighbours_nothing(
-    tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, status: int, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And little time: halves of what failed five times are tried once."""
     monkeypatch.setattr("novacron_collector.forward.sender._LONGEST_WAIT_S", 0.1)
 
     def picky(body: bytes) -> Response:
@@ -148,6 +149,7 @@ def test_one_bad_request_costs_its_joined_neighbours_nothing(
         wait_until(lambda: counted(forwarder, "points") == 7, 30)
         wait_until(lambda: counted(forwarder, "dropped") == 5, 30)
         assert values(target.accepted) == [(f"m{n}", 0) for n in range(7)]
+    assert [one.status for one in target.received].count(status) == failing
 
 
 def test_what_is_too_large_goes_in_parts_and_only_what_cannot_is_dropped(tmp_path: Path) -> None:

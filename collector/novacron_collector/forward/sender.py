@@ -136,36 +136,41 @@ class Sender:
 
     def _send(self, batch: Batch, taken: Taken) -> bool:
         """Everything in it was answered; False: the queue has dropped it, or we are to stop."""
-        waiting = [batch] if batch.items else []
+        waiting = [(batch, _TRIES)] if batch.items else []
         while waiting:
-            answer = self._answer(waiting[0], taken)
+            one, most = waiting[0]
+            answer = self._answer(one, taken, most)
             if answer is None:
                 return False
-            done = waiting.pop(0)
+            waiting.pop(0)
             if isinstance(answer, Accepted):
-                self._accepted(done, answer)
-            elif not self._divided(done, answer, waiting):
-                self._drop(done.points, answer.reason)
+                self._accepted(one, answer)
+                continue
+            parts = self._parts(one, answer)
+            if not parts:
+                self._drop(one.points, answer.reason)
+            # The others of a request that it fails over are taken at once, or it is none of them.
+            most = 1 if isinstance(answer, Doubtful) else most
+            waiting[:0] = [(part, most) for part in parts]
         return True
 
-    def _divided(self, batch: Batch, answer: Answer, waiting: list[Batch]) -> bool:
+    def _parts(self, batch: Batch, answer: Answer) -> list[Batch]:
         """What is too large goes in parts; of several requests one may be the reason."""
         if isinstance(answer, TooLarge):
             self._joined = max(_LEAST_JOINED, min(self._joined, len(batch.body) // 2))
         elif len(batch.items) == 1:
-            return False
-        parts = batch.parts()
-        waiting[:0] = parts
-        return bool(parts)
+            return []
+        return batch.parts()
 
-    def _answer(self, batch: Batch, taken: Taken) -> Answer | None:
-        """The final one; None when there is none, because we are to stop or it was dropped."""
+    def _answer(self, batch: Batch, taken: Taken, most: int) -> Answer | None:
+        """The final one, after `most` doubtful ones; None when there is none, because we are to
+        stop or it was dropped."""
         wait, tries, body = self._first_wait_s, 0, batch.body
         while self.queue.holds(taken) and not self._is_over():
             left = max(_LEAST_ANSWER_S, self._deadline - time.monotonic())
             answer = self._connection.send(body, within=left)
             tries += isinstance(answer, Doubtful)
-            if not isinstance(answer, Later | Doubtful) or tries >= _TRIES:
+            if not isinstance(answer, Later | Doubtful) or tries >= most:
                 self._note_answer()
                 return answer
             self._note_failure(answer.reason)
