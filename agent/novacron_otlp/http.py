@@ -35,8 +35,9 @@ _MAX_ANSWER = 64 * 1024  # bytes of it that are read
 _CONNECT_S = 4.0  # TCP has tried three times by then
 _HOPELESS = frozenset({400, 409, 415, 422})  # the body is at fault
 # The way there, our rights or how much comes are at fault, not what we send: it waits. So it does
-# for what a server or a proxy says of itself, 500 apart: that may be because of the body.
+# for what a server or a proxy says of itself, but for what may be because of the body.
 _LATER = frozenset({401, 402, 403, 404, 405, 407, 408, 425, 429})
+_MAYBE_THE_BODY = frozenset({500, 501, 505})
 _RIGHTS = {401: WHO_WE_ARE, 403: NO_RIGHTS}
 
 
@@ -127,7 +128,7 @@ def _meaning(response: httpx.Response, content: bytes) -> Answer:
         return Refused(reason)
     if code == 413:
         return TooLarge(reason)
-    if code == 500 or (response.is_client_error and code not in _LATER):
+    if code in _MAYBE_THE_BODY or (response.is_client_error and code not in _LATER):
         return Doubtful(reason)
     return Later(reason, wait_of(response.headers.get("Retry-After", "")))
 

@@ -111,7 +111,7 @@ class ClientSettings(ABC):
             raise ConfigError("cert_file and key_file: one needs the other")
         if self.is_grpc and (self.proxy or "").startswith("https:"):
             raise ConfigError("proxy: gRPC goes through http:// alone")
-        check_headers(self.headers)
+        check_headers(self.headers, grpc=self.is_grpc)
 
     @property
     def is_grpc(self) -> bool:
@@ -132,7 +132,9 @@ class ClientSettings(ABC):
         Raises:
             ConfigError: the file cannot be used.
         """
-        return {**self.headers, **(read_headers(self.headers_file) if self.headers_file else {})}
+        if self.headers_file is None:
+            return dict(self.headers)
+        return {**self.headers, **read_headers(self.headers_file, grpc=self.is_grpc)}
 
 
 def check_names(destinations: Iterable[ClientSettings], table: str) -> None:

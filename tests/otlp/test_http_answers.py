@@ -46,10 +46,10 @@ def partly(rejected: int, why: str = "") -> bytes:
         ((200, 202), Accepted),
         ((301, 302, 304, 307, 308), Later),  # redirects are not followed
         ((401, 402, 403, 404, 405, 407, 408, 425, 429), Later),
-        ((501, 502, 503, 504, 507, 511, 522, 530), Later),
+        ((502, 503, 504, 507, 511, 522, 530), Later),
         ((400, 409, 415, 422), Refused),
         ((413,), TooLarge),
-        ((500, 406, 410, 418, 451), Doubtful),
+        ((500, 501, 505, 406, 410, 418, 451), Doubtful),
     ],
 )
 def test_a_status_means(receiver: Receiver, statuses: tuple[int, ...], meaning: type) -> None:
