@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,7 +17,6 @@ import pytest
 
 from collector_process import CollectorProcess, collector
 from live_feed import wait_until
-from noon import NOON
 from novacron_collector.api.export import MOST_AT_ONCE
 from novacron_collector.taking import Taking
 from novacron_store.telemetry.writer import write
@@ -24,40 +24,56 @@ from store.batches import Line, at, batch
 from store_process import StoreProcess
 
 SERIES, TIMES, PIECE = 28, 10_000, 1 << 18
+ROWS = SERIES * TIMES
 METRIC = f"taking.{uuid4().hex}"
-FROM, TO = (f"{at(seconds):%Y-%m-%dT%H:%M:%SZ}" for seconds in (NOON - TIMES, NOON))
-TABLE = f"/v1/export?metric={METRIC}&from={FROM}&to={TO}&step=1s"
 
 
 @pytest.fixture(scope="module")
-def rows(store_process: StoreProcess) -> int:
-    """Of a table that is more than sockets hold, and more than two pieces."""
-    client = store_process.service()
-    lines = [Line(METRIC, f"vm-{n:03d}", [(NOON - 60, 1.0)]) for n in range(SERIES)]
-    write(client, batch(lines), METRIC, at(NOON))
+def table(store_process: StoreProcess) -> str:
+    """The path of one that is more than sockets hold, and more than two pieces."""
+    client, now = store_process.service(), int(time.time())  # what is older may be late here
+    lines = [Line(METRIC, f"vm-{n:03d}", [(now - 1, 1.0)]) for n in range(SERIES)]
+    write(client, batch(lines), METRIC, at(now))
     client.close()
-    assert SERIES * TIMES > PIECE
-    return SERIES * TIMES
+    assert ROWS > PIECE
+    begin, end = (f"{at(seconds):%Y-%m-%dT%H:%M:%SZ}" for seconds in (now - TIMES, now))
+    return f"/v1/export?metric={METRIC}&from={begin}&to={end}&step=1s"
+
+
+@dataclass(frozen=True)
+class Strict:
+    """A collector that drops who takes nothing for so many seconds, its log, and the table."""
+
+    process: CollectorProcess
+    log: Path
+    table: str
+
+    def asked(self) -> socket.socket:
+        """Of somebody who asked for the table, and has read nothing."""
+        url = urlsplit(self.process.api)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.connect((url.hostname, url.port))
+        sock.sendall(f"GET {self.table}&format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        return sock
+
+    def status(self) -> int:
+        """Of somebody who asks for a little of it."""
+        url = f"{self.process.api}{self.table}&where=entity=vm-000"
+        return httpx.get(url, timeout=30).status_code
+
+    def stalled(self) -> int:
+        told = httpx.get(f"{self.process.api}/v1/status").json()
+        return int(told["counters"]["connections_stalled"])
 
 
 @pytest.fixture(params=['stalled = "3s"'])
 def strict(
-    store_process: StoreProcess, rows: int, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[tuple[CollectorProcess, Path]]:
-    """A collector that drops who takes nothing for so many seconds, and its log."""
+    store_process: StoreProcess, table: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Strict]:
     settings = f"[limits]\n{request.param}"
     with collector(store_process, tmp_path, settings) as process:
-        yield process, tmp_path / "log"
-
-
-def asked(process: CollectorProcess) -> socket.socket:
-    """Of somebody who asked for the table, and has read nothing."""
-    url = urlsplit(process.api)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    sock.connect((url.hostname, url.port))
-    sock.sendall(f"GET {TABLE}&format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-    return sock
+        yield Strict(process, tmp_path / "log", table)
 
 
 def read(sock: socket.socket, pause: float) -> bytes:
@@ -70,66 +86,52 @@ def read(sock: socket.socket, pause: float) -> bytes:
     return bytes(found)
 
 
-def status(process: CollectorProcess) -> int:
-    """Of somebody who asks for a little of it."""
-    return httpx.get(f"{process.api}{TABLE}&where=entity=vm-000", timeout=30).status_code
-
-
-def stalled(process: CollectorProcess) -> int:
-    return int(httpx.get(f"{process.api}/v1/status").json()["counters"]["connections_stalled"])
-
-
-@pytest.mark.parametrize("strict", ['stalled = "30s"'], indirect=True)  # each has a place by then
+@pytest.mark.parametrize("strict", ['stalled = "10s"'], indirect=True)  # each has a place by then
 def test_places_of_clients_that_read_nothing_are_free_again(
-    strict: tuple[CollectorProcess, Path],
+    strict: Strict,
 ) -> None:
-    process, log = strict
     with ExitStack() as open_:
-        idle = [open_.enter_context(asked(process)) for _ in range(MOST_AT_ONCE)]
+        idle = [open_.enter_context(strict.asked()) for _ in range(MOST_AT_ONCE)]
         for sock in idle:
             sock.settimeout(30)
             assert sock.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
-        wait_until(lambda: status(process) == 503)
+        wait_until(lambda: strict.status() == 503)
 
-        wait_until(lambda: status(process) == 200, 60)
+        wait_until(lambda: strict.status() == 200, 60)
 
-        wait_until(lambda: stalled(process) == MOST_AT_ONCE)
-        assert status(process) == 200
+        wait_until(lambda: strict.stalled() == MOST_AT_ONCE)
+        assert strict.status() == 200
         left = [read(sock, 0) for sock in idle]
     assert all(one.startswith(b"HTTP/1.1 200") for one in left)
     assert not any(one.endswith(b"0\r\n\r\n") for one in left), "what was cut off looks whole"
-    said = [line for line in log.read_text().splitlines() if "took nothing for 30 s" in line]
+    said = [line for line in strict.log.read_text().splitlines() if "took nothing for 10 s" in line]
     assert len(said) == 1
     assert "'/v1/export'" in said[0]
 
 
-def test_a_client_that_is_slow_and_steady_gets_all_of_it(
-    strict: tuple[CollectorProcess, Path], rows: int
-) -> None:
-    process, _ = strict
+def test_a_client_that_is_slow_and_steady_gets_all_of_it(strict: Strict) -> None:
     begun = time.monotonic()
 
-    with asked(process) as sock:
+    with strict.asked() as sock:
         text = read(sock, 0.025)
 
     assert text.endswith(b"0\r\n\r\n")
-    assert text.count(METRIC.encode()) == rows
+    assert text.count(METRIC.encode()) == ROWS
     assert time.monotonic() - begun > 6, "it was not slow"
-    assert stalled(process) == 0
+    assert strict.stalled() == 0
 
 
 @pytest.mark.parametrize("strict", ['stalled = "3s"\nsend_time = "5s"'], indirect=True)
 def test_a_client_that_takes_too_long_for_all_of_it_is_dropped(
-    strict: tuple[CollectorProcess, Path],
+    strict: Strict,
 ) -> None:
-    process, log = strict
 
-    with asked(process) as sock:
+    with strict.asked() as sock:
         text = read(sock, 0.05)
 
     assert not text.endswith(b"0\r\n\r\n")
-    assert stalled(process) == 1
-    assert "did not take all of it in 5 s" in log.read_text()
+    assert strict.stalled() == 1
+    assert "did not take all of it in 5 s" in strict.log.read_text()
 
 
 def test_a_client_that_never_pauses_for_long_has_no_more_time() -> None:
@@ -186,12 +188,11 @@ class Endless(asyncio.Protocol):
 
 
 def test_a_client_that_goes_away_leaves_its_place_at_once(
-    strict: tuple[CollectorProcess, Path],
+    strict: Strict,
 ) -> None:
-    process, _ = strict
     for _ in range(2 * MOST_AT_ONCE):
-        gone = asked(process)
+        gone = strict.asked()
         gone.recv(1)
         gone.close()
-        wait_until(lambda: status(process) == 200)
-    assert stalled(process) == 0
+        wait_until(lambda: strict.status() == 200)
+    assert strict.stalled() == 0
