@@ -33,7 +33,7 @@ class Ticks:
         self.network: dict[str, list[float]] = {}
         self.disks: dict[str, list[float]] = {}
         self.responding: list[dict[str, float]] = []
-        self.longest = 0.0
+        self.longest = self.last_s = 0.0
 
     def tick(self, times: int = 1) -> list[Reading]:
         """Each at its time; what the last one found."""
@@ -48,7 +48,7 @@ class Ticks:
         self._source.end(2)
 
     def _tick(self) -> list[Reading]:
-        started = time.monotonic()
+        self.last_s, started = time.time(), time.monotonic()
         readings = collect([self._source], self.tick_s * _PATIENCE)
         self.longest = max(self.longest, time.monotonic() - started)
         for reading in readings:
@@ -69,8 +69,8 @@ class Ticks:
     def judge(self, what: str, names: list[str], waiting_s: float = 0.0) -> None:
         """Say how it went, and that none of these was left out. Of disks nobody is asked while
         somebody is waited for, and once more where that took longer than a tick."""
-        network = missed(self.network, names, self.tick_s)
-        disks = missed(self.disks, names, self.disks_s)
+        network = self.missed(self.network, names, self.tick_s)
+        disks = self.missed(self.disks, names, self.disks_s)
         log.info(
             "%s: %d guests beside it, ticks of %g s, disks every %g s; of one guest at most %d "
             "ticks missed, and %d of disks; the longest tick took %.2f s",
@@ -81,13 +81,15 @@ class Ticks:
         allowed = math.ceil(waiting_s / self.disks_s) + 1
         assert {name: times for name, times in disks.items() if times > allowed} == {}
 
-
-def missed(seen: dict[str, list[float]], names: Iterable[str], every_s: float) -> dict[str, int]:
-    """How many values of a guest are missing between two, the worst case of each."""
-    return {
-        name: max(
-            math.floor((later - before) / every_s + _EARLY) - 1
-            for before, later in itertools.pairwise(seen[name])
-        )
-        for name in names
-    }
+    def missed(
+        self, seen: dict[str, list[float]], names: Iterable[str], every_s: float
+    ) -> dict[str, int]:
+        """How many values of a guest are missing between two, or after its last one until the
+        last tick: the worst case of each."""
+        return {
+            name: max(
+                math.floor((later - before) / every_s + _EARLY) - 1
+                for before, later in itertools.pairwise([*seen[name], self.last_s])
+            )
+            for name in names
+        }

@@ -19,7 +19,7 @@ import libvirt
 import pytest
 
 from kvm_herd import Herd, herd_of
-from kvm_ticks import Ticks, missed
+from kvm_ticks import Ticks
 from novacron_agent.readings import Reading
 from novacron_contract.metrics import VM_NAME
 from novacron_lab import libvirtd
@@ -116,7 +116,7 @@ def test_a_guest_that_hangs_is_flagged_and_holds_up_nobody(
             everybody = {name: float(name != stuck) for name in (*world.names, _WORKING.name)}
             assert ticks.responding[-1] == everybody
         ticks.judge("one hangs", others(world, stuck), _WAITED_S if amid else 0)
-        assert missed(ticks.network, [stuck], tick_s) == {stuck: 0}, "nobody is asked for it"
+        assert ticks.missed(ticks.network, [stuck], tick_s) == {stuck: 0}, "nobody is asked for it"
 
 
 def test_a_migration_shows_how_far_it_is_and_holds_up_nobody(
@@ -145,7 +145,7 @@ def test_a_migration_shows_how_far_it_is_and_holds_up_nobody(
             with pytest.raises(libvirt.libvirtError, match="cancel"):
                 moving.result(30)
         ticks.judge("a migration, and one hangs", others(world, stuck, _WORKING.name), _WAITED_S)
-        assert missed(ticks.network, [_WORKING.name], _TICK_S) == {_WORKING.name: 0}
+        assert ticks.missed(ticks.network, [_WORKING.name], _TICK_S) == {_WORKING.name: 0}
         last = ticks.tick()
     guest.console.write_bytes(said)
     assert progress == sorted(progress)

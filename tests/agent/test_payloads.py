@@ -24,7 +24,8 @@ _TICKS = 4
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Received]]:
-    """By HTTP and by gRPC, of this host and of libvirt's own hypervisor for tests."""
+    """By HTTP and by gRPC, of this host and of libvirt's own hypervisor for tests, the oldest
+    first: the newest may be sent before what waits."""
     place = tmp_path_factory.mktemp("agent")
     with otlp_receiver() as http, otlp_grpc_receiver() as grpc:
         config = place / "agent.toml"
@@ -52,7 +53,20 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Received]]:
                 assert running.wait(10) == 0
             finally:
                 running.kill()  # if it has not ended as it should
-        return {"http": http.received, "grpc": grpc.received}
+        return {
+            "http": sorted(http.received, key=newest_ns),
+            "grpc": sorted(grpc.received, key=newest_ns),
+        }
+
+
+def newest_ns(received: Received) -> int:
+    return max(
+        int(point.time_unix_nano)
+        for part in received.message.resource_metrics
+        for scope in part.scope_metrics
+        for metric in scope.metrics
+        for point in getattr(metric, metric.WhichOneof("data")).data_points
+    )
 
 
 @pytest.mark.parametrize("way", ["http", "grpc"])

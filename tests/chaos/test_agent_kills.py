@@ -110,6 +110,7 @@ def test_what_a_killed_agent_had_on_disk_arrives_once_or_is_in_a_gap_that_is_tol
     arrived = world.arrived()
     missing = [one for body, one in on_disk.items() if body not in arrived.bodies]
     _say(arrived, on_disk, missing, lives)
+    assert on_disk, "something waited when it was killed"
     for one in missing:
         told = [g for g in arrived.gaps if g.first_ns <= one.first_ns and one.last_ns <= g.last_ns]
         assert told, "what is missing is in a gap"
