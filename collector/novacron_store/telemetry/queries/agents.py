@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ WHERE {_OF_GUESTS} AND ts > fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
 GROUP BY entity {CHEAPLY}"""
 
 _LENGTH, _POINTS = "novacron.agent.gap.duration", "novacron.agent.gap.points"
+_MOST = 2**53  # points of one gap: more are no count
 _OF_AGENTS = f"metric IN ('{_LENGTH}', '{_POINTS}') AND entity IN {{agents:Array(String)}}"
 _TELLING = f"""
 SELECT series, any(entity), any(metric), any(attributes) FROM {schema.SERIES}
@@ -67,19 +69,20 @@ def silences(
     now: datetime,
     within: timedelta,
     borders: Borders = UNKNOWN,
+    most: int = 100,
 ) -> list[Silence]:
     """Those of the `guests` that do not answer now, by their ids: the newest that was told of them
-    `within` that time says so."""
+    `within` that time says so. Since when is looked for of the first `most` alone."""
     if not guests:
         return []
     with contract_errors():
         silent = [row[0] for row in _told(client, _SILENT, guests, now - within, borders)]
         if not silent:
             return []
-        rows = _told(client, _SINCE, silent, now - _LONGEST, borders)
+        rows = _told(client, _SINCE, silent[:most], now - _LONGEST, borders)
     known_ms = 1000 * (now - _LONGEST + within).timestamp()
     since = {
-        guest: _moment(first) if answered or first > known_ms else None
+        guest: _moment(first) if first and (answered or first > known_ms) else None
         for guest, answered, first in rows
     }
     return [Silence(guest, since.get(guest)) for guest in silent]
@@ -121,18 +124,26 @@ def gaps(
 
 
 def _paired(rows: Iterable[Sequence[Any]]) -> list[Gap]:
-    """A gap is two samples: its length, and how many points it lacks."""
+    """A gap is two samples: its length, and how many points it lacks. Anybody may send them: what
+    is no length is left out, and what is no count is 0."""
     values: dict[str, dict[tuple[str, str, str, int], float]] = {_LENGTH: {}, _POINTS: {}}
     for agent, metric, attributes, told in rows:
         where, why = (attributes.get(f"novacron.{name}", "") for name in ("destination", "reason"))
         for ms, value in told:
+            if not math.isfinite(value):
+                continue
             key = (agent, where, why, ms)
             values[metric][key] = min(value, values[metric].get(key, value))
     return [
-        Gap(agent, _moment(ms - 1000 * length), _moment(ms), why, int(values[_POINTS].get(key, 0)))
+        Gap(agent, _moment(ms - 1000 * length), _moment(ms), why, _count(values[_POINTS].get(key)))
         for key, length in values[_LENGTH].items()
         for agent, _, why, ms in (key,)
+        if 0 <= length <= ms / 1000
     ]
+
+
+def _count(points: float | None) -> int:
+    return int(points) if points is not None and 0 <= points <= _MOST else 0
 
 
 def _moment(milliseconds: float) -> datetime:
