@@ -167,6 +167,26 @@ def test_a_guest_lacks_what_was_lost_while_it_was_on_the_host(
     ]
 
 
+def test_what_was_lost_has_its_own_times_wherever_the_range_begins(
+    monitoring: Monitoring, host: MeasuredHost
+) -> None:
+    (whole,) = monitoring.of_vm(host.well, last(host, 25), host.now)["gaps"]
+    assert (whole["start"], whole["end"]) == (ms(host.ago(30)), ms(host.ago(20)))
+
+
+def test_what_was_lost_is_told_once_of_a_guest_that_was_renamed_meanwhile(
+    world: World, monitoring: Monitoring, host: MeasuredHost
+) -> None:
+    vm = str(uuid4())
+    for name, minute in (("old", 60), ("new", 26), ("newest", 25)):
+        moment = host.ago(minute)
+        world.inventory.see_vms([Vm(vm, name, host.id, moment, moment)])
+
+    (once,) = monitoring.of_vm(vm, last(host, 60), host.now)["gaps"]
+
+    assert (once["start"], once["end"]) == (ms(host.ago(30)), ms(host.ago(20)))
+
+
 def test_absurd_lengths_and_counts_of_losses_leave_the_others(
     world: World, monitoring: Monitoring, host: MeasuredHost
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -20,6 +21,7 @@ from novacron_ui.query.panels import REASONS
 MAX_GAPS = MAX_GUESTS = 100  # the newest gaps; there are seldom any
 FIGURES = tuple(metric.name for metric in AGENT_METRICS if ".gap." not in metric.name)
 _A_MINUTE = timedelta(minutes=1)
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -69,14 +71,15 @@ class Monitoring:
 
 
 def _stays(history: Sequence[VmPeriod], over: Range) -> Iterator[tuple[datetime, datetime, str]]:
-    """From when to when a VM was on which host, as far as the range goes. Where it was seen first
-    it may have been before."""
+    """From when to when a VM was on which host, whatever it was called, of what touches the range.
+    Where it was seen first it may have been before."""
     first = history[-1:]
-    for period in history:
-        since = over.start if [period] == first else period.since
-        until = period.until or _FOREVER
+    for host, group in groupby(history, key=lambda period: period.host_id):
+        stay = list(group)
+        since = _ALWAYS if stay[-1:] == first else stay[-1].since
+        until = stay[0].until or _FOREVER
         if since <= over.end and until >= over.start:
-            yield since, until, period.host_id
+            yield since, until, host
 
 
 def _within(agents: Iterable[Agent]) -> timedelta:
