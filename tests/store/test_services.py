@@ -47,6 +47,9 @@ def test_the_newest_value_of_each_series_with_the_rate_of_the_last_minute(store:
         counter("grows", "one", growing, how="steadily"),
         counter("grows", "one", restarted, how="from nothing again"),
         counter("grows", "one", [(NOON, 7.0)], how="once"),
+        counter(
+            "grows", "one", [(NOON - 600, 1.0), (NOON - 300, 10.0), (NOON, 40.0)], how="rarely"
+        ),
         counter("grows", "two", growing),
         Line("unasked", "one", flat(5)),
         Line("size", "one", [(NOON - 3600, 1.0)], attributes={"age": "old"}),
@@ -61,5 +64,6 @@ def test_the_newest_value_of_each_series_with_the_rate_of_the_last_minute(store:
         ("grows", "steadily"): (1000, 2),
         ("grows", "from nothing again"): (90, 4.5),
         ("grows", "once"): (7, None),
+        ("grows", "rarely"): (40, 0.1),
     }
     assert {figure.ts for figure in found} == {at(NOON)}

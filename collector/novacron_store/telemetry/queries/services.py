@@ -13,7 +13,7 @@ from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.queries.catalog import FRESH_S
 from novacron_store.telemetry.samples import UNKNOWN, Borders
 
-_RATE_MS = 60_000  # a rate is that of the last minute before the newest sample
+_RATE_MS = 60_000  # a rate is that of the last minute before the newest sample, or of the last two
 
 _ASKED = "{since:DateTime64(3, 'UTC')}"
 _SERVICES = f"""
@@ -37,7 +37,8 @@ SELECT n.metric, l.attributes, n.at, n.value,
     if(l.monotonic AND length(n.tail) > 1, n.grown * 1000 / (n.tail[-1].1 - n.tail[1].1), NULL)
 FROM (
     SELECT metric, series, at, points[-1].2 AS value,
-        arrayFilter(x -> x.1 >= at - {_RATE_MS}, points) AS tail, tail.2 AS counted,
+        arrayCount(x -> x.1 >= at - {_RATE_MS}, points) AS lately,
+        arraySlice(points, -least(greatest(lately, 2), length(points))) AS tail, tail.2 AS counted,
         arraySum(arrayMap((x, d) -> if(d < 0, x, d), counted, arrayDifference(counted))) AS grown
     FROM (
         SELECT metric, series, max(toUnixTimestamp64Milli(ts)) AS at,
