@@ -48,10 +48,10 @@ def store(world: World, *lines: Line) -> None:
     client.close()
 
 
-def guest(world: World, host: MeasuredHost, minutes: Iterable[int]) -> str:
-    """One that did not answer so many minutes ago."""
-    vm = str(uuid4())
-    world.inventory.see_vms([Vm(vm, "guest", host.id, host.now, host.now)])
+def guest(world: World, host: MeasuredHost, minutes: Iterable[int], seen: int = 0) -> str:
+    """One that did not answer so many minutes ago, and was `seen` so many minutes ago."""
+    vm, at = str(uuid4()), host.ago(seen)
+    world.inventory.see_vms([Vm(vm, "guest", host.id, at, at)])
     store(world, answers(vm, [(host.ago(minute).timestamp(), HANGS) for minute in minutes]))
     return vm
 
@@ -95,10 +95,22 @@ def test_guests_that_do_not_answer_are_named_with_the_time_they_stopped(
 def test_a_guest_that_answers_again_or_ended_is_not_silent(
     world: World, monitoring: Monitoring, host: MeasuredHost
 ) -> None:
-    ended = guest(world, host, range(5, 10))
+    ended = guest(world, host, range(5, 10), seen=5)
     assert monitoring.of_vm(ended, last(host, 60), host.now)["silent"] == []
+    (hung,) = monitoring.of_host(host.id, last(host, 60), host.now)["silent"]
+    assert hung["id"] == host.hung
     store(world, answers(host.hung, [(host.now.timestamp(), ANSWERS)]))
     assert monitoring.of_host(host.id, last(host, 60), host.now)["silent"] == []
+
+
+def test_a_guest_of_which_that_is_told_more_rarely_stays_silent_in_between(
+    world: World, monitoring: Monitoring, host: MeasuredHost
+) -> None:
+    rarely = guest(world, host, (4, 9, 14))
+
+    (own,) = monitoring.of_vm(rarely, last(host, 60), host.now)["silent"]
+
+    assert own["since"] == ms(host.ago(14))
 
 
 def test_a_silence_of_more_than_a_day_has_no_beginning(

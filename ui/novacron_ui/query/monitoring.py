@@ -10,17 +10,20 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_contract.errors import NotFound
 from novacron_contract.metrics import AGENT_METRICS, AGENT_SERVICE_NAME
 from novacron_store.state import Agent, Agents, Inventory, VmPeriod
 from novacron_store.state.freshness import stale_after_s
 from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.queries import Figure, Gap, Silence, figures, gaps, silences
+from novacron_store.telemetry.queries.catalog import FRESH_S
 from novacron_ui.query.drawing import Range
 from novacron_ui.query.panels import REASONS
 
 MAX_GAPS = MAX_GUESTS = 100  # the newest gaps; there are seldom any
 FIGURES = tuple(metric.name for metric in AGENT_METRICS if ".gap." not in metric.name)
 _A_MINUTE = timedelta(minutes=1)
+_RECENTLY = timedelta(seconds=FRESH_S)  # whether guests answer may be told more rarely than figures
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -37,12 +40,17 @@ class Monitoring:
         client = self.telemetry()
         borders = self.index.progress(client).borders
         agents = self._of(host)
-        names = {vm.id: vm.name or vm.id for vm in self.inventory.vms() if vm.host_id == host}
+        alive = now - _within(agents)
+        names = {
+            vm.id: vm.name or vm.id
+            for vm in self.inventory.vms()
+            if vm.host_id == host and vm.last_seen > alive
+        }
         told = figures(client, _entity(agents[0]), FIGURES, now, borders) if agents else []
         return {
             "agent": _agent(agents[0]) if agents else None,
             "figures": [_figure(each) for each in told],
-            **_silent(silences(client, list(names), now, _within(agents), borders), names),
+            **_silent(silences(client, list(names), now, _RECENTLY, borders, MAX_GUESTS), names),
             **_lost(gaps(client, [*map(_entity, agents)], over.start, over.end, borders)),
         }
 
@@ -60,9 +68,16 @@ class Monitoring:
             for since, until, host in stays
             if agents[gap.agent] == host and gap.end >= since and gap.start <= until
         ]
-        within = _within([agent for every in known.values() for agent in every])
-        silent = _silent(silences(client, [vm], now, within, borders), {})
+        alive = now - _within([agent for every in known.values() for agent in every])
+        guests = [vm] if self._is_heard_of(vm, alive) else []
+        silent = _silent(silences(client, guests, now, _RECENTLY, borders), {})
         return {"agent": None, "figures": [], **silent, **_lost(there)}
+
+    def _is_heard_of(self, vm: str, since: datetime) -> bool:
+        try:
+            return self.inventory.vm(vm).last_seen > since
+        except NotFound:
+            return False
 
     def _of(self, host: str) -> list[Agent]:
         """The agents of a host, the one heard of last first."""
@@ -83,7 +98,7 @@ def _stays(history: Sequence[VmPeriod], over: Range) -> Iterator[tuple[datetime,
 
 
 def _within(agents: Iterable[Agent]) -> timedelta:
-    """What is older is not how it is now."""
+    """A guest that was not heard of for longer has nobody who could answer."""
     interval = max((agent.interval_s for agent in agents), default=None)
     return max(timedelta(seconds=stale_after_s(interval)), _A_MINUTE)
 
