@@ -156,6 +156,7 @@ def test_metrics_go_into_the_class_they_are_assigned_to(store: Client) -> None:
         ("xvm.cpu.time", "default", 100),
     ]
     assert rules.longest == 400 * DAY
+    assert [rules.kept(name) / DAY for name in names] == [30, 400, 7, 7, 7]
 
 
 def test_an_hour_stays_in_its_class_when_rules_change_and_data_comes_late(store: Client) -> None:

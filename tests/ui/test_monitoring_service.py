@@ -216,6 +216,15 @@ def test_absurd_lengths_and_counts_of_losses_leave_the_others(
     assert lost[1]["end"] - lost[1]["start"] == 30_000
 
 
+def test_of_a_range_longer_than_samples_are_kept_it_is_told_since_when_losses_are_known(
+    world: World, monitoring: Monitoring
+) -> None:
+    host, day = stored(world, now=AT), 24 * 60
+    for days, since in ((8, ms(host.ago(7 * day - 10))), (6.9, None)):
+        told = monitoring.of_host(host.id, last(host, days * day), host.now)
+        assert told["gapsSince"] == since
+
+
 def test_closed_hours_tell_the_same(world: World, monitoring: Monitoring) -> None:
     host = stored(world, now=AT)
     client = world.client()
@@ -234,7 +243,8 @@ def test_a_host_without_an_agent_has_nothing_to_tell(
     world: World, monitoring: Monitoring, host: MeasuredHost
 ) -> None:
     world.inventory.see_hosts([Host("plain", "plain", host.now, host.now)])
-    nothing = {"silent": [], "moreSilent": 0, "gaps": [], "moreGaps": 0, "figures": []}
+    nothing = {"silent": [], "moreSilent": 0, "figures": []}
+    nothing |= {"gaps": [], "moreGaps": 0, "gapsSince": None}
     for told in (
         monitoring.of_host("plain", last(host, 60), host.now),
         monitoring.of_vm("nobody", last(host, 60), host.now),

@@ -60,6 +60,11 @@ class Retention:
         used = {name for _, name in self.rules}
         return max([self.raw, *(kept for name, kept in self.classes.items() if name in used)])
 
+    def kept(self, metric: str) -> float:
+        """Seconds, of samples that are stored from now on."""
+        fits = (name for pattern, name in reversed(self.rules) if _fits(metric, pattern))
+        return self.by_class[next(fits, schema.DEFAULT_CLASS)]
+
     def expired(self, time: float, now: float) -> list[str]:
         """Classes of which points at `time` are no longer kept."""
         return [name for name, seconds in self.by_class.items() if time < now - seconds]
@@ -240,6 +245,10 @@ def _ttl(table: schema.Table, retention: Retention) -> str:
 def _expression(pattern: str) -> str:
     """A pattern as RE2 has it."""
     return f"^{'.*'.join(map(re.escape, pattern.split('*')))}$"
+
+
+def _fits(metric: str, pattern: str) -> bool:
+    return re.fullmatch(_expression(pattern), metric) is not None
 
 
 def _literal(text: str) -> str:

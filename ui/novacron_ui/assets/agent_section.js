@@ -138,10 +138,11 @@ function guests({ rows, more }, now) {
   return [list("Guests that do not answer", rows.map(item), left)];
 }
 
-function losses({ gaps, moreGaps }, now) {
-  if (!gaps.length) return [];
+function losses({ gaps, moreGaps, gapsSince }, now) {
+  if (!gaps.length && !gapsSince) return [];
   const item = (gap) => h("li", {}, h("span", { class: "number" }, span(gap, now)), h("span", {}, lossText(gap)));
   const left = moreGaps ? [h("li", {}, `and ${moreGaps} before`)] : [];
+  if (gapsSince) left.push(h("li", {}, `What was lost before ${clock(gapsSince, now)} is no longer known`));
   return [list("Lost by the agent in this range", [...gaps].reverse().map(item), left)];
 }
 

@@ -9,6 +9,7 @@ import { live } from "./live.js";
 import { ANSWERING, Silence } from "./silence.js";
 
 const EVERY = 60000;
+const NOTHING = { gaps: [], moreGaps: 0, gapsSince: null };
 const MAX_NAMED = 5; // guests in a notice, and spans in a line
 
 export class Monitoring {
@@ -18,7 +19,7 @@ export class Monitoring {
     this.figures = new AgentFigures();
     this.silence = new Silence();
     this.names = new Map();
-    this.lost = { gaps: [], moreGaps: 0 };
+    this.lost = NOTHING;
     this.more = 0;
     const section = root.querySelector("details#machine-agent");
     this.section = section ? new AgentSection(section, ranges) : null;

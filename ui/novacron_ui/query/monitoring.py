@@ -15,7 +15,15 @@ from novacron_contract.metrics import AGENT_METRICS, AGENT_SERVICE_NAME
 from novacron_store.state import Agent, Agents, Inventory, VmPeriod
 from novacron_store.state.freshness import stale_after_s
 from novacron_store.telemetry.builder import Index
-from novacron_store.telemetry.queries import Figure, Gap, Silence, figures, gaps, silences
+from novacron_store.telemetry.queries import (
+    Figure,
+    Gap,
+    Silence,
+    figures,
+    gaps,
+    gaps_since,
+    silences,
+)
 from novacron_store.telemetry.queries.catalog import FRESH_S
 from novacron_ui.query.drawing import Range
 from novacron_ui.query.panels import REASONS
@@ -51,7 +59,11 @@ class Monitoring:
             "agent": _agent(agents[0]) if agents else None,
             "figures": [_figure(each) for each in told],
             **_silent(silences(client, list(names), now, _RECENTLY, borders, MAX_GUESTS), names),
-            **_lost(gaps(client, [*map(_entity, agents)], over.start, over.end, borders)),
+            **_lost(
+                gaps(client, [*map(_entity, agents)], over.start, over.end, borders),
+                gaps_since(client, now),
+                over,
+            ),
         }
 
     def of_vm(self, vm: str, over: Range, now: datetime) -> dict[str, Any]:
@@ -71,7 +83,12 @@ class Monitoring:
         alive = now - _within([agent for every in known.values() for agent in every])
         guests = [vm] if self._is_heard_of(vm, alive) else []
         silent = _silent(silences(client, guests, now, _RECENTLY, borders), {})
-        return {"agent": None, "figures": [], **silent, **_lost(there)}
+        return {
+            "agent": None,
+            "figures": [],
+            **silent,
+            **_lost(there, gaps_since(client, now), over),
+        }
 
     def _is_heard_of(self, vm: str, since: datetime) -> bool:
         try:
@@ -138,7 +155,8 @@ def _silent(found: Sequence[Silence], names: dict[str, str]) -> dict[str, Any]:
     return {"silent": rows[:MAX_GUESTS], "moreSilent": len(rows[MAX_GUESTS:])}
 
 
-def _lost(found: Iterable[Gap]) -> dict[str, Any]:
+def _lost(found: Iterable[Gap], known: datetime, over: Range) -> dict[str, Any]:
+    """`known`: since when; told where the range begins before that, else null."""
     rows = [
         {
             "start": _ms(gap.start),
@@ -148,7 +166,11 @@ def _lost(found: Iterable[Gap]) -> dict[str, Any]:
         }
         for gap in sorted(found, key=lambda gap: (gap.start, gap.end))
     ]
-    return {"gaps": rows[-MAX_GAPS:], "moreGaps": len(rows[:-MAX_GAPS])}
+    return {
+        "gaps": rows[-MAX_GAPS:],
+        "moreGaps": len(rows[:-MAX_GAPS]),
+        "gapsSince": _ms(known) if over.start < known else None,
+    }
 
 
 def _ms(moment: datetime) -> int:

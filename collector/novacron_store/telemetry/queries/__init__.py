@@ -2,7 +2,7 @@
 
 from novacron_store.telemetry.metric import MetricInfo
 from novacron_store.telemetry.progress import Resolution
-from novacron_store.telemetry.queries.agents import Gap, Silence, gaps, silences
+from novacron_store.telemetry.queries.agents import Gap, Silence, gaps, gaps_since, silences
 from novacron_store.telemetry.queries.catalog import LatestValue, catalog, latest
 from novacron_store.telemetry.queries.charts import Aggregate, Chart, ChartQuery, Line, chart
 from novacron_store.telemetry.queries.failing import FailingSource, failing_sources
@@ -32,6 +32,7 @@ __all__ = [
     "figures",
     "fleet_now",
     "gaps",
+    "gaps_since",
     "latest",
     "quantiles",
     "services",

@@ -10,7 +10,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from novacron_store.telemetry import samples, schema
+from novacron_store.telemetry import retention, samples, schema
 from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.samples import UNKNOWN, Borders
@@ -121,6 +121,13 @@ def gaps(
     named = [(*telling[series], points) for series, points in rows if series in telling]
     found = [gap for gap in _paired(named) if gap.start <= end]
     return sorted(found, key=lambda gap: (gap.start, gap.end))
+
+
+def gaps_since(client: Client, now: datetime) -> datetime:
+    """Gaps that ended before are no longer known: a rollup does not tell a sample's time. A full
+    hour."""
+    kept_s = retention.current(client).kept(_LENGTH)
+    return _moment(1000 * 3600 * math.ceil((now.timestamp() - kept_s) / 3600))
 
 
 def _paired(rows: Iterable[Sequence[Any]]) -> list[Gap]:
