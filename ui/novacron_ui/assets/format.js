@@ -100,16 +100,22 @@ export function number(value) {
 
 const MINUTE = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 
-// A time of the day; with the day, where that is not today. In milliseconds.
+// A time of the day; with the day, where that is not today, and the year, where that is not this one. In milliseconds.
 export function clock(time, now) {
-  const day = DAY.format(time);
-  return day === DAY.format(now) ? MINUTE.format(time) : `${day}, ${MINUTE.format(time)}`;
+  if (isSameDay(time, now)) return MINUTE.format(time);
+  const isThisYear = new Date(time).getFullYear() === new Date(now).getFullYear();
+  return `${(isThisYear ? DAY : DATE).format(time)}, ${MINUTE.format(time)}`;
+}
+
+function isSameDay(one, other) {
+  return DATE.format(one) === DATE.format(other);
 }
 
 // "13:02 to 13:40", "13:02 for 30 s".
 export function span({ start, end }, now) {
   const [from, to] = [clock(start, now), clock(end, now)];
   if (from === to) return end > start ? `${from} for ${age(end - start)}` : from;
-  return `${from} to ${DAY.format(start) === DAY.format(end) ? MINUTE.format(end) : to}`;
+  return `${from} to ${isSameDay(start, end) ? MINUTE.format(end) : to}`;
 }
