@@ -71,7 +71,7 @@ export class AgentSection {
 
   // Only what differs is written: what somebody selects stays selected.
   write(agent, silent, lost, now) {
-    const parts = [facts(agent, now), ...told(agent), ...guests(silent, now), ...losses(lost, now)];
+    const parts = [facts(agent, now), ...told(agent, now), ...guests(silent, now), ...losses(lost, now)];
     const html = parts.map((part) => part.outerHTML).join("");
     if (html === this.written) return;
     this.written = html;
@@ -83,10 +83,11 @@ export class AgentSection {
   }
 }
 
-function describe(agent, troubles, now) {
+// Tone, icon and word.
+export function describe(agent, troubles, now) {
   if (now - agent.seen > agent.staleAfter) return ["warn", "clock-alert", "Not reporting"];
   if (troubles) return ["warn", "triangle-alert", troubles === 1 ? "1 problem" : `${troubles} problems`];
-  if (!agent.tells) return ["idle", "circle-help", "Reporting"];
+  if (!agent.tellsAll) return ["idle", "circle-help", "Reporting"];
   return ["good", "circle-check", "Everything is measured and sent"];
 }
 
@@ -110,12 +111,17 @@ function facts(agent, now) {
   return h("dl", { class: "agent-facts" }, ...pairs.map(fact));
 }
 
-function told({ tells, sources, destinations }) {
-  if (!tells) {
-    const text = "The agent tells nothing of itself here: its settings leave these metrics out, or it is older than they are.";
-    return [h("p", { class: "agent-quiet" }, text)];
-  }
-  return [table("Sources", SOURCES, sources), table("Destinations", DESTINATIONS, destinations)].filter(Boolean);
+function told(agent, now) {
+  const tables = [table("Sources", SOURCES, agent.sources), table("Destinations", DESTINATIONS, agent.destinations)];
+  const known = tables.filter(Boolean);
+  return known.length ? known : [h("p", { class: "agent-quiet" }, whyNothing(agent, now))];
+}
+
+// What stands where nothing is known of sources and destinations.
+export function whyNothing({ tells, seen, staleAfter }, now) {
+  if (tells) return "The agent does not tell here how it measures and sends: its settings leave these metrics out.";
+  if (now - seen > staleAfter) return `Nothing was heard of the agent for ${age(now - seen)}: what it told before is too old to be shown.`;
+  return "The agent tells nothing of itself here: its settings leave these metrics out, or it is older than they are.";
 }
 
 function table(name, columns, rows) {

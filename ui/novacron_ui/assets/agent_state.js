@@ -7,6 +7,7 @@ const OWN = "novacron.agent.";
 const SOURCE = "novacron.source";
 const DESTINATION = "novacron.destination";
 const BEHIND_S = 60; // a batch is sent when it is there
+const RECENT = 15 * 60000; // what is older the server does not tell either
 const HAPPENS = 0.0005; // a rate that is no rounding
 
 // Columns of a source and of a destination: which figure, and whether its value or its rate.
@@ -37,21 +38,41 @@ export class AgentFigures extends Figures {
     super([...new Set(NAMES), "process.cpu.time", "process.memory.usage"]);
   }
 
-  // `agent` as the server tells of it (query/monitoring.py).
-  summary(agent) {
-    const isCurrent = (each) => this.seen - each.time <= agent.staleAfter;
-    const known = [...this.known.values()].filter(isCurrent);
+  // `agent` as the server tells of it (query/monitoring.py). `host`: when its host was heard of: settings may leave the
+  // agent's own figures out, or send them rarely. `late`: what is new may be known so many milliseconds later.
+  summary(agent, { host, late, now }) {
     const ahead = 1000 * (agent.clock ?? 0);
+    const own = this.seen ? this.seen - ahead : 0;
+    const staleAfter = agent.staleAfter + late;
+    const tells = now - own <= RECENT;
+    const known = tells ? this.current(agent.staleAfter) : [];
+    const sources = table(known, SOURCE, SOURCES);
+    const destinations = table(known, DESTINATION, DESTINATIONS);
     return {
       ...agent,
-      seen: Math.max(agent.seen, this.seen ? this.seen - ahead : 0),
-      tells: this.seen > 0,
-      cpu: this.sum("rate", "process.cpu.time"),
-      memory: this.sum("value", "process.memory.usage"),
-      sources: table(known, SOURCE, SOURCES),
-      destinations: table(known, DESTINATION, DESTINATIONS),
+      staleAfter,
+      seen: Math.max(agent.seen, own, host - Math.max(ahead, 0)),
+      tells,
+      tellsAll: now - own <= staleAfter && tellAll(sources, destinations),
+      cpu: tells ? this.sum("rate", "process.cpu.time") : null,
+      memory: tells ? this.sum("value", "process.memory.usage") : null,
+      sources,
+      destinations,
     };
   }
+
+  // Without series of an earlier life, which are older than the newest of their metric: each has its own interval.
+  current(staleAfter) {
+    const newest = new Map();
+    for (const { metric, time } of this.known.values()) newest.set(metric, Math.max(time, newest.get(metric) ?? 0));
+    const isCurrent = ({ metric, time }) => newest.get(metric) - time <= staleAfter && this.seen - time <= RECENT;
+    return [...this.known.values()].filter(isCurrent);
+  }
+}
+
+// Whether scrapes fail and what waits is known: else nobody can say that all is well.
+function tellAll(sources, destinations) {
+  return sources.some(({ errors }) => errors !== null) && destinations.some(({ age }) => age !== null);
 }
 
 // A row for each value of the attribute, by name. Null where nothing is known; reasons are summed.

@@ -78,13 +78,20 @@ export class Monitoring {
   show() {
     const now = live.now();
     const silent = this.silent();
-    const agent = this.section && this.agent ? this.figures.summary(this.agent) : null;
+    const agent = this.section && this.agent ? this.summary(now) : null;
     const troubles = agent ? problems(agent, now) : [];
     const notices = troubles.map(([fact, advice]) => notice([h("strong", {}, fact), `: ${advice}`], this.details()));
     if (silent.length) notices.unshift(this.kind === "host" ? this.guestsNotice(silent) : ownNotice(silent[0], now));
     this.write(notices);
     const count = troubles.length + (silent.length ? 1 : 0);
     if (agent) this.section.update(agent, count, { rows: silent, more: this.more }, this.lost, now);
+  }
+
+  // While the socket is away, news come with answers alone.
+  summary(now) {
+    const host = this.machines.all.get(this.entity)?.seen ?? 0;
+    const late = live.status === "live" ? 0 : EVERY;
+    return this.figures.summary(this.agent, { host, late, now });
   }
 
   silent() {
