@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from agent_samples import ANSWERS, HANGS, MeasuredHost, measured_host
 from browser import HOSTILE, Open
@@ -96,6 +96,30 @@ def test_what_was_lost_is_shaded_and_named(ui: str, host: MeasuredHost, visit: O
     expect(load.locator(".legend-gap")).not_to_be_visible()
 
 
+def test_losses_of_another_range_do_not_stay_where_the_new_one_cannot_be_asked(
+    ui: str, host: MeasuredHost, visit: Open
+) -> None:
+    page = visit(f"{ui}/machine/{host.id}?agent=open").page
+    expect(page.locator("#machine-lost")).to_contain_text("4,800 points")
+    page.route("**/_dash-update-component*", refuse_monitoring)
+
+    page.get_by_role("button", name="6h", exact=True).click()
+
+    expect(page.locator("#machine-lost")).to_be_empty()
+    expect(section(page)).not_to_contain_text("Lost by the agent")
+    expect(section(page)).to_contain_text("Version0.1.0")
+
+
+def refuse_monitoring(route: Route) -> None:
+    """As the server answers where its store does not."""
+    asked: Any = route.request.post_data_json
+    if asked["output"] != "monitoring-data.data":
+        route.continue_()
+        return
+    answer = {"error": {"title": "no store"}, "asked": asked["inputs"][0]["value"]}
+    route.fulfill(json={"multi": True, "response": {"monitoring-data": {"data": answer}}})
+
+
 def at(over: Locator, share: float) -> Any:
     box = over.bounding_box()
     assert box is not None
@@ -129,7 +153,8 @@ def test_an_agent_that_tells_nothing_of_itself_is_no_error(
     world: World, ui: str, visit: Open
 ) -> None:
     client = world.client()
-    quiet = measured_host(client, world.inventory, Agents(world.state), tells=False)
+    agents = Agents(world.state)
+    quiet = measured_host(client, world.inventory, agents, tells=False, interval_s=600)
     client.close()
     page = visit(f"{ui}/machine/{quiet.id}?agent=open").page
     expect(section(page)).to_contain_text("The agent tells nothing of itself here")

@@ -20,10 +20,12 @@ export class Monitoring {
     this.silence = new Silence();
     this.names = new Map();
     this.lost = NOTHING;
+    this.isOther = false; // a range than that of `lost`
     this.more = 0;
     const section = root.querySelector("details#machine-agent");
     this.section = section ? new AgentSection(section, ranges) : null;
-    this.asking = new Asking("monitoring-ask", { every: EVERY, question: () => this.question() });
+    const onSilence = () => this.forgetOther();
+    this.asking = new Asking("monitoring-ask", { every: EVERY, onSilence, question: () => this.question() });
     this.asking.now();
   }
 
@@ -36,13 +38,15 @@ export class Monitoring {
   // Another range: other gaps.
   ask() {
     this.section?.panels.ask();
+    this.isOther = true;
     this.asking.now();
   }
 
   take(data) {
     if (data.asked?.entity !== this.entity || data.asked.at !== this.at) return;
     this.asking.answered(Boolean(data.error));
-    if (data.error) return; // what is known stays; the page's own question says what is wrong
+    if (data.error) return this.forgetOther(); // what is known stays; the page's own question says what is wrong
+    this.isOther = false;
     this.agent = data.agent;
     if (this.agent && this.section?.follow(this.agent.entity)) this.figures = new AgentFigures();
     this.figures.load(data.figures);
@@ -54,6 +58,14 @@ export class Monitoring {
     this.showLost();
     this.show();
     this.root.dataset.measured = "true";
+  }
+
+  // What was lost in the range before says nothing of this one.
+  forgetOther() {
+    if (!this.isOther) return;
+    this.lost = NOTHING;
+    this.showLost();
+    this.show();
   }
 
   topics(vms) {
