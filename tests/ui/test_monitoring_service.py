@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,6 @@ from agent_samples import ANSWERS, HANGS, MIB, MeasuredHost, answers, gap, measu
 from noon import NOON
 from novacron_store.state import Agents, Host, Vm
 from novacron_store.telemetry.client import per_thread
-from novacron_store.telemetry.queries import Silence, silences
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from novacron_ui.query.drawing import Range
@@ -123,28 +121,6 @@ def test_a_silence_of_more_than_a_day_has_no_beginning(
     assert own["since"] is None
 
 
-def test_a_silence_whose_beginning_is_told_in_two_ways_has_none(
-    world: World, monitoring: Monitoring, host: MeasuredHost
-) -> None:
-    hung, at = guest(world, host, [0]), host.now.timestamp()
-    store(world, answers(hung, [(at, ANSWERS)]))
-
-    (own,) = monitoring.of_vm(hung, last(host, 60), host.now)["silent"]
-
-    assert own["since"] is None
-
-
-def test_since_when_is_looked_for_of_the_first_guests_alone(
-    world: World, host: MeasuredHost
-) -> None:
-    both, client = sorted(guest(world, host, [3, 0]) for _ in range(2)), world.client()
-
-    found = silences(client, both, host.now, timedelta(minutes=1), most=1)
-
-    assert found == [Silence(both[0], host.ago(3)), Silence(both[1], None)]
-    client.close()
-
-
 def test_what_an_agent_lost_is_a_span_with_its_reason(
     monitoring: Monitoring, host: MeasuredHost
 ) -> None:
@@ -197,23 +173,6 @@ def test_what_was_lost_is_told_once_of_a_guest_that_was_renamed_meanwhile(
     (once,) = monitoring.of_vm(vm, last(host, 60), host.now)["gaps"]
 
     assert (once["start"], once["end"]) == (ms(host.ago(30)), ms(host.ago(20)))
-
-
-def test_absurd_lengths_and_counts_of_losses_leave_the_others(
-    world: World, monitoring: Monitoring, host: MeasuredHost
-) -> None:
-    lengths = zip(range(9, 4, -1), (math.nan, math.inf, 1e300, -60.0, 30.0), strict=True)
-    told = [(host.ago(minute).timestamp(), value) for minute, value in lengths]
-    store(
-        world,
-        Line("novacron.agent.gap.duration", host.entity, told),
-        Line("novacron.agent.gap.points", host.entity, [(told[-1][0], 1e300)]),
-    )
-
-    lost = monitoring.of_host(host.id, last(host, 60), host.now)["gaps"]
-
-    assert [each["points"] for each in lost] == [4800, 0]
-    assert lost[1]["end"] - lost[1]["start"] == 30_000
 
 
 def test_of_a_range_longer_than_samples_are_kept_it_is_told_since_when_losses_are_known(
