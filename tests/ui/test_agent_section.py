@@ -110,6 +110,14 @@ def test_losses_of_another_range_do_not_stay_where_the_new_one_cannot_be_asked(
     expect(section(page)).to_contain_text("Version0.1.0")
 
 
+def test_a_range_longer_than_samples_are_kept_says_since_when_losses_are_known(
+    ui: str, host: MeasuredHost, visit: Open
+) -> None:
+    page = visit(f"{ui}/machine/{host.id}?agent=open&range=30d").page
+    expect(section(page)).to_contain_text("is no longer known")
+    expect(section(page)).to_contain_text("4,800 points, spool full")
+
+
 def refuse_monitoring(route: Route) -> None:
     """As the server answers where its store does not."""
     asked: Any = route.request.post_data_json
