@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from novacron_contract.errors import NotFound
 from novacron_store.state.database import reading, writing
-from novacron_store.state.schema import agents
+from novacron_store.state.tables.inventory import agents
 
 CLOCK_TOLERANCE_S = 5.0
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Table, func, insert, select
 from novacron_contract.errors import ConfigError
 from novacron_store.state.database import reading, safe_url, writing
 from novacron_store.state.migration import migrate, revision
-from novacron_store.state.schema import UtcTime, metadata
+from novacron_store.state.tables import UtcTime, metadata
 
 _ROWS_AT_ONCE = 1000
 _TABLES = {table.name: table for table in metadata.sorted_tables}

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.state.database import reading, writing
-from novacron_store.state.schema import agents, hosts, vm_history, vms
+from novacron_store.state.tables.inventory import agents, hosts, vm_history, vms
 
 HISTORY_LIMIT = 500  # periods kept per VM: two agents that contradict each other cannot fill a disk
 _CHUNK = 500  # ids in one statement

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from novacron_store.state.schema import metadata
+from novacron_store.state.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

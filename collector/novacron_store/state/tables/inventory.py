@@ -1,59 +1,10 @@
-"""The tables of the state database. A change here needs a migration in `migrations/versions`.
-
-One writer per table: the collector's inventory keeper writes all of these.
-"""
+"""Hosts, VMs and agents as they were reported: the collector's inventory keeper writes it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Table
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    DateTime,
-    Dialect,
-    Float,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
-)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A moment in UTC, always with its time zone (SQLite itself keeps none)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Text(TypeDecorator[str]):
-    """Text that anybody may have sent: what PostgreSQL refuses becomes U+FFFD on both engines."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-metadata = MetaData()
+from novacron_store.state.tables.columns import Text, UtcTime, metadata
 
 hosts = Table(
     "hosts",

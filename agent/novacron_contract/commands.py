@@ -1,0 +1,332 @@
+"""Commands to VMs: what can be ordered, how an order and the reports of it look on the wire.
+
+Nothing here knows how messages travel: today by HTTPS long-poll (`GET /v1/agents/self/commands`,
+`POST /v1/agents/self/events`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from novacron_contract.access import Permission
+from novacron_contract.errors import BadMessage
+from novacron_contract.metrics import VmState
+
+MAX_TEXT = 2000  # of a reason or an error: longer ones are cut
+MAX_DETAIL = 16 * 1024  # bytes of a report's detail as JSON
+_Choice = TypeVar("_Choice", bound=StrEnum)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Effect(StrEnum):
+    """What may be done again when nobody knows whether it was done.
+
+    CONVERGENT  look at the VM, act only where it is not as ordered: exactly one effect
+    PROBEABLE   the effect carries the command's id: look for it, act where it is absent
+    OPAQUE      nothing tells: never done again, the outcome may stay unknown
+    """
+
+    CONVERGENT = "convergent"
+    PROBEABLE = "probeable"
+    OPAQUE = "opaque"
+
+
+class Verb(StrEnum):
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    RESET = "reset"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+class State(StrEnum):
+    """queued → delivered → accepted → running → one of the final ones, which never change."""
+
+    QUEUED = "queued"
+    DELIVERED = "delivered"  # the agent was told
+    ACCEPTED = "accepted"  # it is in the agent's journal
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"  # the agent may not, cannot, or the VM is not as expected
+    EXPIRED = "expired"  # its time was over before it began
+    CANCELLED = "cancelled"  # before it began
+    OUTCOME_UNKNOWN = "outcome_unknown"  # it began, and nobody can tell what became of it
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        State.SUCCEEDED,
+        State.FAILED,
+        State.REJECTED,
+        State.EXPIRED,
+        State.CANCELLED,
+        State.OUTCOME_UNKNOWN,
+    }
+)
+
+
+class Force(StrEnum):
+    """When `stop` takes the power away."""
+
+    NEVER = "never"
+    AFTER_GRACE = "after-grace"
+    NOW = "now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """`default` gives the type; numbers are in the unit that the name ends with."""
+
+    default: float | str | bool
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[str, ...] = ()
+    summary: str
+
+    def parse(self, name: str, raw: object) -> float | str | bool:
+        if isinstance(self.default, bool):
+            if isinstance(raw, bool):
+                return raw
+            raise BadMessage(f"{name}: expected true or false")
+        if isinstance(self.default, str):
+            if isinstance(raw, str) and (not self.choices or raw in self.choices):
+                return raw
+            raise BadMessage(f"{name}: expected {' or '.join(self.choices) or 'text'}")
+        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        if is_number and self.minimum <= (number := float(raw)) <= self.maximum:  # type: ignore[arg-type]
+            return number
+        raise BadMessage(f"{name}: expected a number from {self.minimum:g} to {self.maximum:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbSpec:
+    """`sensible_in`: states of a VM in which people are offered it. `timeout_s`: an agent gives up
+    so long after it began, unless ordered otherwise."""
+
+    verb: Verb
+    effect: Effect
+    permission: Permission
+    summary: str
+    sensible_in: frozenset[VmState]
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+    timeout_s: float = 60.0
+    destructive: bool = False
+
+    def parse(self, raw: object) -> dict[str, float | str | bool]:
+        """All arguments, with defaults where none was given.
+
+        Raises:
+            BadMessage: one is unknown or out of its range.
+        """
+        if not isinstance(raw, Mapping):
+            raise BadMessage("arguments: expected an object")
+        for name in raw:
+            if name not in self.arguments:
+                allowed = ", ".join(self.arguments) or "none"
+                raise BadMessage(f"arguments: {str(name)[:80]!r}: unknown; allowed: {allowed}")
+        return {
+            name: argument.parse(f"arguments: {name}", raw.get(name, argument.default))
+            for name, argument in self.arguments.items()
+        }
+
+    def is_destructive(self, arguments: Mapping[str, object]) -> bool:
+        """Whether a guest may lose what it has not written."""
+        return self.destructive or arguments.get("force") == Force.NOW
+
+
+_GRACE = Argument(default=120.0, minimum=0, maximum=3600, summary="for the guest to shut down")
+_FORCE = Argument(
+    default=Force.AFTER_GRACE.value, choices=tuple(Force), summary="when to take the power away"
+)
+_POWER = Permission.VM_POWER
+
+VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
+    {
+        spec.verb: spec
+        for spec in (
+            VerbSpec(
+                verb=Verb.START,
+                effect=Effect.CONVERGENT,
+                permission=_POWER,
+                summary="start a VM that is off",
+                sensible_in=frozenset({VmState.STOPPED, VmState.CRASHED}),
+            ),
+            VerbSpec(
+                verb=Verb.STOP,
+                effect=Effect.CONVERGENT,
+                permission=_POWER,
+                summary="shut a VM down, and take the power away where it does not",
+                sensible_in=frozenset({VmState.RUNNING, VmState.PAUSED, VmState.STOPPING}),
+                arguments={"grace_s": _GRACE, "force": _FORCE},
+                timeout_s=3700.0,
+            ),
+            VerbSpec(
+                verb=Verb.REBOOT,
+                effect=Effect.OPAQUE,
+                permission=_POWER,
+                summary="ask the guest to restart itself",
+                sensible_in=frozenset({VmState.RUNNING}),
+            ),
+            VerbSpec(
+                verb=Verb.RESET,
+                effect=Effect.OPAQUE,
+                permission=_POWER,
+                summary="press the reset button: the guest is not asked",
+                sensible_in=frozenset({VmState.RUNNING, VmState.PAUSED}),
+                destructive=True,
+            ),
+            VerbSpec(
+                verb=Verb.SUSPEND,
+                effect=Effect.CONVERGENT,
+                permission=_POWER,
+                summary="freeze a VM; it stays in memory",
+                sensible_in=frozenset({VmState.RUNNING}),
+            ),
+            VerbSpec(
+                verb=Verb.RESUME,
+                effect=Effect.CONVERGENT,
+                permission=_POWER,
+                summary="let a suspended VM go on",
+                sensible_in=frozenset({VmState.PAUSED}),
+            ),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A command as an agent is given it.
+
+    `ttl_ms`: what is left, when it is delivered, of the time within which it has to begin; a
+    duration, so that clocks need not agree. `timeout_s`: from its beginning to its end. `expect`:
+    states of the VM, in another one it is rejected; empty: in any.
+    """
+
+    id: str
+    verb: Verb
+    vm_id: str
+    arguments: Mapping[str, float | str | bool] = field(default_factory=dict)
+    expect: frozenset[VmState] = frozenset()
+    ttl_ms: int
+    timeout_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "verb": self.verb.value,
+            "vm_id": self.vm_id,
+            "arguments": dict(self.arguments),
+            "expect": sorted(self.expect),
+            "ttl_ms": self.ttl_ms,
+            "timeout_s": self.timeout_s,
+        }
+
+
+def order(raw: object) -> Order:
+    """
+    Raises:
+        BadMessage: it is no order, or not one that this release knows.
+    """
+    match raw:
+        case {
+            "id": str(command_id),
+            "verb": str(verb),
+            "vm_id": str(vm_id),
+            "arguments": dict(arguments),
+            "expect": list(expect),
+            "ttl_ms": int(ttl_ms),
+            "timeout_s": int() | float() as timeout_s,
+        } if _UUID.fullmatch(command_id) and _UUID.fullmatch(vm_id):
+            spec = VERBS[_one_of(Verb, verb, "verb")]
+            return Order(
+                id=command_id,
+                verb=spec.verb,
+                vm_id=vm_id,
+                arguments=spec.parse(arguments),
+                expect=frozenset(_one_of(VmState, state, "expect") for state in expect),
+                ttl_ms=ttl_ms,
+                timeout_s=float(timeout_s),
+            )
+    raise BadMessage("no order: expected id, verb, vm_id, arguments, expect, ttl_ms, timeout_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an agent says of a command. `number` counts the reports of one command from 1: the
+    journal makes it, so a report that comes twice is known. `share` is of 1; None: not known.
+
+    `detail` is free, for people and programs, such as {"changed": false}; at most MAX_DETAIL bytes
+    as JSON. `error` says why it did not succeed.
+    """
+
+    command_id: str
+    number: int
+    state: State
+    share: float | None = None
+    text: str = ""
+    error: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "number": self.number,
+            "state": self.state.value,
+            "share": self.share,
+            "text": self.text[:MAX_TEXT],
+            "error": self.error[:MAX_TEXT],
+            "detail": dict(self.detail),
+        }
+
+
+_REPORTED = frozenset(State) - {State.QUEUED, State.DELIVERED}
+
+
+def report(raw: object) -> Report:
+    """
+    Raises:
+        BadMessage: it is no report.
+    """
+    match raw:
+        case {
+            "command_id": str(command_id),
+            "number": int(number),
+            "state": str(state),
+            "share": int() | float() | None as share,
+            "text": str(text),
+            "error": str(error),
+            "detail": dict(detail),
+        } if _UUID.fullmatch(command_id) and 1 <= number < 2**31:
+            said = _one_of(State, state, "state")
+            if said in _REPORTED and (share is None or 0 <= share <= 1):
+                return Report(
+                    command_id=command_id,
+                    number=number,
+                    state=said,
+                    share=share,
+                    text=text[:MAX_TEXT],
+                    error=error[:MAX_TEXT],
+                    detail=detail,
+                )
+    raise BadMessage("no report: expected command_id, number, state, share, text, error, detail")
+
+
+def _one_of(kind: type[_Choice], raw: Any, name: str) -> _Choice:
+    try:
+        return kind(raw)
+    except ValueError as err:
+        allowed = ", ".join(choice.value for choice in kind)
+        raise BadMessage(f"{name}: expected one of {allowed}, got {str(raw)[:80]!r}") from err

@@ -1,0 +1,1 @@
+"""Commands, the operations they belong to, and schedules."""

@@ -1,0 +1,1 @@
+"""Agents' identities, the tokens they join by, and those of other senders."""
