@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -31,11 +32,23 @@ def metric_info(client: Client, metric: str) -> MetricInfo:
     Raises:
         NotFound: nobody ever sent it.
     """
+    return metric_infos(client, [metric])[0]
+
+
+def metric_infos(client: Client, metrics: Sequence[str]) -> list[MetricInfo]:
+    """What is known of each.
+
+    Raises:
+        NotFound: nobody ever sent one of them.
+    """
     rows = client.query(
         "SELECT metric, kind, temporality, monotonic, unit, description "
-        f"FROM {schema.METRICS} WHERE metric = {{metric:String}} ORDER BY seen DESC LIMIT 1",
-        parameters={"metric": metric},
+        f"FROM {schema.METRICS} WHERE metric IN {{metrics:Array(String)}} "
+        "ORDER BY seen DESC LIMIT 1 BY metric",
+        parameters={"metrics": list(metrics)},
     ).result_rows
-    if not rows:
-        raise NotFound(f"no metric {metric!r} was ever received")
-    return MetricInfo(*rows[0])
+    known = {row[0]: MetricInfo(*row) for row in rows}
+    for metric in metrics:
+        if metric not in known:
+            raise NotFound(f"no metric {metric!r} was ever received")
+    return [known[metric] for metric in metrics]

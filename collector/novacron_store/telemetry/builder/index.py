@@ -26,7 +26,7 @@ from novacron_store.telemetry.builder.held import Behind, Held, HeldByKey
 from novacron_store.telemetry.builder.held_hours import HeldHours
 from novacron_store.telemetry.cheaply import CHEAPLY
 from novacron_store.telemetry.client import contract_errors
-from novacron_store.telemetry.metric import MetricInfo, metric_info
+from novacron_store.telemetry.metric import MetricInfo, metric_infos
 from novacron_store.telemetry.progress import Begins, Progress, begins, borders
 from novacron_store.telemetry.samples import Borders
 
@@ -36,12 +36,13 @@ _LONG_HELD_S = 60.0  # a metric's kind and unit; where resolutions begin, unless
 _EVER = datetime(2200, 1, 1, tzinfo=UTC)
 _CANNOT_COMPILE_REGEXP = 427
 _SERIES = f"""
-SELECT {CLASS} AS class, attributes, groupArray(series) AS ids, groupArray(entity) AS entities
+SELECT metric, {CLASS} AS class, attributes, groupArray(series) AS ids,
+    groupArray(entity) AS entities
 FROM (
-    SELECT series, any(s.entity) AS entity, any(s.attributes) AS attributes
-    FROM {schema.SERIES} AS s WHERE metric = {{metric:String}}%s GROUP BY series
+    SELECT metric, series, any(s.entity) AS entity, any(s.attributes) AS attributes
+    FROM {schema.SERIES} AS s WHERE metric IN {{metrics:Array(String)}}%s GROUP BY metric, series
 )
-GROUP BY attributes
+GROUP BY metric, attributes
 {CHEAPLY}"""
 _TAGS = f"""
 SELECT entity, argMax(s.resource, last_seen) AS tags FROM {schema.ENTITIES} AS s
@@ -51,7 +52,7 @@ _OF_ENTITY = " AND s.entity = {entity:String}"
 _MATCHES = "SELECT arrayMap(x -> match(x, {pattern:String}), {values:Array(String)})"
 
 Codes = NDArray[np.int32]
-_Key = tuple[str, int, str | None]  # metric, tags as of, entity
+_Key = tuple[tuple[str, ...], int, str | None]  # metrics, tags as of, entity
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Index:
     ) -> None:
         again = Behind(behind) if behind else None
         self._series = HeldByKey[_Key, Client, MetricSeries](held_s, again)
-        self._infos = HeldByKey[str, Client, MetricInfo](_LONG_HELD_S, again)
+        self._infos = HeldByKey[tuple[str, ...], Client, list[MetricInfo]](_LONG_HELD_S, again)
         self._tags = HeldByKey[tuple[int, str | None], Client, Tags](held_s, again)
         self._borders = Held[Client, Borders](borders_held_s, again)
         self._begins = HeldByKey[Borders, Client, Begins](_LONG_HELD_S, again)
@@ -165,45 +166,27 @@ class Index:
         Raises:
             NotFound: nobody ever sent one of the metrics.
         """
-        once = dict.fromkeys(metrics)  # a series that is there twice would be half of it each time
-        every = [self._one(client, metric, as_of, entity) for metric in once]
-        return every[0] if len(every) == 1 else _united(every)
-
-    def _one(
-        self, client: Client, metric: str, as_of: datetime | None, entity: str | None
-    ) -> MetricSeries:
+        once = tuple(dict.fromkeys(metrics))  # twice there, a series is half of it each time
         at = int(as_of.timestamp()) if as_of else 0
-        if self._series.is_fresh((metric, at, None)):
+        if self._series.is_fresh((once, at, None)):
             entity = None
         return self._series.get(
-            (metric, at, entity), client, lambda client: self._ask(client, metric, as_of, entity)
+            (once, at, entity), client, lambda client: self._ask(client, once, as_of, entity)
         )
 
     def _ask(
-        self, client: Client, metric: str, as_of: datetime | None, entity: str | None
+        self, client: Client, metrics: tuple[str, ...], as_of: datetime | None, entity: str | None
     ) -> MetricSeries:
-        info = self._infos.get(metric, client, lambda client: metric_info(client, metric))
-        rows = _ask(client, _SERIES, {"metric": metric, "entity": entity})
-        ids, entities = (_whole(rows[name]) for name in ("ids", "entities"))
-        each = np.diff(ids.offsets.to_numpy())
-        series = ids.flatten().to_numpy(zero_copy_only=False)
-        named = entities.flatten()
-        if not pa.types.is_dictionary(named.type):
-            named = named.dictionary_encode()
-        order = np.argsort(series)
-        kind = np.repeat(np.arange(rows.num_rows, dtype=np.int32), each)[order]
-        classes = rows["class"].to_numpy().astype(np.uint32)[kind]
-        return MetricSeries(
-            [info],
-            np.zeros(len(series), np.int32),
-            series[order],
-            classes,
-            _whole(rows["attributes"]),
-            kind,
-            named.dictionary.to_pylist(),
-            named.indices.to_numpy().astype(np.int32)[order],
-            self._tags_of(client, as_of, entity),
-            entity is None,
+        """In one statement, however many metrics: each costs its planning."""
+        infos = self._infos.get(metrics, client, lambda client: metric_infos(client, metrics))
+        tags = self._tags_of(client, as_of, entity)
+        rows = _ask(client, _SERIES, {"metrics": list(metrics), "entity": entity})
+        whole = entity is None
+        if len(infos) == 1:
+            return _series(infos[0], rows, tags, whole)
+        of = [rows.filter(pc.equal(rows["metric"], info.metric)) for info in infos]
+        return _united(
+            [_series(info, its, tags, whole) for info, its in zip(infos, of, strict=True)]
         )
 
     def progress(self, client: Client) -> Progress:
@@ -225,6 +208,30 @@ def _ask(client: Client, sql: str, parameters: dict[str, Any]) -> pa.Table:
     """Of one entity, if it is named."""
     sql %= _OF_ENTITY if parameters["entity"] is not None else ""
     return client.query_arrow(sql, parameters=parameters, use_strings=True)
+
+
+def _series(info: MetricInfo, rows: pa.Table, tags: Tags, whole: bool) -> MetricSeries:
+    ids, entities = (_whole(rows[name]) for name in ("ids", "entities"))
+    each = np.diff(ids.offsets.to_numpy())
+    series = ids.flatten().to_numpy(zero_copy_only=False)
+    named = entities.flatten()
+    if not pa.types.is_dictionary(named.type):
+        named = named.dictionary_encode()
+    order = np.argsort(series)
+    kind = np.repeat(np.arange(rows.num_rows, dtype=np.int32), each)[order]
+    classes = rows["class"].to_numpy().astype(np.uint32)[kind]
+    return MetricSeries(
+        [info],
+        np.zeros(len(series), np.int32),
+        series[order],
+        classes,
+        _whole(rows["attributes"]),
+        kind,
+        named.dictionary.to_pylist(),
+        named.indices.to_numpy().astype(np.int32)[order],
+        tags,
+        whole,
+    )
 
 
 def _united(every: Sequence[MetricSeries]) -> MetricSeries:
