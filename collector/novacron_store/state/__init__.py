@@ -1,4 +1,4 @@
-"""State in SQLite or PostgreSQL: agents, inventory.
+"""State in SQLite or PostgreSQL: agents, inventory, users, the audit.
 
 engine = open_state("sqlite:////var/lib/novacron/state.db")
 migrate(engine)
@@ -6,6 +6,8 @@ Inventory(engine).vms()
 """
 
 from novacron_store.state.agents import Agent, Agents
+from novacron_store.state.audit import Audit, Caller, Entry, Outcome
+from novacron_store.state.audit_chain import Head, Verified
 from novacron_store.state.database import open_state, safe_url
 from novacron_store.state.freshness import Freshness, freshness
 from novacron_store.state.inventory import Host, Inventory, Vm, VmPeriod
@@ -14,9 +16,15 @@ from novacron_store.state.migration import migrate, require_current
 __all__ = [
     "Agent",
     "Agents",
+    "Audit",
+    "Caller",
+    "Entry",
     "Freshness",
+    "Head",
     "Host",
     "Inventory",
+    "Outcome",
+    "Verified",
     "Vm",
     "VmPeriod",
     "freshness",
