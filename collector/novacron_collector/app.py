@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 
+from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.handover import QUEUED
@@ -62,6 +63,9 @@ class Collector:
         self._password = settings.telemetry.password
         self._reader_password = settings.telemetry.reader_password
         self._state = open_state(settings.state.url)
+        self._access = make_access(
+            self._state, settings.access, anonymous=settings.lets_anonymous_in
+        )
         self._state_problem = "the state database is not opened yet"
         self._started = datetime.now(UTC)
         kept = settings.retention
@@ -172,6 +176,7 @@ class Collector:
         finally:
             await asyncio.to_thread(rollups.stop)
             await asyncio.to_thread(self._inventory.stop)
+            await asyncio.to_thread(self._access.denials.write_all)
             self._state.dispose()
 
     @asynccontextmanager
@@ -204,6 +209,7 @@ class Collector:
             Services(
                 inventory=self._inventory.inventory,
                 agents=self._inventory.agents,
+                access=self._access,
                 telemetry=telemetry,
                 index=Index(behind=telemetry, hours=HeldHours()),
                 reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
@@ -217,7 +223,7 @@ class Collector:
         )
         app = Starlette(
             routes=[
-                WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK)),
+                WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK, self._access)),
                 # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
                 Mount("/", WSGIMiddleware(rest, _API_THREADS, QUEUED)),  # type: ignore[arg-type]
             ]

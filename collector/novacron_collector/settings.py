@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from novacron_collector.access.settings import AccessSettings
 from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.otlp.limits import PointLimits
-from novacron_contract.listening import loopback_address
-from novacron_contract.settings import read_secret, setting
+from novacron_contract.listening import is_loopback, loopback_address
+from novacron_contract.settings import host_port, read_secret, setting
 from novacron_otlp.settings import check_names
 from novacron_store import settings as store
 
@@ -79,6 +80,7 @@ class Settings:
     wal: WalSettings
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     own_metrics: OwnMetricsSettings = field(default_factory=OwnMetricsSettings)
     retention: store.RetentionSettings = field(default_factory=store.RetentionSettings)
@@ -86,3 +88,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_names(self.forward, "forward")
+        _ = self.lets_anonymous_in
+
+    @property
+    def lets_anonymous_in(self) -> bool:
+        """
+        Raises:
+            ConfigError: it says so for more than this machine.
+        """
+        host, _ = host_port(self.listen.api)
+        return self.access.lets_anonymous_in(on_loopback=is_loopback(host))

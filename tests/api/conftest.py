@@ -16,6 +16,7 @@ from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_store.state import Agents, Inventory
 from novacron_store.telemetry.client import per_thread
+from principals import access_of
 from store_process import StoreProcess
 
 
@@ -38,6 +39,7 @@ def services(
     return Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
+        access=access_of(engine),
         telemetry=lambda: telemetry,
         reader=per_thread(store_process.reader),
         version="0.1.0",

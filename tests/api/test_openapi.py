@@ -32,6 +32,24 @@ URLS = {
     "/v1/metrics": "/v1/metrics",
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
 }
+ADMIN_URLS = {
+    "/v1/self": "/v1/self",
+    "/v1/users": "/v1/users",
+    "/v1/users/{name}": "/v1/users/bob",
+    "/v1/tokens": "/v1/tokens",
+    "/v1/audit": "/v1/audit",
+    "/v1/audit/verify": "/v1/audit/verify",
+}
+# What changes something, each with a body: test_access.py has the answers.
+CHANGES = {
+    ("/v1/sessions", "post"),
+    ("/v1/sessions", "delete"),
+    ("/v1/users", "post"),
+    ("/v1/users/{name}", "patch"),
+    ("/v1/users/{name}", "delete"),
+    ("/v1/tokens", "post"),
+    ("/v1/tokens/{token_id}", "delete"),
+}
 FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
 POSTED: dict[str, dict[str, Any]] = {
     "/v1/series": {"expression": {"select": "vm.cpu.utilization"}, "explain": True},
@@ -65,9 +83,9 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     described = {
         (path, method) for path in paths for method in paths[path] if method != "parameters"
     }
-    gets, posts = [*URLS, *FILES], POSTED
+    gets, posts = [*URLS, *ADMIN_URLS, *FILES], POSTED
     expected = {*((path, "get") for path in gets), *((path, "post") for path in posts)}
-    assert described == routes == expected
+    assert described == routes == expected | CHANGES
 
 
 @pytest.mark.parametrize("path", [*URLS, *POSTED])

@@ -19,6 +19,7 @@ from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_store.state import Agents, Inventory, migrate, open_state
 from novacron_store.telemetry.client import per_thread
+from principals import access_of
 from store_process import StoreProcess, free_port
 
 
@@ -40,6 +41,7 @@ def url(
     services = Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
+        access=access_of(engine),
         telemetry=per_thread(store_process.service),
         reader=per_thread(store_process.reader),
         version="0.1.0",

@@ -8,13 +8,16 @@ from flask import Blueprint
 
 from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet
+from novacron_collector.api.guard import needs
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 
 
 def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("agents", __name__, url_prefix="/v1/agents")
 
     @bp.get("")
+    @needs(Permission.READ)
     def every() -> dict[str, Any]:
         parameters.allow({"limit", "offset"})
         page, rows = parameters.page(), Fleet.look(services, live=False).agent_rows()

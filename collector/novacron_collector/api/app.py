@@ -10,14 +10,33 @@ from flask import Flask, Response
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from novacron_collector.api import agents, export, hosts, metrics, openapi, series, sql, status, vms
+from novacron_collector.api import (
+    agents,
+    audit,
+    export,
+    hosts,
+    metrics,
+    openapi,
+    series,
+    sessions,
+    sql,
+    status,
+    tokens,
+    users,
+    vms,
+)
+from novacron_collector.api.guard import guard
 from novacron_collector.api.services import Services
-from novacron_contract.errors import NovaCronError
+from novacron_contract.errors import NovaCronError, Unauthenticated
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 1024**2
 RETRY_AFTER_S = 5
+
+_TELEMETRY = (status, hosts, vms, agents, metrics, series, export, sql, openapi)
+_ACCESS = (sessions, users, tokens, audit)
+_ROUTES = (*_TELEMETRY, *_ACCESS)
 
 
 def create_app(services: Services) -> Flask:
@@ -25,8 +44,9 @@ def create_app(services: Services) -> Flask:
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["TRUSTED_HOSTS"] = list(services.trusted_hosts)
-    for routes in (status, hosts, vms, agents, metrics, series, export, sql, openapi):
+    for routes in _ROUTES:
         app.register_blueprint(routes.blueprint(services))
+    guard(app, services.access)
     app.register_error_handler(NovaCronError, _our_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _surprise)
@@ -48,6 +68,8 @@ def _our_error(err: NovaCronError) -> Response:
     answer = _error(type(err).__name__, str(err), err.status)
     if err.retryable:
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(err, Unauthenticated):
+        answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 

@@ -15,9 +15,11 @@ import pyarrow.parquet
 from flask import Blueprint, Response
 
 from novacron_collector.api import parameters
+from novacron_collector.api.guard import needs
 from novacron_collector.api.handover import handed_over
 from novacron_collector.api.series import handy_step
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.comparisons import comparison
 from novacron_contract.errors import BadMessage, Unavailable
 from novacron_contract.units import seconds
@@ -42,6 +44,7 @@ def blueprint(services: Services) -> Blueprint:
     places = BoundedSemaphore(MOST_AT_ONCE)
 
     @bp.get("")
+    @needs(Permission.READ)
     def export() -> Response:
         parameters.allow(_ONCE, repeatable=_REPEATABLE)
         form = parameters.choice("format", list(TYPES)) or "parquet"

@@ -8,8 +8,10 @@ from flask import Blueprint
 
 from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet
+from novacron_collector.api.guard import needs
 from novacron_collector.api.listing import PAGING, listed
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_store.telemetry.queries import latest
 
 SORTABLE = ("name", "last_seen", "vms", "cpu_utilization", "memory_usage")
@@ -19,11 +21,13 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("hosts", __name__, url_prefix="/v1/hosts")
 
     @bp.get("")
+    @needs(Permission.READ)
     def every() -> dict[str, Any]:
         parameters.allow(PAGING)
         return listed("hosts", Fleet.look(services, live=True).host_rows(), SORTABLE)
 
     @bp.get("/<path:id_or_name>")
+    @needs(Permission.READ)
     def one(id_or_name: str) -> dict[str, Any]:
         parameters.allow(())
         host = services.inventory.host(id_or_name)

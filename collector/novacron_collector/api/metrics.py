@@ -9,7 +9,9 @@ from typing import Any
 from flask import Blueprint, request
 
 from novacron_collector.api import parameters
+from novacron_collector.api.guard import needs
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.telemetry.queries import ChartQuery, catalog, chart
 from novacron_store.telemetry.queries.charts import Aggregate
@@ -23,11 +25,13 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("metrics", __name__, url_prefix="/v1")
 
     @bp.get("/metrics")
+    @needs(Permission.READ)
     def known() -> dict[str, Any]:
         parameters.allow(())
         return {"metrics": catalog(services.telemetry())}
 
     @bp.get("/query")
+    @needs(Permission.READ)
     def query() -> dict[str, Any]:
         asked, client = _asked(services), services.telemetry()
         answer = chart(client, asked, services.index)

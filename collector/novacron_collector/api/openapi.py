@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Blueprint
 
 from novacron_collector.api import export, hosts, parameters, vms
+from novacron_collector.api.guard import public
 from novacron_collector.api.metrics import MAX_POINTS
+from novacron_collector.api.openapi_access import (
+    ANYBODY,
+    SECURITY,
+    VIEWERS,
+    access_paths,
+    access_schemas,
+)
 from novacron_collector.api.schemas import (
     LABELS,
     TEXT,
@@ -28,6 +37,7 @@ def blueprint(services: Services) -> Blueprint:
     written = document(services.version)
 
     @bp.get("/v1/openapi.json")
+    @public
     def openapi() -> dict[str, Any]:
         parameters.allow(())
         return written
@@ -45,7 +55,10 @@ def document(version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {path: _operations(path, item) for path, item in _paths().items()},
-        "components": {"schemas": component_schemas()},
+        "components": {
+            "schemas": {**component_schemas(), **access_schemas()},
+            "securitySchemes": SECURITY,
+        },
     }
 
 
@@ -72,9 +85,9 @@ _WHEN = "RFC 3339, now, or relative: -90s, -15m, -6h, -7d"
 
 def _paths() -> dict[str, dict[str, Any]]:
     return {
-        "/healthz": _get("The process runs", _inline(exactly(status=TEXT))),
-        "/readyz": _get("It takes and shows data; 503 while not", _inline(exactly(status=TEXT))),
-        "/v1/openapi.json": _get("This document", _inline({"type": "object"})),
+        "/healthz": _open("The process runs", _inline(exactly(status=TEXT))),
+        "/readyz": _open("It takes and shows data; 503 while not", _inline(exactly(status=TEXT))),
+        "/v1/openapi.json": _open("This document", _inline({"type": "object"})),
         "/v1/status": _get("How NovaCron is doing, and what to do", _inline(ref("Status"))),
         "/v1/hosts": _get(
             "Hosts with their newest values",
@@ -98,6 +111,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/v1/series": _SERIES,
         "/v1/export": _get("A table of metrics, for analytics", _EXPORTED, *_EXPORT),
         "/v1/sql": _SQL,
+        **access_paths(),
     }
 
 
@@ -178,24 +192,33 @@ def _get(summary: str, content: dict[str, Any], *query: Schema) -> dict[str, Any
     return {"get": {"summary": summary, "parameters": list(query), "content": content}}
 
 
+def _open(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Anybody may ask."""
+    return {"get": {**_get(summary, content)["get"], "security": ANYBODY}}
+
+
 def _operations(path: str, item: dict[str, Any]) -> dict[str, Any]:
-    """Add what every operation has: an id, the path's own parameter, the errors."""
+    """Add what every operation has: an id, the path's own parameters, who may, the errors."""
     operations: dict[str, Any] = {}
     for method, operation in item.items():
-        content = operation["content"]
-        rest = {key: value for key, value in operation.items() if key != "content"}
+        rest = {key: value for key, value in operation.items() if key not in ("content", "status")}
         answers = {
-            "200": {"description": "OK", "content": content},
+            operation.get("status", "200"): {"description": "OK", "content": operation["content"]},
             "default": {"description": "An error", "content": _inline(ref("Error"))},
         }
-        operations[method] = {"operationId": _id(method, path), **rest, "responses": answers}
-    if "{id_or_name}" in path:
+        operations[method] = {
+            "operationId": _id(method, path),
+            "security": VIEWERS,
+            **rest,
+            "responses": answers,
+        }
+    if names := re.findall(r"\{(\w+)\}", path):
         operations["parameters"] = [
-            {"name": "id_or_name", "in": "path", "required": True, "schema": TEXT}
+            {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
         ]
     return operations
 
 
 def _id(method: str, path: str) -> str:
-    words = path.removeprefix("/v1").replace(".json", "").replace("{id_or_name}", "one")
+    words = re.sub(r"\{\w+\}", "one", path.removeprefix("/v1").replace(".json", ""))
     return "_".join([method, *words.strip("/").split("/")])

@@ -11,7 +11,9 @@ import pyarrow as pa
 from flask import Blueprint, Response, request
 
 from novacron_collector.api import parameters
+from novacron_collector.api.guard import needs
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.builder import Answer, Query, evaluate, lines_table
 from novacron_store.telemetry.builder import grid as builder_grid
@@ -37,6 +39,7 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("series", __name__, url_prefix="/v1/series")
 
     @bp.post("")
+    @needs(Permission.READ)
     def ask() -> dict[str, Any] | Response:
         parameters.allow({"format"})
         form = parameters.choice("format", ("json", "arrow")) or "json"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_collector.access.access import Access
 from novacron_collector.forward.state import ForwardingState
 from novacron_store.state import Agents, Inventory
 from novacron_store.telemetry.builder import Index
@@ -25,6 +26,7 @@ class Services:
 
     inventory: Inventory
     agents: Agents
+    access: Access
     telemetry: Callable[[], Client]
     reader: Callable[[], Client]
     version: str

@@ -8,7 +8,9 @@ import orjson
 from flask import Blueprint, Response, request
 
 from novacron_collector.api import parameters
+from novacron_collector.api.guard import needs
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_store.telemetry.statements import Format, ask
 
@@ -24,6 +26,7 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("sql", __name__, url_prefix="/v1/sql")
 
     @bp.post("")
+    @needs(Permission.READ)
     def run() -> dict[str, Any] | Response:
         parameters.allow({"format"})
         form = parameters.choice("format", ("json", *_TYPES)) or "json"

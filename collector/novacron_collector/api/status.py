@@ -11,8 +11,10 @@ from flask import Blueprint
 from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet, by_freshness
 from novacron_collector.api.forwarding import forwarding_notices
+from novacron_collector.api.guard import needs, public
 from novacron_collector.api.notices import notices
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.errors import NotFound, Unavailable
 from novacron_store.telemetry.queries import FailingSource, failing_sources
 from novacron_store.telemetry.usage import Usage, usage
@@ -22,6 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("status", __name__)
 
     @bp.get("/v1/status")
+    @needs(Permission.READ)
     def status() -> dict[str, Any]:
         parameters.allow(())
         fleet = Fleet.look(services, live=False)
@@ -49,10 +52,12 @@ def blueprint(services: Services) -> Blueprint:
         }
 
     @bp.get("/healthz")
+    @public
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
     @bp.get("/readyz")
+    @public
     def readiness() -> dict[str, str]:
         reason = services.not_ready()
         if reason is not None:

@@ -8,8 +8,10 @@ from flask import Blueprint
 
 from novacron_collector.api import parameters
 from novacron_collector.api.fleet import Fleet
+from novacron_collector.api.guard import needs
 from novacron_collector.api.listing import PAGING, listed
 from novacron_collector.api.services import Services
+from novacron_contract.access import Permission
 from novacron_contract.metrics import VmState
 from novacron_store.telemetry.queries import latest
 
@@ -30,6 +32,7 @@ def blueprint(services: Services) -> Blueprint:
     bp = Blueprint("vms", __name__, url_prefix="/v1/vms")
 
     @bp.get("")
+    @needs(Permission.READ)
     def every() -> dict[str, Any]:
         parameters.allow(PAGING | {"host", "state"})
         host, state = parameters.text("host"), parameters.choice("state", list(VmState))
@@ -42,6 +45,7 @@ def blueprint(services: Services) -> Blueprint:
         return listed("vms", rows, SORTABLE)
 
     @bp.get("/<path:id_or_name>")
+    @needs(Permission.READ)
     def one(id_or_name: str) -> dict[str, Any]:
         parameters.allow(())
         vm = services.inventory.vm(id_or_name)

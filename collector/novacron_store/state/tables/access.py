@@ -44,7 +44,9 @@ api_tokens = Table(
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
     Column("shown", Text, nullable=False),  # its first characters, to know it again by
-    Column("grants", JSON, nullable=True),  # at most these; null: all of its user's
+    Column(
+        "grants", JSON(none_as_null=True), nullable=True
+    ),  # at most these; null: all of its user's
     Column("created", UtcTime, nullable=False),
     Column("expires", UtcTime, nullable=True),
     Column("last_used", UtcTime, nullable=True),

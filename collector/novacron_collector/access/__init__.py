@@ -1,0 +1,1 @@
+"""Who asks, and whether they may: passwords, sessions, tokens, lock-out, and what was denied."""

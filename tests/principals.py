@@ -1,0 +1,30 @@
+"""Users for tests: somebody with a role, as the headers of a request."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from argon2 import PasswordHasher
+from sqlalchemy import Engine
+
+from novacron_collector.access.access import Access, make_access
+from novacron_collector.access.settings import AccessSettings
+from novacron_contract.access import SYSTEM, Grant, Principal, PrincipalKind, Role, scope
+from novacron_store.state import ApiTokens, Caller, NewToken, Users
+
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # there are many in tests
+
+
+def access_of(engine: Engine, *, anonymous: bool = True, logins_per_minute: int = 60) -> Access:
+    settings = AccessSettings(logins_per_minute=logins_per_minute)
+    return make_access(engine, settings, anonymous=anonymous, hasher=QUICK)
+
+
+def signed_in(engine: Engine, role: Role, within: str = "fleet") -> dict[str, str]:
+    """A new user with this grant, by a token."""
+    grant = Grant(role, scope(within))
+    name = f"{role}-{uuid4().hex[:8]}"
+    user = Users(engine).add(name, None, (grant,), Caller(SYSTEM))
+    principal = Principal(PrincipalKind.USER, user.id, user.name, user.grants)
+    _, secret = ApiTokens(engine).create(NewToken("test"), Caller(principal))
+    return {"Authorization": f"Bearer {secret}"}
