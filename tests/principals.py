@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from argon2 import PasswordHasher
@@ -15,9 +17,32 @@ from novacron_store.state import ApiTokens, Caller, NewToken, Users
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # there are many in tests
 
 
-def access_of(engine: Engine, *, anonymous: bool = True, logins_per_minute: int = 60) -> Access:
+@dataclass
+class Clock:
+    """Time that a test moves."""
+
+    at: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def wait(self, **length: float) -> None:
+        self.at += timedelta(**length)
+
+
+def access_of(
+    engine: Engine,
+    *,
+    anonymous: bool = True,
+    logins_per_minute: int = 60,
+    clock: Clock | None = None,
+) -> Access:
     settings = AccessSettings(logins_per_minute=logins_per_minute)
-    return make_access(engine, settings, anonymous=anonymous, hasher=QUICK)
+    times = {"now": clock.now, "clock": clock.monotonic} if clock else {}
+    return make_access(engine, settings, anonymous=anonymous, hasher=QUICK, **times)  # type: ignore[arg-type]
 
 
 def signed_in(engine: Engine, role: Role, within: str = "fleet") -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from argon2 import PasswordHasher
@@ -188,22 +190,25 @@ def make_access(
     *,
     anonymous: bool = True,
     hasher: PasswordHasher | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
 ) -> Access:
     settings = settings or AccessSettings()
-    users, audit = Users(engine), Audit(engine)
+    users, audit = Users(engine, now), Audit(engine, now)
     passwords = Passwords(hasher) if hasher else Passwords()
     return Access(
         users=users,
         sessions=Sessions(
             engine,
+            now,
             idle=timedelta(seconds=settings.session_idle),
             lifetime=timedelta(seconds=settings.session_lifetime),
         ),
-        tokens=ApiTokens(engine),
+        tokens=ApiTokens(engine, now),
         audit=audit,
-        login=Login(users, passwords, Attempts(settings.logins_per_minute)),
-        denials=Denials(audit),
-        remembered=Remembered(),
+        login=Login(users, passwords, Attempts(settings.logins_per_minute, clock)),
+        denials=Denials(audit, clock),
+        remembered=Remembered(clock),
         anonymous=anonymous,
     )
 

@@ -7,6 +7,7 @@ heard of last.
 from __future__ import annotations
 
 import ipaddress
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -107,7 +108,7 @@ class Attempts:
     def _enter(self, door: _Door) -> None:
         now = self._clock()
         if door.locked_until > now:
-            minutes = int((door.locked_until - now) // 60) + 1
+            minutes = math.ceil((door.locked_until - now) / 60)
             raise TooMany(f"too many wrong passwords: try again in {minutes} min")
         while door.wrong and door.wrong[0] <= now - WITHIN_S:
             door.wrong.popleft()
