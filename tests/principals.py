@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from novacron_collector.access.access import Access, make_access
 from novacron_collector.access.settings import AccessSettings
 from novacron_contract.access import SYSTEM, Grant, Principal, PrincipalKind, Role, scope
-from novacron_store.state import ApiTokens, Caller, NewToken, Users
+from novacron_store.state import ApiTokens, Caller, NewToken, Sessions, User, Users
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # there are many in tests
 
@@ -47,9 +47,18 @@ def access_of(
 
 def signed_in(engine: Engine, role: Role, within: str = "fleet") -> dict[str, str]:
     """A new user with this grant, by a token."""
-    grant = Grant(role, scope(within))
-    name = f"{role}-{uuid4().hex[:8]}"
-    user = Users(engine).add(name, None, (grant,), Caller(SYSTEM))
+    user = _user(engine, role, within)
     principal = Principal(PrincipalKind.USER, user.id, user.name, user.grants)
     _, secret = ApiTokens(engine).create(NewToken("test"), Caller(principal))
     return {"Authorization": f"Bearer {secret}"}
+
+
+def logged_in(engine: Engine, role: Role, within: str = "fleet") -> dict[str, str]:
+    """The same by a session."""
+    secret = Sessions(engine).begin(_user(engine, role, within), "::1")
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def _user(engine: Engine, role: Role, within: str) -> User:
+    name, grant = f"{role}-{uuid4().hex[:8]}", Grant(role, scope(within))
+    return Users(engine).add(name, None, (grant,), Caller(SYSTEM))
