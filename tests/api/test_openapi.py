@@ -16,6 +16,8 @@ from api.answers import get, json_of
 from fleet_samples import SampleFleet
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
+from novacron_contract.access import Role
+from principals import logged_in
 
 pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
 
@@ -40,15 +42,17 @@ ADMIN_URLS = {
     "/v1/audit": "/v1/audit",
     "/v1/audit/verify": "/v1/audit/verify",
 }
-# What changes something, each with a body: test_access.py has the answers.
-CHANGES = {
-    ("/v1/sessions", "post"),
-    ("/v1/sessions", "delete"),
-    ("/v1/users", "post"),
-    ("/v1/users/{name}", "patch"),
-    ("/v1/users/{name}", "delete"),
-    ("/v1/tokens", "post"),
-    ("/v1/tokens/{token_id}", "delete"),
+# What changes something, as an admin does it; in this order.
+PASSWORD = "correct horse battery"
+BOB: dict[str, Any] = {"name": "bob", "password": PASSWORD, "grants": [{"role": "viewer"}]}
+CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any] | None, int]] = {
+    ("/v1/users", "post"): ("/v1/users", BOB, 201),
+    ("/v1/sessions", "post"): ("/v1/sessions", {"name": "bob", "password": PASSWORD}, 201),
+    ("/v1/tokens", "post"): ("/v1/tokens", {"name": "ci", "grants": BOB["grants"]}, 201),
+    ("/v1/tokens/{token_id}", "delete"): ("/v1/tokens/TOKEN", None, 200),
+    ("/v1/users/{name}", "patch"): ("/v1/users/bob?reason=left", {"disabled": True}, 200),
+    ("/v1/users/{name}", "delete"): ("/v1/users/bob", None, 200),
+    ("/v1/sessions", "delete"): ("/v1/sessions", None, 200),
 }
 FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
 POSTED: dict[str, dict[str, Any]] = {
@@ -57,8 +61,10 @@ POSTED: dict[str, dict[str, Any]] = {
 }
 
 
-def schema_errors(document: dict[str, Any], path: str, answer: Any, status: str) -> list[str]:
-    method = "post" if path in POSTED else "get"
+def schema_errors(
+    document: dict[str, Any], path: str, answer: Any, status: str, method: str = ""
+) -> list[str]:
+    method = method or ("post" if path in POSTED else "get")
     steps = ["paths", path, method, "responses", status, "content", "application/json", "schema"]
     pointer = "/".join(step.replace("/", "~1") for step in steps)
     resource = DRAFT202012.create_resource(document)
@@ -85,7 +91,7 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     }
     gets, posts = [*URLS, *ADMIN_URLS, *FILES], POSTED
     expected = {*((path, "get") for path in gets), *((path, "post") for path in posts)}
-    assert described == routes == expected | CHANGES
+    assert described == routes == expected | set(CHANGES)
 
 
 @pytest.mark.parametrize("path", [*URLS, *POSTED])
@@ -94,6 +100,49 @@ def test_answers_are_as_described(http: FlaskClient, fleet: SampleFleet, path: s
     posted = POSTED.get(path)
     answer = http.post(path, json=posted) if posted else http.get(URLS[path])
     assert schema_errors(document, path, json_of(answer), "200") == []
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_answers_to_an_admin_are_as_described(
+    http: FlaskClient, filled: Services, disabled: bool
+) -> None:
+    document = get(http, "/v1/openapi.json")
+    headers = logged_in(filled.access.users.engine, Role.ADMIN)
+    json_of(http.post("/v1/users", json=BOB, headers=headers), 201)
+    json_of(http.post("/v1/tokens", json={"name": "x", "days": 1}, headers=headers), 201)
+    json_of(http.patch("/v1/users/bob", json={"disabled": disabled}, headers=headers))
+    json_of(http.post("/v1/sessions", json=BOB | {"grants": []}), 400)
+    for path, url in ADMIN_URLS.items():
+        answer = json_of(http.get(url, headers=headers))
+        assert schema_errors(document, path, answer, "200") == []
+
+
+def test_answers_to_changes_are_as_described(http: FlaskClient, filled: Services) -> None:
+    document = get(http, "/v1/openapi.json")
+    headers = logged_in(filled.access.users.engine, Role.ADMIN)
+    made = ""
+    for (path, method), (url, body, status) in CHANGES.items():
+        asked = url.replace("TOKEN", made)
+        answer = json_of(http.open(asked, method=method, json=body, headers=headers), status)
+        assert schema_errors(document, path, answer, str(status), method) == []
+        made = answer.get("id", made)
+
+
+def test_who_may_is_described(http: FlaskClient) -> None:
+    document = get(http, "/v1/openapi.json")
+    anybody = {
+        (path, method)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and http.open(path, method=method, json={}).status_code == 403
+    }
+    described = {
+        (path, method)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and operation["security"] == [{"bearer": []}]
+    }
+    assert anybody == described
 
 
 def test_thinned_lines_are_as_described(http: FlaskClient) -> None:
