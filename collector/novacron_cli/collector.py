@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
+from novacron_contract.listening import is_loopback
 
 DEFAULT_URL = "http://127.0.0.1:8440"
 TIMEOUT_S = 120.0
@@ -20,14 +21,23 @@ class Failed(NovaCronError):
     """The collector answered, and its answer is no."""
 
 
+class NotAllowed(Failed):
+    """Who asks is not logged in, or may not."""
+
+
 @dataclass(frozen=True)
 class Collector:
+    """`credential` is a token or a session; empty: none is sent."""
+
     url: str = DEFAULT_URL
+    credential: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"--url: expected http://HOST:PORT, got {self.url!r}")
+        if self.credential:
+            require_private(self.url)
 
     def get(self, path: str, query: Mapping[str, str | int | None] | None = None) -> Any:
         """
@@ -46,6 +56,17 @@ class Collector:
         """
         return self._ask("POST", path, params=query, json=body)
 
+    def change(self, method: str, path: str, body: Any = None, reason: str | None = None) -> Any:
+        """A POST, PATCH or DELETE that is put on record with its reason.
+
+        Raises:
+            Failed: the collector's own sentence says why.
+            Unavailable: it does not answer.
+        """
+        query = {"reason": reason} if reason else {}
+        sent = {} if body is None else {"json": body}
+        return _json(self._ask(method, path, params=query, **sent))
+
     @contextmanager
     def stream(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
         """An answer that is read while it comes; lists in `query` are names given several times.
@@ -55,20 +76,24 @@ class Collector:
             Unavailable: it does not answer, or no longer.
         """
         asked = {name: value for name, value in query.items() if value is not None}
-        with self._errors(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        with self._errors(), self._client() as client:
             url = f"{self.url.rstrip('/')}{path}"
             with client.stream("GET", url, params=asked) as answer:
                 if answer.status_code != httpx.codes.OK:
                     answer.read()
-                    raise Failed(_reason(answer))
+                    raise _failure(answer)
                 yield answer
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        with self._errors(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        with self._errors(), self._client() as client:
             answer = client.request(method, f"{self.url.rstrip('/')}{path}", **request)
-        if answer.status_code != httpx.codes.OK:
-            raise Failed(_reason(answer))
+        if not answer.is_success:
+            raise _failure(answer)
         return answer
+
+    def _client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
+        return httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=headers)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -88,6 +113,23 @@ class Collector:
 def in_path(name: str) -> str:
     """A name somebody chose, as one part of a path."""
     return quote(name, safe="")
+
+
+def require_private(url: str) -> None:
+    """
+    Raises:
+        ConfigError: what is sent there can be read on the way.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(f"--url: {url}: a token or password is sent by https:// alone")
+
+
+def _failure(answer: httpx.Response) -> Failed:
+    reason = _reason(answer)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return NotAllowed(f"{reason} (see `novacron login --help`)")
+    return NotAllowed(reason) if answer.status_code == httpx.codes.FORBIDDEN else Failed(reason)
 
 
 def _reason(answer: httpx.Response) -> str:

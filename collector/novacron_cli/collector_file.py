@@ -16,6 +16,7 @@ from novacron_store.settings import RetentionSettings, StateSettings, TelemetryS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from sqlalchemy import Engine
 
     from novacron_store.telemetry.retention import Retention
 
@@ -36,6 +37,7 @@ class CollectorFile:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     wal: dict[str, Any] = field(default_factory=dict)
     listen: dict[str, Any] = field(default_factory=dict)
+    access: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     own_metrics: dict[str, Any] = field(default_factory=dict)
     forward: tuple[Any, ...] = ()
@@ -89,6 +91,25 @@ def default_config() -> Path:
     """The settings file of the machine's collector."""
     ours = default_path() / "config" / "collector.toml"
     return INSTALLED if INSTALLED.exists() or not ours.exists() else ours
+
+
+@contextmanager
+def state(path: Path) -> Iterator[Engine]:
+    """The state database of the collector whose settings these are.
+
+    Raises:
+        ConfigError: the settings cannot be read, or the schema is not this release's.
+        Unavailable: the database does not answer.
+    """
+    # It takes half a second to load: only the command that needs it waits for it.
+    from novacron_store.state import open_state, require_current
+
+    engine = open_state(read(path).state.url)
+    try:
+        require_current(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def add_config(parser: ArgumentParser) -> None:

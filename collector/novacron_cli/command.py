@@ -1,13 +1,15 @@
-"""What all commands share: --url, --json, help with examples."""
+"""What all commands share: --url, a credential, --json, help with examples."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
-from novacron_cli.collector import DEFAULT_URL
+from novacron_cli.collector import DEFAULT_URL, Collector
+from novacron_cli.credentials import credential
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
@@ -23,9 +25,24 @@ def add_command(
         default=os.environ.get("NOVACRON_URL") or DEFAULT_URL,
         help=f"the collector's API (default: $NOVACRON_URL, else {DEFAULT_URL})",
     )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds an API token (default: $NOVACRON_TOKEN, else what `novacron login` left)",
+    )
     parser.add_argument("--json", action="store_true", help="JSON as the API gives it")
     parser.set_defaults(run=run)
     return parser
+
+
+def collector_of(args: argparse.Namespace) -> Collector:
+    """The collector that a command asks, as whom the command line says.
+
+    Raises:
+        ConfigError: the credential cannot be read, or is not for such a URL.
+    """
+    return Collector(args.url, credential(args.url, args.token_file))
 
 
 def add_explained(

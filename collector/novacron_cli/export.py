@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from novacron_cli.collector import Collector, Failed
-from novacron_cli.command import Commands, add_command
+from novacron_cli.collector import Failed
+from novacron_cli.command import Commands, add_command, collector_of
 from novacron_cli.output import moment, plain, print_json
 from novacron_cli.series import OVER
 from novacron_contract.errors import ConfigError
@@ -93,7 +93,7 @@ def _download(args: Namespace, form: str, file: BinaryIO) -> Saved:
              "share": args.share, "format": form, "metric": args.metrics, "where": args.where,
              "tag": args.tag}  # fmt: skip
     size = 0
-    with Collector(args.url).stream("/v1/export", query) as answer:
+    with collector_of(args).stream("/v1/export", query) as answer:
         if "Novacron-Rows" not in answer.headers:
             raise Failed("the answer is no table: is that the collector's API?")
         for piece in answer.iter_bytes():

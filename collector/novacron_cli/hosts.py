@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from novacron_cli.collector import Collector
-from novacron_cli.command import Commands, add_command, add_family
+from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.output import MAX_NAME, coloured, plain, print_json, print_table
 from novacron_contract.units import duration, readable
 
@@ -49,7 +48,7 @@ def ago(row: dict[str, Any]) -> str:
 
 def _list(args: Namespace) -> int:
     asked = {"q": args.search, "sort": args.sort, "limit": args.limit}
-    answer = Collector(args.url).get("/v1/hosts", asked)
+    answer = collector_of(args).get("/v1/hosts", asked)
     if args.json:
         print_json(answer)
         return 0

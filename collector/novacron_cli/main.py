@@ -1,7 +1,7 @@
 """The parser of `novacron`, and what its exit codes mean.
 
 0: done. 1: it failed, the one line on stderr says why. 2: the command or a setting is wrong.
-3: the collector does not answer.
+3: the collector does not answer. 4: not logged in, or not allowed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,29 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from novacron_cli import backup, export, hosts, migrate, query, retention, sql, status, up, vms
+from novacron_cli import (
+    audit,
+    backup,
+    export,
+    hosts,
+    login,
+    migrate,
+    query,
+    retention,
+    sql,
+    status,
+    tokens,
+    up,
+    users,
+    vms,
+)
+from novacron_cli.collector import NotAllowed
 from novacron_cli.output import plain
 from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
 
-_COMMANDS = (up, status, hosts, vms, query, export, sql, retention, backup, migrate)
+_TELEMETRY = (status, hosts, vms, query, export, sql)
+_ACCESS = (login, users, tokens, audit)
+_COMMANDS = (up, *_TELEMETRY, *_ACCESS, retention, backup, migrate)
 _SIGNED = ("--from", "--to", "--sort")  # their values may begin with "-"
 _MAX_MESSAGE = 2000
 
@@ -69,4 +87,6 @@ def _one_line(err: NovaCronError) -> str:
 def _exit_code(err: NovaCronError) -> int:
     if isinstance(err, ConfigError):
         return 2
+    if isinstance(err, NotAllowed):
+        return 4
     return 3 if isinstance(err, Unavailable) else 1

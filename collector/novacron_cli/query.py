@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from novacron_cli.collector import Collector
-from novacron_cli.command import Commands, add_command
+from novacron_cli.command import Commands, add_command, collector_of
 from novacron_cli.output import moment, plain, print_json, print_table, sparkline
 from novacron_cli.series import add_series_to, run_series
 from novacron_contract.units import duration, readable
@@ -58,7 +57,7 @@ def _run(args: Namespace) -> int:
         "aggregate": args.aggregate,
         **{f"filter.{name}": value for name, value in filters.items()},
     }
-    answer = Collector(args.url).get("/v1/query", asked)
+    answer = collector_of(args).get("/v1/query", asked)
     if args.json:
         print_json(answer)
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from novacron_cli.collector import Collector
+from novacron_cli.command import collector_of
 from novacron_cli.output import plain, print_json, print_table, sparkline
 from novacron_contract.comparisons import comparison
 from novacron_contract.errors import BadMessage
@@ -47,7 +47,7 @@ def run_series(args: Namespace) -> int:
     }
     if args.step:
         asked["step"] = _seconds("--step", args.step)
-    answer = Collector(args.url).post("/v1/series", asked).json()
+    answer = collector_of(args).post("/v1/series", asked).json()
     if args.json:
         print_json(answer)
         return 0

@@ -6,8 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from novacron_cli.collector import Collector
-from novacron_cli.command import Commands, add_command
+from novacron_cli.command import Commands, add_command, collector_of
 from novacron_cli.output import plain, print_json, print_table
 from novacron_contract.errors import ConfigError
 
@@ -36,7 +35,7 @@ def add_to(commands: Commands) -> None:
 def _run(args: Namespace) -> int:
     statement = sys.stdin.read() if args.statement == "-" else args.statement
     body = {"query": statement, "parameters": dict(map(_parameter, args.set))}
-    collector = Collector(args.url)
+    collector = collector_of(args)
     if args.format in ("csv", "tsv"):
         _write(collector.post("/v1/sql", body, format=args.format).content)
         return 0

@@ -7,8 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from novacron_cli.collector import Collector
-from novacron_cli.command import Commands, add_command
+from novacron_cli.command import Commands, add_command, collector_of
 from novacron_cli.output import coloured, console, plain, print_json
 from novacron_contract.units import duration, readable
 
@@ -26,7 +25,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(args: Namespace) -> int:
-    status = Collector(args.url).get("/v1/status")
+    status = collector_of(args).get("/v1/status")
     if args.json:
         print_json(status)
     else:

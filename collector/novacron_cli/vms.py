@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from novacron_cli.collector import Collector, in_path
-from novacron_cli.command import Commands, add_command, add_family
+from novacron_cli.collector import in_path
+from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.hosts import add_listing, ago, cpu, memory, tell_rest
 from novacron_cli.output import (
     MAX_NAME,
@@ -54,7 +54,7 @@ def _list(args: Namespace) -> int:
         "host": args.host,
         "state": args.state,
     }
-    answer = Collector(args.url).get("/v1/vms", asked)
+    answer = collector_of(args).get("/v1/vms", asked)
     if args.json:
         print_json(answer)
         return 0
@@ -82,7 +82,7 @@ def _row(vm: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _show(args: Namespace) -> int:
-    vm = Collector(args.url).get(f"/v1/vms/{in_path(args.vm)}")
+    vm = collector_of(args).get(f"/v1/vms/{in_path(args.vm)}")
     if args.json:
         print_json(vm)
         return 0
