@@ -20,6 +20,7 @@ class Login:
     def __init__(self, users: Users, passwords: Passwords, attempts: Attempts) -> None:
         self._users, self._attempts = users, attempts
         self.passwords = passwords
+        passwords.prepare()
         self._working = threading.BoundedSemaphore(_AT_ONCE)
         self._room = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
 
