@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -93,10 +93,12 @@ class Audit:
         """
         one_at_a_time(connection)
         head = _head(connection)
+        rows: list[Row] = []
         for entry in entries:
-            row = _row(entry, self.now(), head)
-            connection.execute(insert(audit).values(**asdict(row)))
-            head = Head(row.seq, row.hash)
+            rows.append(_row(entry, self.now(), head))
+            head = Head(rows[-1].seq, rows[-1].hash)
+        if rows:
+            connection.execute(insert(audit), [row.columns() for row in rows])
 
     def rows(self, wanted: Wanted, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest first; `before` is the `seq` of the last one of the page before."""
@@ -158,7 +160,7 @@ def _row(entry: Entry, at: datetime, head: Head) -> Row:
         name: _shortened(str(value), _LONGEST.get(name, _LONG)) for name, value in texts.items()
     }
     row = Row(seq=head.seq + 1, at=at, **kept, detail=_detail(entry.detail), previous=head.hash)
-    return Row(**{**asdict(row), "hash": row.sealed()})
+    return replace(row, hash=row.sealed())
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

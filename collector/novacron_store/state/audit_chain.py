@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from typing import Any
 
 START = "0" * 64  # the hash before the first row
 
@@ -35,11 +36,17 @@ class Row:
 
     def sealed(self) -> str:
         """The hash that it must have."""
-        content = asdict(self)
-        del content["hash"]
+        content: dict[str, Any] = {name: getattr(self, name) for name in _SEALED}
         content["at"] = self.at.astimezone(UTC).isoformat(timespec="microseconds")
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _COLUMNS}
+
+
+_COLUMNS = tuple(of.name for of in fields(Row))
+_SEALED = tuple(name for name in _COLUMNS if name != "hash")
 
 
 @dataclass(frozen=True, slots=True)
