@@ -127,7 +127,7 @@ def test_every_role_may_what_the_table_says(
 
 def test_who_is_nobody_sees_and_does_nothing(app: Flask) -> None:
     http = app.test_client()
-    allowed = {route for route in ROUTES if ask(http, route, {}) != 403}
+    allowed = {route for route in ROUTES if ask(http, route, {}) != 401}
     assert allowed == {route for route, need in ROUTES.items() if need in (ANYBODY, LET_IN, READ)}
 
 

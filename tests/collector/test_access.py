@@ -126,5 +126,6 @@ def test_what_was_denied_is_on_record_when_the_collector_is_stopped(
     state = open_state(f"sqlite:///{tmp_path}/state.db")
     rows = Audit(state).rows(Wanted(action="access.denied"))
     assert [row.detail.count('"repeated":19') for row in rows] == [1, 0]
+    assert {row.source for row in rows} == {"127.0.0.1"}
     assert Audit(state).verify().bad_seq is None
     state.dispose()

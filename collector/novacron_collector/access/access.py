@@ -17,7 +17,7 @@ from novacron_collector.access.denials import Denials
 from novacron_collector.access.login import Login
 from novacron_collector.access.remembered import Remembered
 from novacron_collector.access.settings import AccessSettings
-from novacron_contract.access import ANONYMOUS, FLEET, Permission, Principal, Target
+from novacron_contract.access import ANONYMOUS, FLEET, Permission, Principal, PrincipalKind, Target
 from novacron_contract.errors import Refused, TooMany, Unauthenticated
 from novacron_store.state import (
     ApiTokens,
@@ -83,6 +83,7 @@ class Access:
         """
         Raises:
             Refused: the caller may not; that goes on record.
+            Unauthenticated: so it is, and the caller has not logged in.
         """
         if not caller.principal.may(permission, target):
             self._refuse(caller, permission, _shown(target))
@@ -92,6 +93,7 @@ class Access:
 
         Raises:
             Refused: the caller may not, wherever.
+            Unauthenticated: so it is, and the caller has not logged in.
         """
         if permission not in permissions(caller.principal):
             self._refuse(caller, permission, what)
@@ -132,8 +134,11 @@ class Access:
         """
         Raises:
             Refused: that goes on record.
+            Unauthenticated: so it does, and the caller has not logged in.
         """
         self._deny(caller, what, why=why)
+        if caller.principal.kind is PrincipalKind.ANONYMOUS:
+            raise Unauthenticated(_NOBODY)
         raise Refused(f"{caller.principal.name} may not: {why}")
 
     def _named(self, name: str) -> str:
@@ -168,9 +173,9 @@ class Access:
 
     def _refuse(self, caller: Caller, permission: Permission, what: str) -> None:
         self._deny(caller, what, permission=permission.value)
-        name = caller.principal.name
-        hint = f": {_NOBODY}" if caller.principal is ANONYMOUS else ""
-        raise Refused(f"{name} has no right of {permission} for {what}{hint}")
+        if caller.principal.kind is PrincipalKind.ANONYMOUS:
+            raise Unauthenticated(_NOBODY)
+        raise Refused(f"{caller.principal.name} has no right of {permission} for {what}")
 
     def _deny(self, caller: Caller, what: str, **detail: str) -> None:
         self.denials.note(caller.entry("access.denied", what, Outcome.DENIED, **detail))

@@ -65,7 +65,7 @@ def parsed_head(text: str | None) -> Head | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", text)
+    match = re.fullmatch(r"([0-9]{1,15}):([0-9a-f]{64})", text)
     if match is None:
         raise BadMessage("head: expected SEQ:HASH, as an earlier answer has it")
     return Head(int(match[1]), match[2])

@@ -110,7 +110,7 @@ def _authorization() -> str | None:
 def _check(access: Access, need: Need) -> None:
     kind = caller().principal.kind
     if need.account and kind not in (PrincipalKind.USER, PrincipalKind.TOKEN):
-        access.refuse(caller(), str(request.endpoint), "log in first: novacron login")
+        access.refuse(caller(), str(request.endpoint), "this is an account's")
     if need.person and kind is not PrincipalKind.USER:
         access.refuse(caller(), str(request.endpoint), "no token may: log in, and do it yourself")
     if need.permission is None:

@@ -24,6 +24,8 @@ VIEWERS: list[dict[str, list[str]]] = [{"bearer": []}, {}]
 _USERS: list[dict[str, list[str]]] = [{"bearer": []}]
 
 _SHORT: Schema = {**TEXT, "maxLength": parameters.MAX_TEXT}
+_HEAD: Schema = {**TEXT, "pattern": "^[0-9]{1,15}:[0-9a-f]{64}$"}
+_OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 10_000_000, "default": 0}
 _NULL: Schema = {"type": "null"}
 _GRANTS: Schema = {"type": "array", "items": ref("Grant"), "maxItems": MOST_GRANTS}
 _LIMIT: Schema = {
@@ -77,7 +79,7 @@ def access_paths() -> dict[str, dict[str, Any]]:
         "/v1/audit/verify": {
             "get": _operation(
                 "Whether every row of the audit is as it was written",
-                *(ref("Verified"), _query("head", _SHORT, "of an earlier answer: still there?")),
+                *(ref("Verified"), _query("head", _HEAD, "of an earlier answer: still there?")),
             )
         },
     }
@@ -88,7 +90,11 @@ def access_schemas() -> dict[str, Schema]:
         "Grant": {
             **exactly(
                 role=enum(Role),
-                scope={**_SHORT, "description": "fleet, host:ID or tag:NAME=VALUE"},
+                scope={
+                    **_SHORT,
+                    "pattern": r"^(fleet|host:\S+|tag:[^=\s]+=.+)$",
+                    "description": "fleet, host:ID or tag:NAME=VALUE; without it the fleet",
+                },
             ),
             "required": ["role"],
         },
@@ -172,7 +178,7 @@ def _query(name: str, schema: Schema, description: str) -> Schema:
 _REASON = _query("reason", _SHORT, "why, for the audit")
 _PAGING = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 500}, "rows"),
-    _query("offset", {"type": "integer", "minimum": 0, "default": 0}, "rows left out before"),
+    _query("offset", _OFFSET, "rows left out before"),
 )
 _AUDIT = (
     _query("actor", _SHORT, "the name of a user"),

@@ -18,6 +18,7 @@ from novacron_store.state.passwords import check_password
 
 _ADD = 'expected JSON such as {"name": "ann", "password": "…", "grants": [{"role": "viewer"}]}'
 _CHANGE = "expected JSON with some of grants, disabled, password and old_password"
+_TYPES = {"grants": list, "disabled": bool, "password": str, "old_password": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +115,13 @@ def _new(body: Any) -> tuple[str, str, tuple[Grant, ...]]:
 def _wish(body: Any) -> _Wish:
     if not isinstance(body, dict) or not body:
         raise BadMessage(_CHANGE)
-    if set(body) - {"grants", "disabled", "password", "old_password"}:
+    if set(body) - set(_TYPES):
+        raise BadMessage(_CHANGE)
+    if any(not isinstance(value, _TYPES[name]) for name, value in body.items()):
         raise BadMessage(_CHANGE)
     grants = granting.parsed(body["grants"]) if "grants" in body else None
-    disabled = body.get("disabled")
     passwords = body.get("password"), body.get("old_password")
-    if not isinstance(disabled, bool | None) or not all(
-        isinstance(p, str | None) for p in passwords
-    ):
-        raise BadMessage(_CHANGE)
-    return _Wish(grants, disabled, *passwords)
+    return _Wish(grants, body.get("disabled"), *passwords)
 
 
 def _shown(user: User) -> dict[str, Any]:
