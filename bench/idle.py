@@ -165,12 +165,13 @@ def free_port() -> int:
 
 
 def collector(count: int, folder: Path) -> dict[str, float]:
-    grpc, http, api = (free_port() for _ in range(3))
+    grpc, http, api, agents = (free_port() for _ in range(4))
     config = folder / "collector.toml"
     config.write_text(
         f'[telemetry]\nurl = "http://127.0.0.1:{free_port()}"\n'
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n[wal]\npath = "{folder}/wal"\n'
         f'[listen]\notlp_grpc = "127.0.0.1:{grpc}"\notlp_http = "127.0.0.1:{http}"\n'
+        f'agents = "127.0.0.1:{agents}"\n'
         f'api = "127.0.0.1:{api}"\n[limits]\nidle = "1h"\n'
     )
     program = str(Path(sys.executable).with_name("novacron-collector"))

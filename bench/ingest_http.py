@@ -123,6 +123,7 @@ def _write_config(folder: Path, store: str, grpc: str, http: str, api: str) -> N
         f'[telemetry]\nurl = "http://{store}"\npassword_file = {password}\n'
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n[wal]\npath = "{folder}/wal"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
+        f'agents = "127.0.0.1:0"\n'
         f'[limits.points]\nmax_ahead = "{MAX_AHEAD}"\n'
     )
 

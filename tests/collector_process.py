@@ -41,7 +41,7 @@ def collector(
     store_process: StoreProcess, folder: Path, settings: str = ""
 ) -> Iterator[CollectorProcess]:
     """One of its own; `settings` are further tables."""
-    grpc, http, api = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    grpc, http, api, agents = (f"127.0.0.1:{free_port()}" for _ in range(4))
     config = folder / "collector.toml"
     config.write_text(
         f'[telemetry]\nurl = "{store_process.url}"\n'
@@ -50,6 +50,7 @@ def collector(
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
         f'[wal]\npath = "{folder}/wal"\nwrite_every = "50ms"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
+        f'agents = "{agents}"\n'
         f"{settings}"
     )
     command = [str(Path(sys.executable).with_name("novacron-collector")), "--config", str(config)]

@@ -26,9 +26,11 @@ class CollectorProgram:
     folder: Path
     store: StoreProcess | None = None
     more: str = ""  # of collector.toml
+    listen: str = ""  # of its table [listen], in place of the others
     grpc: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     http: str = field(default_factory=lambda: f"http://127.0.0.1:{free_port()}")
     api: str = field(default_factory=lambda: f"http://127.0.0.1:{free_port()}")
+    agents: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -77,7 +79,11 @@ class CollectorProgram:
             else 'url = "http://127.0.0.1:9"\n'
         )
         listen = [f'otlp_grpc = "{self.grpc}"']
+        listen += [f'agents = "{self.agents}"']
         listen += [f'{n} = "{u[7:]}"' for n, u in (("otlp_http", self.http), ("api", self.api))]
+        named = {line.split(" = ")[0] for line in self.listen.splitlines()}
+        listen = [line for line in listen if line.split(" = ")[0] not in named]
+        listen += self.listen.splitlines()
         return "\n".join(
             [
                 f"[telemetry]\n{telemetry}",
@@ -90,9 +96,9 @@ class CollectorProgram:
 
 @contextmanager
 def collector_program(
-    folder: Path, store: StoreProcess | None = None, more: str = ""
+    folder: Path, store: StoreProcess | None = None, more: str = "", listen: str = ""
 ) -> Iterator[CollectorProgram]:
-    program = CollectorProgram(folder, store, more)
+    program = CollectorProgram(folder, store, more, listen)
     program.start()
     try:
         yield program

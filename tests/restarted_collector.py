@@ -19,6 +19,7 @@ class RestartedCollector:
     folder: Path
     store: StoreProcess
     write_every: str = "50ms"
+    agents: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     otlp_http: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     api: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     otlp_grpc: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
@@ -61,5 +62,5 @@ class RestartedCollector:
             f'[state]\nurl = "sqlite:///{self.folder}/state.db"\n'
             f'[wal]\npath = "{self.folder}/wal"\nwrite_every = "{self.write_every}"\n'
             f'[listen]\notlp_grpc = "{self.otlp_grpc}"\notlp_http = "{self.otlp_http}"\n'
-            f'api = "{self.api}"\n'
+            f'api = "{self.api}"\nagents = "{self.agents}"\n'
         )

@@ -1,4 +1,4 @@
-"""Addresses and sockets of servers. There is no TLS yet, so they are on loopback alone."""
+"""Addresses and sockets of servers. Those without TLS are on loopback alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def loopback_address(address: str) -> str:
-    """Check a setting that says where to listen.
+    """Check a setting that says where to listen without TLS.
 
     Raises:
         ConfigError: it is no HOST:PORT, or reaches beyond this machine.
@@ -28,8 +28,8 @@ def loopback_address(address: str) -> str:
     host, _ = host_port(address)
     if not is_loopback(host):
         raise ConfigError(
-            f"{host} is not a loopback address; there is no TLS yet, "
-            "so NovaCron listens on 127.0.0.1 or [::1] alone"
+            f"{host} is not a loopback address; this speaks no TLS, so it listens on 127.0.0.1 "
+            "or [::1] alone"
         )
     return address
 

@@ -38,15 +38,23 @@ def open_transport(settings: ClientSettings, client: Client) -> Transport:
 
 class Connection:
     """Opened anew after each `Later`, and after files that could not be used: addresses, secrets
-    and certificates may be new. Serves one thread."""
+    and certificates may be new. So it is when `files` are others: a certificate that was renewed is
+    taken up before the one before it ends. Serves one thread."""
 
-    def __init__(self, open_anew: Callable[[], Transport]) -> None:
+    def __init__(
+        self, open_anew: Callable[[], Transport], files: Callable[[], object] = lambda: None
+    ) -> None:
         self._open_anew = open_anew
+        self._files = files
+        self._opened_with: object = None
         self._transport: Transport | None = None
 
     def send(self, body: bytes, within: float = math.inf) -> Answer:
         try:
+            if self._files() != self._opened_with:
+                self.close()
             if self._transport is None:
+                self._opened_with = self._files()
                 self._transport = self._open_anew()
         except ConfigError as err:
             return Later(str(err))

@@ -126,6 +126,15 @@ class ClientSettings(ABC):
         """On this machine."""
         return is_loopback(urllib.parse.urlsplit(self.target).hostname or "")
 
+    def certificates(self) -> object:
+        """Another one when a file of them was replaced."""
+        files = (self.ca_file, self.cert_file, self.key_file)
+        try:
+            found = [path.stat() for path in files if path is not None]
+        except OSError:
+            return None
+        return [(one.st_mtime_ns, one.st_ino) for one in found]
+
     def all_headers(self) -> dict[str, str]:
         """With those of `headers_file`, which is read each time: secrets change.
 

@@ -20,7 +20,9 @@ from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.handover import QUEUED
-from novacron_collector.api.services import LOOPBACK, Services
+from novacron_collector.api.services import Services
+from novacron_collector.channel.identification import Identification, make_identification
+from novacron_collector.channel.keeper import keep
 from novacron_collector.connections import Connections
 from novacron_collector.ingest import make_ingest
 from novacron_collector.inventory import InventoryKeeper
@@ -75,8 +77,9 @@ class Collector:
         self._inventory = InventoryKeeper(
             Inventory(self._state), Agents(self._state), more=sightings.take
         )
-        over_http, self._grpc_connections = open_connections(limits.connections)
+        over_http, of_agents, self._grpc_connections = open_connections(limits.connections)
         self._connections = _connections(over_http, limits)
+        self._agent_connections = _connections(of_agents, limits)
         self._api_connections = _connections(_API_CONNECTIONS, limits)
         self._room = Room(int(limits.in_flight), limits.in_flight_requests)
         self._ingest = make_ingest(
@@ -89,6 +92,7 @@ class Collector:
         )
         self._intake = Intake(self._ingest.pipeline, self._room)
         self._uptime = Uptime()
+        self._agents = make_identification(settings, self._state)
 
     async def run(self, listening: Listeners, stop: asyncio.Event) -> None:
         """Serve until `stop`; what was received by then is committed and answered.
@@ -99,20 +103,36 @@ class Collector:
         await self._open_first()
         limits = self._settings.limits
         bodies = BodyLimits(int(limits.request), int(limits.inflated), limits.receive_time)
-        receivers = http.create_app(self._intake, bodies, int(limits.json), limits.points)
-        otlp = server(receivers, self._connections)
+        where, agents = self._settings.listen, self._agents
+        receivers = http.create_app(
+            self._intake, bodies, int(limits.json), limits.points, agents.door(where.otlp_http)
+        )
+        otlp = server(receivers, self._connections, agents.tls.for_listener(where.otlp_http))
+        channel = server(
+            agents.channel(self._intake, bodies, ()),
+            self._agent_connections,
+            agents.tls.for_agents(),
+        )
         async with AsyncExitStack() as running:
             await running.enter_async_context(self._inventory_and_rollups())
             await running.enter_async_context(self._ingest.writing())
-            for app, sock in ((otlp, listening.otlp_http), (self._api(), listening.api)):
+            await running.enter_async_context(_cancelled_at_the_end(keep(agents.tasks())))
+            servers = (
+                (otlp, listening.otlp_http),
+                (self._api(), listening.api),
+                (channel, listening.agents),
+            )
+            for app, sock in servers:
                 await running.enter_async_context(_serving(app, sock))
             await running.enter_async_context(
-                _grpc(self._intake, listening.otlp_grpc, self._grpc_limits())
+                _grpc(self._intake, listening.otlp_grpc, self._grpc_limits(), agents)
             )
             await running.enter_async_context(self._ingest.taking())
             await running.enter_async_context(_cancelled_at_the_end(self._keep_open()))
             await running.enter_async_context(self._reporting())
-            log.info("receiving OTLP; API and live feed on http://%s", self._settings.listen.api)
+            log.info(
+                "receiving OTLP; API and live feed on %s, agents on %s", where.api, where.agents
+            )
             await stop.wait()
             log.info("stopping: writing what was received")
 
@@ -205,11 +225,13 @@ class Collector:
 
     def _api(self) -> uvicorn.Server:
         telemetry = per_thread(self._connect)
+        names = self._agents.trusted_hosts()
         rest = create_app(
             Services(
                 inventory=self._inventory.inventory,
                 agents=self._inventory.agents,
                 access=self._access,
+                enrolment=self._agents.enrolling(),
                 telemetry=telemetry,
                 index=Index(behind=telemetry, hours=HeldHours()),
                 reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
@@ -219,16 +241,18 @@ class Collector:
                 forwarding=self._ingest.forwarder.state,
                 not_ready=self._not_ready,
                 problem=self._problem,
+                trusted_hosts=names,
             )
         )
         app = Starlette(
             routes=[
-                WebSocketRoute("/v1/live", endpoint(self._hub, LOOPBACK, self._access)),
+                WebSocketRoute("/v1/live", endpoint(self._hub, names, self._access)),
                 # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
                 Mount("/", WSGIMiddleware(rest, _API_THREADS, QUEUED)),  # type: ignore[arg-type]
             ]
         )
-        return server(app, self._api_connections)
+        tls = self._agents.tls.for_listener(self._settings.listen.api)
+        return server(app, self._api_connections, tls)
 
     def _grpc_limits(self) -> grpc.Limits:
         limits = self._settings.limits
@@ -240,13 +264,14 @@ class Collector:
         )
 
     def _counters(self) -> Mapping[str, float]:
+        every = (self._connections, self._agent_connections, self._api_connections)
         return {
             **self._ingest.counters(),
             "requests_in_hand": self._room.requests,
-            "connections": self._connections.open,
-            "connections_expired": self._connections.expired,
-            "connections_evicted": self._connections.evicted,
-            "connections_stalled": self._connections.stalled + self._api_connections.stalled,
+            "connections": self._connections.open + self._agent_connections.open,
+            "connections_expired": self._connections.expired + self._agent_connections.expired,
+            "connections_evicted": self._connections.evicted + self._agent_connections.evicted,
+            "connections_stalled": sum(one.stalled for one in every),
             "live_clients": self._hub.clients,
         }
 
@@ -266,8 +291,11 @@ async def _serving(app: uvicorn.Server, sock: socket.socket) -> AsyncIterator[No
 
 
 @asynccontextmanager
-async def _grpc(intake: Intake, address: str, limits: grpc.Limits) -> AsyncIterator[None]:
-    receiver = await grpc.start(intake, address, limits)
+async def _grpc(
+    intake: Intake, address: str, limits: grpc.Limits, agents: Identification
+) -> AsyncIterator[None]:
+    credentials = agents.tls.for_grpc(address)
+    receiver = await grpc.start(intake, address, limits, agents.door(address), credentials)
     try:
         yield
     finally:

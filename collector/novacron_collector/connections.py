@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import OrderedDict
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from novacron_collector.channel.peer import PEER, Peer, peer_of
 from novacron_collector.taking import Taking
 
 log = logging.getLogger(__name__)
@@ -102,9 +104,19 @@ class Connections:
 class BoundedConfig(uvicorn.Config):
     """uvicorn's settings of a server whose connections are bounded."""
 
-    def __init__(self, app: Any, connections: Connections, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        connections: Connections,
+        tls: ssl.SSLContext | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(
-            app, http=BoundedHttp, timeout_keep_alive=int(connections.idle_s) + 1, **settings
+            app,
+            http=BoundedHttp,
+            timeout_keep_alive=int(connections.idle_s) + 1,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+            **settings,
         )
         self.connections = connections
 
@@ -124,10 +136,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._counted = False
         self._unread = 0  # bytes since the parser came to the end of a head or to a piece of body
         self._taking: Taking | None = None
+        self._peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._counted = True
+        self._peer = peer_of(transport.get_extra_info("ssl_object"))
         others = self._others
         self._taking = Taking(transport, others.stalled_s, others.send_s, self._stalls)
         others.opened(self)
@@ -160,7 +174,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._unread = 0
         self._others.works(self)
         super().on_headers_complete()
-        cast(dict[str, Any], self.scope)[GONE] = self.transport.is_closing
+        scope = cast(dict[str, Any], self.scope)
+        scope[GONE] = self.transport.is_closing
+        scope[PEER] = self._peer
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

@@ -8,7 +8,8 @@ from pathlib import Path
 from novacron_collector.access.settings import AccessSettings
 from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.otlp.limits import PointLimits
-from novacron_contract.listening import is_loopback, loopback_address
+from novacron_collector.tls.settings import EnrolmentSettings, TlsSettings
+from novacron_contract.listening import is_loopback
 from novacron_contract.settings import host_port, read_secret, setting
 from novacron_otlp.settings import check_names
 from novacron_store import settings as store
@@ -27,9 +28,12 @@ class TelemetrySettings(store.TelemetrySettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ListenSettings:
-    otlp_grpc: str = setting("127.0.0.1:4317", check=loopback_address)
-    otlp_http: str = setting("127.0.0.1:4318", check=loopback_address)
-    api: str = setting("127.0.0.1:8440", check=loopback_address)
+    """The table [listen]. Beyond this machine all of them speak TLS."""
+
+    otlp_grpc: str = setting("127.0.0.1:4317", check=host_port)
+    otlp_http: str = setting("127.0.0.1:4318", check=host_port)
+    api: str = setting("127.0.0.1:8440", check=host_port)
+    agents: str = setting("127.0.0.1:8441", check=host_port)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,8 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     own_metrics: OwnMetricsSettings = field(default_factory=OwnMetricsSettings)
     retention: store.RetentionSettings = field(default_factory=store.RetentionSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     forward: tuple[ForwardSettings, ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,3 +104,15 @@ class Settings:
         """
         host, _ = host_port(self.listen.api)
         return self.access.lets_anonymous_in(on_loopback=is_loopback(host))
+
+    @property
+    def authority(self) -> Path:
+        return self.enrolment.authority or self.wal.path.with_name("authority")
+
+    @property
+    def agents_address(self) -> str:
+        """HOST:PORT that agents are told to connect to; "" where that is not known."""
+        listener = self.listen.agents
+        host, _ = host_port(listener)
+        is_any = host in ("0.0.0.0", "::")
+        return self.enrolment.address or ("" if is_any else listener)

@@ -15,7 +15,7 @@ from novacron_agent.delivery.destination import Destination
 from novacron_agent.providers import PROVIDERS
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.readme import render
-from novacron_agent.settings import AgentTable, HostTable, Settings, read_settings
+from novacron_agent.settings import ENDPOINT, AgentTable, HostTable, Settings, read_settings
 from novacron_contract.metrics import BY_NAME, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,10 @@ def test_the_sample_shows_every_key_with_its_default(tmp_path: Path) -> None:
 
     settings = read_settings(everything)
 
-    assert dataclasses.replace(settings.agent, host_id=None, spool=None) == AgentTable()
+    unset: dict[str, Any] = {"host_id": None, "spool": None, "identity": None, "endpoint": None}
+    assert dataclasses.replace(settings.agent, **unset) == AgentTable()
+    assert settings.agent.endpoint == ENDPOINT
+    assert settings.identity == dataclasses.replace(settings, agent=AgentTable()).identity
     assert settings.spool == dataclasses.replace(settings, agent=AgentTable()).spool
     assert settings.host == HostTable()
     assert settings.provider is not None

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from enrolments import enrolment_of
 from fleet_samples import SampleFleet, stored_fleet
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
@@ -40,6 +41,7 @@ def services(
         inventory=Inventory(engine),
         agents=Agents(engine),
         access=access_of(engine),
+        enrolment=enrolment_of(engine),
         telemetry=lambda: telemetry,
         reader=per_thread(store_process.reader),
         version="0.1.0",

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from api.answers import json_of
+from enrolments import enrolment_of
 from novacron_collector.access.access import Access
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
@@ -71,6 +72,7 @@ def make(engine: Engine) -> Callable[..., World]:
             inventory=Inventory(engine),
             agents=Agents(engine),
             access=access,
+            enrolment=enrolment_of(engine),
             telemetry=away,
             reader=away,
             version="0.1.0",

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from enrolments import enrolment_of
 from novacron_collector.api.app import create_app
 from novacron_collector.api.guard import guard, needs, public
 from novacron_collector.api.services import Services
@@ -54,6 +55,16 @@ ROUTES = {
     "GET /v1/tokens": ACCOUNT,
     "POST /v1/tokens": PERSON,
     "DELETE /v1/tokens/{token_id}": ITSELF,
+    "GET /v1/identities": ADMINISTER,
+    "GET /v1/identities/{agent_id}": ADMINISTER,
+    "PATCH /v1/identities/{agent_id}": ADMINISTER,
+    "POST /v1/identities/{agent_id}/revoke": ADMINISTER,
+    "GET /v1/join-tokens": ADMINISTER,
+    "POST /v1/join-tokens": ADMINISTER,
+    "DELETE /v1/join-tokens/{token_id}": ADMINISTER,
+    "GET /v1/ingest-tokens": ADMINISTER,
+    "POST /v1/ingest-tokens": ADMINISTER,
+    "DELETE /v1/ingest-tokens/{token_id}": ADMINISTER,
     "GET /v1/audit": ADMINISTER,
     "GET /v1/audit/verify": ADMINISTER,
 }
@@ -72,6 +83,7 @@ def services(engine: Engine) -> Services:
         inventory=Inventory(engine),
         agents=Agents(engine),
         access=access_of(engine, logins_per_minute=10_000),
+        enrolment=enrolment_of(engine),
         telemetry=away,
         reader=away,
         version="0.1.0",

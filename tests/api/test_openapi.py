@@ -54,6 +54,19 @@ CHANGES: dict[tuple[str, str], tuple[str, dict[str, Any] | None, int]] = {
     ("/v1/users/{name}", "delete"): ("/v1/users/bob", None, 200),
     ("/v1/sessions", "delete"): ("/v1/sessions", None, 200),
 }
+# Agents, join tokens and ingest tokens: test_enrolment.py holds each answer against the document.
+ENROLMENT = {
+    ("/v1/identities", "get"),
+    ("/v1/identities/{agent_id}", "get"),
+    ("/v1/identities/{agent_id}", "patch"),
+    ("/v1/identities/{agent_id}/revoke", "post"),
+    ("/v1/join-tokens", "get"),
+    ("/v1/join-tokens", "post"),
+    ("/v1/join-tokens/{token_id}", "delete"),
+    ("/v1/ingest-tokens", "get"),
+    ("/v1/ingest-tokens", "post"),
+    ("/v1/ingest-tokens/{token_id}", "delete"),
+}
 FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
 POSTED: dict[str, dict[str, Any]] = {
     "/v1/series": {"expression": {"select": "vm.cpu.utilization"}, "explain": True},
@@ -91,7 +104,7 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     }
     gets, posts = [*URLS, *ADMIN_URLS, *FILES], POSTED
     expected = {*((path, "get") for path in gets), *((path, "post") for path in posts)}
-    assert described == routes == expected | set(CHANGES)
+    assert described == routes == expected | set(CHANGES) | ENROLMENT
 
 
 @pytest.mark.parametrize("path", [*URLS, *POSTED])

@@ -169,13 +169,14 @@ def system(
 def _collector(
     folder: Path, number: int, store: str, environment: Mapping[str, str], log: tuple[Path, str]
 ) -> Collector:
-    grpc, http, api = (_address() for _ in range(3))
+    grpc, http, api, agents = (_address() for _ in range(4))
     config = folder / f"collector-{number}.toml"
     config.write_text(
         f'[telemetry]\nurl = "{store}"\npassword_file = "{folder}/password"\n'
         f'reader_password_file = "{folder}/password"\n'
         f'[state]\nurl = "sqlite:///{folder}/state.db"\n'
         f'[listen]\notlp_grpc = "{grpc}"\notlp_http = "{http}"\napi = "{api}"\n'
+        f'agents = "{agents}"\n'
         f'[wal]\npath = "{log[0]}"\nkeep_free = "{log[1]}"\n'
     )
     program = Program(

@@ -13,6 +13,7 @@ import uvicorn
 from a2wsgi import WSGIMiddleware
 
 from cli.runs import Ended, Novacron
+from enrolments import enrolment_of
 from fleet_samples import HOSTILE_NAME, SampleFleet, stored_fleet
 from novacron_cli.main import main
 from novacron_collector.api.app import create_app
@@ -42,6 +43,7 @@ def url(
         inventory=Inventory(engine),
         agents=Agents(engine),
         access=access_of(engine),
+        enrolment=enrolment_of(engine),
         telemetry=per_thread(store_process.service),
         reader=per_thread(store_process.reader),
         version="0.1.0",

@@ -34,6 +34,7 @@ def settings_text(folder: Path, store: str, ports: tuple[int, int, int], passwor
     (folder / "password").write_text(password)
     names = ("otlp_grpc", "otlp_http", "api")
     listen = [f'{n} = "127.0.0.1:{port}"' for n, port in zip(names, ports, strict=True)]
+    listen.append(f'agents = "127.0.0.1:{free_port()}"')
     return "\n".join(
         [
             f'[telemetry]\nurl = "{store}"\npassword_file = "{folder}/password"',
@@ -96,15 +97,23 @@ def names_of(settings: Settings) -> list[str]:
         ('[state]\nurl = "x"\n[wal]\npath = "w"\nsize = "1B"', "wal: size: must be at least"),
         (
             '[state]\nurl = "x"\n[wal]\npath = "w"\n[listen]\nport = 1',
-            "listen: port: unknown; allowed: api",
+            "listen: port: unknown; allowed: agents",
         ),
         (
             '[state]\nurl = "x"\n[wal]\npath = "w"\n[listen]\napi = "8440"',
             "listen: api: '8440': expected HOST:PORT",
         ),
         (
-            '[state]\nurl = "x"\n[wal]\npath = "w"\n[listen]\napi = "0.0.0.0:1"',
-            "not a loopback address",
+            '[state]\nurl = "x"\n[wal]\npath = "w"\n[tls]\ncert_file = "x"',
+            "tls: cert_file and key_file: one needs the other",
+        ),
+        (
+            '[state]\nurl = "x"\n[wal]\npath = "w"\n[tls]\nnames = ["a b"]',
+            "tls: names: expected a name or an address, got 'a b'",
+        ),
+        (
+            '[state]\nurl = "x"\n[wal]\npath = "w"\n[enrolment]\naddress = "no-port"',
+            "enrolment: address: 'no-port': expected HOST:PORT",
         ),
         (
             '[state]\nurl = "x"\n[wal]\npath = "w"\n[limits]\nrequest = "1B"',

@@ -15,6 +15,9 @@ from novacron_collector.api import (
     audit,
     export,
     hosts,
+    identities,
+    ingest_tokens,
+    join_tokens,
     metrics,
     openapi,
     series,
@@ -36,7 +39,8 @@ RETRY_AFTER_S = 5
 
 _TELEMETRY = (status, hosts, vms, agents, metrics, series, export, sql, openapi)
 _ACCESS = (sessions, users, tokens, audit)
-_ROUTES = (*_TELEMETRY, *_ACCESS)
+_ENROLMENT = (identities, join_tokens, ingest_tokens)
+_ROUTES = (*_TELEMETRY, *_ACCESS, *_ENROLMENT)
 
 
 def create_app(services: Services) -> Flask:

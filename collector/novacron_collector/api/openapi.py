@@ -17,6 +17,7 @@ from novacron_collector.api.openapi_access import (
     access_paths,
     access_schemas,
 )
+from novacron_collector.api.openapi_enrolment import enrolment_paths, enrolment_schemas
 from novacron_collector.api.schemas import (
     LABELS,
     TEXT,
@@ -56,7 +57,7 @@ def document(version: str) -> dict[str, Any]:
         },
         "paths": {path: _operations(path, item) for path, item in _paths().items()},
         "components": {
-            "schemas": {**component_schemas(), **access_schemas()},
+            "schemas": {**component_schemas(), **access_schemas(), **enrolment_schemas()},
             "securitySchemes": SECURITY,
         },
     }
@@ -112,6 +113,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/v1/export": _get("A table of metrics, for analytics", _EXPORTED, *_EXPORT),
         "/v1/sql": _SQL,
         **access_paths(),
+        **enrolment_paths(),
     }
 
 

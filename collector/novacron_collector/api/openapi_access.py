@@ -45,39 +45,39 @@ def access_paths() -> dict[str, dict[str, Any]]:
     return {
         "/v1/sessions": {
             "post": {
-                **_operation("Log in", ref("Session"), body="Login", status="201"),
+                **operation("Log in", ref("Session"), body="Login", status="201"),
                 "security": ANYBODY,
             },
-            "delete": _operation("Log out", exactly()),
+            "delete": operation("Log out", exactly()),
         },
         "/v1/self": {
             "get": {
-                **_operation("Who you are, and what you may", ref("Self")),
+                **operation("Who you are, and what you may", ref("Self")),
                 "security": VIEWERS,
             }
         },
         "/v1/users": {
-            "get": _operation("Users", ref("Users"), *_PAGING),
-            "post": _operation("Add a user", ref("User"), _REASON, body="NewUser", status="201"),
+            "get": operation("Users", ref("Users"), *PAGING),
+            "post": operation("Add a user", ref("User"), REASON, body="NewUser", status="201"),
         },
         "/v1/users/{name}": {
-            "get": _operation("One user", ref("User")),
-            "patch": _operation("Change a user", ref("User"), _REASON, body="UserChange"),
-            "delete": _operation("Remove a user", exactly(), _REASON),
+            "get": operation("One user", ref("User")),
+            "patch": operation("Change a user", ref("User"), REASON, body="UserChange"),
+            "delete": operation("Remove a user", exactly(), REASON),
         },
         "/v1/tokens": {
-            "get": _operation("Your API tokens; an admin's are all", ref("Tokens"), *_PAGING),
-            "post": _operation(
+            "get": operation("Your API tokens; an admin's are all", ref("Tokens"), *PAGING),
+            "post": operation(
                 "Make a token: its secret is told this once",
-                *(ref("MadeToken"), _REASON),
+                *(ref("MadeToken"), REASON),
                 body="NewToken",
                 status="201",
             ),
         },
-        "/v1/tokens/{token_id}": {"delete": _operation("Revoke a token", exactly(), _REASON)},
-        "/v1/audit": {"get": _operation("Who did what, the newest first", ref("Audit"), *_AUDIT)},
+        "/v1/tokens/{token_id}": {"delete": operation("Revoke a token", exactly(), REASON)},
+        "/v1/audit": {"get": operation("Who did what, the newest first", ref("Audit"), *_AUDIT)},
         "/v1/audit/verify": {
-            "get": _operation(
+            "get": operation(
                 "Whether every row of the audit is as it was written",
                 *(ref("Verified"), _query("head", _HEAD, "of an earlier answer: still there?")),
             )
@@ -108,7 +108,7 @@ def access_schemas() -> dict[str, Schema]:
             permissions={"type": "array", "items": enum(Permission)},
         ),
         "User": exactly(id=TEXT, name=TEXT, created=TIME, disabled=_TIME_OR_NULL, grants=_GRANTS),
-        "Users": _page("users", "User"),
+        "Users": page("users", "User"),
         "NewUser": {
             **exactly(
                 name={**TEXT, "pattern": "^[a-z0-9][a-z0-9._@-]{0,63}$"},
@@ -124,7 +124,7 @@ def access_schemas() -> dict[str, Schema]:
             "description": "your own password needs the old one; all else is an admin's",
         },
         "Token": exactly(**_TOKEN),
-        "Tokens": _page("tokens", "Token"),
+        "Tokens": page("tokens", "Token"),
         "MadeToken": exactly(**_TOKEN, token=TEXT),
         "NewToken": {
             **exactly(
@@ -175,8 +175,8 @@ def _query(name: str, schema: Schema, description: str) -> Schema:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-_REASON = _query("reason", _SHORT, "why, for the audit")
-_PAGING = (
+REASON = _query("reason", _SHORT, "why, for the audit")
+PAGING = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 500}, "rows"),
     _query("offset", _OFFSET, "rows left out before"),
 )
@@ -198,12 +198,12 @@ _AUDIT = (
 )
 
 
-def _page(name: str, schema: str) -> Schema:
+def page(name: str, schema: str) -> Schema:
     rows = {"type": "array", "items": ref(schema)}
     return exactly(**{name: rows}, total=COUNT, limit=COUNT, offset=COUNT)
 
 
-def _operation(
+def operation(
     summary: str, answer: Schema, *query: Schema, body: str = "", status: str = "200"
 ) -> dict[str, Any]:
     made: dict[str, Any] = {

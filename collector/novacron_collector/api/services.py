@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from clickhouse_connect.driver.client import Client
 
 from novacron_collector.access.access import Access
+from novacron_collector.channel.enrolling import Enrolling
 from novacron_collector.forward.state import ForwardingState
 from novacron_store.state import Agents, Inventory
 from novacron_store.telemetry.builder import Index
@@ -27,6 +28,7 @@ class Services:
     inventory: Inventory
     agents: Agents
     access: Access
+    enrolment: Enrolling
     telemetry: Callable[[], Client]
     reader: Callable[[], Client]
     version: str

@@ -133,4 +133,5 @@ def _sender(
         raise ConfigError(f"forward: {one.name}: {err}") from err
     bounds = QueueLimits(size=one.queue_size, age=one.queue_age, reserve=reserve)
     keep = Filter(one.metrics, one.exclude_metrics, one.where)
-    return Sender(one.name, Queue(one.name, wal, bounds), keep, open_anew)
+    queue = Queue(one.name, wal, bounds)
+    return Sender(one.name, queue, keep, open_anew, files=one.certificates)

@@ -39,6 +39,7 @@ class Sender:
         keep: Filter,
         open_transport: Callable[[], Transport],
         first_wait_s: float = 1.0,
+        files: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -46,7 +47,7 @@ class Sender:
         self._problem = ""  # why nothing is taken, as long as nothing is
         self._failing_since = 0.0
         self._keep = keep
-        self._connection = Connection(open_transport)
+        self._connection = Connection(open_transport, files)
         self._first_wait_s = first_wait_s
         self._joined = _JOINED
         self._stopping = threading.Event()

@@ -11,15 +11,18 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from novacron_collector.otlp.decoded import Outcome
-from novacron_contract.errors import NovaCronError
+from novacron_contract.errors import NovaCronError, Unauthenticated
 
 RETRY_AFTER_S = 5
 
 _CODES = {
     400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
     405: Code.UNIMPLEMENTED,
     408: Code.DEADLINE_EXCEEDED,
+    409: Code.FAILED_PRECONDITION,
     413: Code.RESOURCE_EXHAUSTED,
     415: Code.INVALID_ARGUMENT,
     429: Code.RESOURCE_EXHAUSTED,
@@ -38,6 +41,8 @@ def headers(err: NovaCronError) -> dict[str, str]:
         named["Retry-After"] = str(RETRY_AFTER_S)
     if err.status == NotPost.status:
         named["Allow"] = "POST"
+    if err.status == Unauthenticated.status:
+        named["WWW-Authenticate"] = "Bearer"
     if err.status in (408, 413):
         named["Connection"] = "close"  # the rest of the body is not read
     return named

@@ -11,6 +11,7 @@ import grpc
 from google.rpc.code_pb2 import Code
 
 from novacron_collector.receivers.answers import response, status
+from novacron_collector.receivers.door import OPEN, Door
 from novacron_collector.receivers.intake import Intake
 from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
 from novacron_contract.metrics import SENT_AT_HEADER
@@ -35,16 +36,25 @@ class Limits:
     metadata: int = 64 * 1024
 
 
-async def start(intake: Intake, address: str, limits: Limits) -> Any:
-    """A server that listens on `address`; the caller stops it.
+async def start(
+    intake: Intake,
+    address: str,
+    limits: Limits,
+    door: Door = OPEN,
+    credentials: Any = None,
+) -> Any:
+    """A server that listens on `address`; the caller stops it. `credentials`: gRPC's, for TLS.
 
     Raises:
         ConfigError: it cannot listen there.
     """
     server = grpc.aio.server(maximum_concurrent_rpcs=limits.requests, options=_options(limits))
-    server.add_generic_rpc_handlers((_handlers(intake),))
+    server.add_generic_rpc_handlers((_handlers(intake, door),))
     try:
-        server.add_insecure_port(address)
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials)
     except RuntimeError as err:
         raise ConfigError(f"cannot listen on {address}: {err}") from err
     await server.start()
@@ -67,10 +77,12 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     ]
 
 
-def _handlers(intake: Intake) -> Any:
+def _handlers(intake: Intake, door: Door) -> Any:
     async def export(body: bytes, context: Any) -> bytes:
-        sent_at = dict(context.invocation_metadata() or ()).get(SENT_AT_HEADER.lower())
+        told = dict(context.invocation_metadata() or ())
+        sent_at = told.get(SENT_AT_HEADER.lower())
         try:
+            door.check(told.get("authorization"))
             with intake.room.enter() as place:
                 place.grow(len(body))
                 outcome = await intake.protobuf(body, sent_at)

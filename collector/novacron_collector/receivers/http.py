@@ -18,6 +18,7 @@ from novacron_collector.otlp.limits import PointLimits
 from novacron_collector.receivers import remote_write
 from novacron_collector.receivers.answers import NotPost, headers, response, status
 from novacron_collector.receivers.body import BodyLimits, UnknownEncoding, read_body
+from novacron_collector.receivers.door import OPEN, Door
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.receivers.refusals import Refusal, Refusals
 from novacron_contract.errors import NotFound, NovaCronError, Unavailable
@@ -28,26 +29,31 @@ log = logging.getLogger(__name__)
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
-_Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 _Error = Callable[[Request, NovaCronError], Response]
 _DEFAULT = PointLimits()
 
 
 def create_app(
-    intake: Intake, limits: BodyLimits, json_limit: int, points: PointLimits = _DEFAULT
+    intake: Intake,
+    limits: BodyLimits,
+    json_limit: int,
+    points: PointLimits = _DEFAULT,
+    door: Door = OPEN,
 ) -> ASGIApp:
     json_limits = BodyLimits(min(limits.wire, json_limit), json_limit, limits.seconds)
 
     async def metrics(request: Request) -> Response:
         if request.method != "POST":
             raise NotPost("send metrics with POST")
-        kind = _content_type(request)
+        door.check(request.headers.get("authorization"))
+        kind = content_type(request)
         store = intake.json if kind == JSON else intake.protobuf
         with intake.room.enter() as place:
             body = await read_body(request, place, json_limits if kind == JSON else limits)
             sent_at = request.headers.get(SENT_AT_HEADER)
             outcome: Outcome = await store(body.content, sent_at, body.sent)
-        return _encoded(response(outcome), kind, 200)
+        return encoded(response(outcome), kind, 200)
 
     async def other_signal(request: Request) -> Response:
         signal = request.url.path.rsplit("/", 1)[-1]
@@ -58,17 +64,17 @@ def create_app(
             f"nothing is here: OTLP metrics go to /v1/metrics, remote write to {remote_write.PATH}"
         )
 
-    prometheus = remote_write.RemoteWrite(intake, limits, json_limit, points)
+    prometheus = remote_write.RemoteWrite(intake, limits, json_limit, points, door)
 
     refusals = intake.refusals
     taken = {
-        "/v1/metrics": _answering(metrics, refusals),
-        remote_write.PATH: _answering(prometheus.write, refusals, remote_write.error),
+        "/v1/metrics": answering(metrics, refusals),
+        remote_write.PATH: answering(prometheus.write, refusals, remote_write.error),
     }
     others = {
-        "/v1/traces": _answering(other_signal, refusals),
-        "/v1/logs": _answering(other_signal, refusals),
-        "/{path:path}": _answering(elsewhere, refusals),
+        "/v1/traces": answering(other_signal, refusals),
+        "/v1/logs": answering(other_signal, refusals),
+        "/{path:path}": answering(elsewhere, refusals),
     }
     every = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
     rest = Starlette(routes=[Route(path, told, methods=every) for path, told in others.items()])
@@ -79,7 +85,7 @@ class _Receivers:
     """What is taken goes straight to its handler: routes and middlewares of a framework, which this
     needs none of, are a third of what a small request costs."""
 
-    def __init__(self, taken: Mapping[str, _Handler], rest: ASGIApp) -> None:
+    def __init__(self, taken: Mapping[str, Handler], rest: ASGIApp) -> None:
         self._taken = taken
         self._rest = rest
 
@@ -92,7 +98,7 @@ class _Receivers:
             await response(scope, receive, send)
 
 
-def _content_type(request: Request) -> str:
+def content_type(request: Request) -> str:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in ("application/protobuf", PROTOBUF):
         return PROTOBUF
@@ -101,7 +107,7 @@ def _content_type(request: Request) -> str:
     raise UnknownEncoding(f"Content-Type {kind!r}: expected {PROTOBUF} or {JSON}")
 
 
-def _answering(handler: _Handler, refusals: Refusals, error: _Error | None = None) -> _Handler:
+def answering(handler: Handler, refusals: Refusals, error: _Error | None = None) -> Handler:
     """Turn any error into what `error` makes of it, the Status that OTLP asks for unless told
     otherwise: a bug of ours is never a 500."""
     told = error or _error
@@ -126,11 +132,11 @@ def _answering(handler: _Handler, refusals: Refusals, error: _Error | None = Non
 
 def _error(request: Request, err: NovaCronError) -> Response:
     json = request.headers.get("content-type", "").lower().startswith(JSON)
-    answer = _encoded(status(err), JSON if json else PROTOBUF, err.status)
+    answer = encoded(status(err), JSON if json else PROTOBUF, err.status)
     answer.headers.update(headers(err))
     return answer
 
 
-def _encoded(message: Any, kind: str, code: int) -> Response:
+def encoded(message: Any, kind: str, code: int) -> Response:
     body = MessageToJson(message, indent=None) if kind == JSON else message.SerializeToString()
     return Response(body, code, media_type=kind)

@@ -38,9 +38,15 @@ class Intake:
 
     async def json(self, body: bytes, sent_at: str | None, sent: bytes | None = None) -> Outcome:
         """As `protobuf`, which it becomes: one at a time, as JSON takes many times its length."""
+        return await self.protobuf(await self.from_json(body), sent_at, sent)
+
+    async def from_json(self, body: bytes) -> bytes:
+        """
+        Raises:
+            BadMessage: it is not OTLP/JSON.
+        """
         async with self._json_turn:
-            message = await asyncio.to_thread(to_protobuf, body)
-        return await self.protobuf(message, sent_at, sent)
+            return await asyncio.to_thread(to_protobuf, body)
 
 
 def _clock_offset(sent_at: str | None) -> float | None:

@@ -12,6 +12,8 @@ from novacron_contract.errors import NovaCronError
 # By the status that the sender is told; what has none of these is an outage, or a bug of ours.
 _BY_STATUS = {
     400: "undecodable",
+    401: "not_allowed",
+    403: "not_allowed",
     404: "not_metrics",
     405: "not_metrics",
     408: "slow",
@@ -27,6 +29,7 @@ class Refusal(StrEnum):
     NOT_METRICS = "not_metrics"  # another signal, path or method
     TOO_LARGE = "too_large"
     SLOW = "slow"
+    NOT_ALLOWED = "not_allowed"  # without a token or a certificate that holds
     GONE = "gone"  # the sender left before it had sent everything
     BUSY = "busy"  # too many requests or bytes in hand
     LOG_FULL = "log_full"

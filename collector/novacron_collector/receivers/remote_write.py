@@ -17,6 +17,7 @@ from novacron_collector.otlp.limits import PointLimits
 from novacron_collector.prometheus.convert import Converted, Converter
 from novacron_collector.receivers.answers import NotPost, headers
 from novacron_collector.receivers.body import BodyLimits, UnknownEncoding, receive
+from novacron_collector.receivers.door import OPEN, Door
 from novacron_collector.receivers.intake import Intake
 from novacron_contract.errors import BadMessage, NovaCronError, TooLarge
 
@@ -29,9 +30,15 @@ class RemoteWrite:
     """`object_limit`: of what becomes Python objects, which take more memory than its length."""
 
     def __init__(
-        self, intake: Intake, limits: BodyLimits, object_limit: int, points: PointLimits
+        self,
+        intake: Intake,
+        limits: BodyLimits,
+        object_limit: int,
+        points: PointLimits,
+        door: Door = OPEN,
     ) -> None:
         self._intake = intake
+        self._door = door
         self._limits = limits
         self._inflated = min(limits.inflated, object_limit)
         self._converter = Converter(points, limits.inflated)
@@ -46,6 +53,7 @@ class RemoteWrite:
         """
         if request.method != "POST":
             raise NotPost("remote write comes with POST")
+        self._door.check(request.headers.get("authorization"))
         _check_kind(request)
         with self._intake.room.enter() as place:
             sent = await receive(request, place, self._limits)

@@ -1,0 +1,1 @@
+"""Port 8441: all that agents do, known by their certificates."""

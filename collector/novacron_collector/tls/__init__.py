@@ -1,0 +1,1 @@
+"""The authority that signs agents' certificates and the collector's own; TLS of its ports."""
