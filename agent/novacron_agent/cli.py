@@ -23,6 +23,7 @@ from novacron_contract.errors import ConfigError
 
 _APART_S = 1.0  # between the two scrapes of --once: a share of CPU is a difference
 _PATIENCE_S = 30.0
+_INSTALLED = Path("/etc/novacron/agent.toml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "check":
             return _check(settings, args.config)
         if args.command == "status":
-            return show(settings.status_file, json_wanted=args.json)
+            return show(settings.status_file, settings.identity, json_wanted=args.json)
+        if args.command == "join":
+            from novacron_agent.enrolment.join import (
+                run,  # brings 10 MB that the agent is not to hold
+            )
+
+            return run(settings, VERSION, again=args.again)
         measured = measuring(settings, args.config, Wake())
         selection = Selection(settings.metrics)
         return _once(measured, selection, as_json if args.json else as_table)
@@ -88,10 +95,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     check = commands.add_parser("check", help="try the settings: say what is wrong, and the remedy")
     status = commands.add_parser("status", help="what the agent that runs said at its last tick")
     status.add_argument("--json", action="store_true", help="JSON, for programs")
+    join = commands.add_parser(
+        "join",
+        help="become known to a collector, by the line of `novacron agent invite` on stdin",
+    )
+    join.add_argument("--again", action="store_true", help="though it has joined one already")
     unset = argparse.SUPPRESS  # what stands before the command holds as well
-    for one in (check, status):
+    for one in (check, status, join):
         one.add_argument("--config", type=Path, default=unset, help="agent.toml", metavar="FILE")
     args = parser.parse_args(argv)
+    if args.config is None and args.command == "join":
+        args.config = _INSTALLED
     if args.config is None:
         parser.error("the following arguments are required: --config")
     return args

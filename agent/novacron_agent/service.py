@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from novacron_agent.agent import measuring, run, verify
+from novacron_agent.enrolment.renewal import Renewal
 from novacron_agent.identity import persistent_id
 from novacron_agent.settings import Settings, read_settings
 from novacron_agent.wake import Wake
@@ -36,7 +37,10 @@ def serve(path: Path) -> None:
         agent_id = persistent_id(settings.agent.id_file)
         orders.obeyed_by(wake)
         orders.listen()
+        renewal = Renewal(settings.identity, orders.reload)
+        renewal.start()
         run(settings, agent_id, measured, wake)
+        renewal.stop()
         settings = orders.next_settings()
 
 

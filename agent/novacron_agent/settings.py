@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from novacron_agent.delivery.destination import DEFAULT_NAME, Destination, base_url
+from novacron_agent.enrolment.membership import Membership, read_membership
 from novacron_agent.selection import MetricRule
 from novacron_contract.environment import overridden, variables_of
 from novacron_contract.errors import ConfigError
@@ -18,7 +19,12 @@ from novacron_otlp.settings import check_names
 
 _ID_FILE = Path("/var/lib/novacron-agent/agent-id")
 VARIABLES = "NOVACRON_AGENT"  # NOVACRON_AGENT__HOST__ENABLED=false is `enabled` of [host]
-_ENDPOINT = "http://127.0.0.1:4318"
+ENDPOINT = "http://127.0.0.1:4318"
+
+
+def _endpoint(url: str | None) -> None:
+    if url is not None:
+        base_url(url)
 
 
 class LogLevel(StrEnum):
@@ -35,11 +41,12 @@ class AgentTable:
     interval: float = setting(
         "10s", unit="s", minimum=1, maximum=3600, doc="Time between two scrapes"
     )
-    endpoint: str = setting(
-        _ENDPOINT,
-        check=base_url,
+    endpoint: str | None = setting(
+        None,
+        check=_endpoint,
         doc="Where to send: any OTLP receiver, by HTTP (`/v1/metrics` is added) or gRPC "
-        "(`grpc://HOST:PORT`); instead of a table `[[destinations]]`",
+        "(`grpc://HOST:PORT`); instead of a table `[[destinations]]`. Without both: the collector "
+        f"that the agent has joined, or else {ENDPOINT}",
     )
     id_file: Path = setting(_ID_FILE, doc="The agent's UUID, made the first time")
     host_id: str | None = setting(
@@ -47,6 +54,11 @@ class AgentTable:
     )
     spool: Path | None = setting(
         None, doc="Folder for what could not be sent yet; without it `spool` beside `id_file`"
+    )
+    identity: Path | None = setting(
+        None,
+        doc="Folder of the key and certificate that `novacron-agent join` gets; without it "
+        "`identity` beside `id_file`",
     )
     log_level: LogLevel = field(
         default=LogLevel.INFO,
@@ -73,22 +85,45 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_names(self.destinations, "destinations")
-        if self.destinations and self.agent.endpoint != _ENDPOINT:
+        if self.destinations and self.agent.endpoint is not None:
             raise ConfigError("set either [agent] endpoint or [[destinations]]")
 
     @property
     def all_destinations(self) -> tuple[Destination, ...]:
-        alone = Destination(name=DEFAULT_NAME, endpoint=self.agent.endpoint)
-        return self.destinations or (alone,)
+        """
+        Raises:
+            ConfigError: the agent has joined, and what it got is damaged.
+        """
+        if self.destinations:
+            return self.destinations
+        joined = None if self.agent.endpoint is not None else read_membership(self.identity)
+        if joined is not None:
+            return (_collector(joined),)
+        return (Destination(name=DEFAULT_NAME, endpoint=self.agent.endpoint or ENDPOINT),)
 
     @property
     def spool(self) -> Path:
         return self.agent.spool or self.agent.id_file.with_name("spool")
 
     @property
+    def identity(self) -> Path:
+        return self.agent.identity or self.agent.id_file.with_name("identity")
+
+    @property
     def status_file(self) -> Path:
         """Several agents of one folder differ by their id files."""
         return self.agent.id_file.with_name(f"{self.agent.id_file.name}.status.json")
+
+
+def _collector(joined: Membership) -> Destination:
+    """Its port for agents, as the agent that it knows."""
+    return Destination(
+        name=DEFAULT_NAME,
+        endpoint=joined.url,
+        ca_file=joined.ca_file,
+        cert_file=joined.cert_file,
+        key_file=joined.cert_file,
+    )
 
 
 def read_settings(path: Path) -> Settings:

@@ -11,6 +11,7 @@ from pathlib import Path
 from novacron_agent.check.clock import check_clock
 from novacron_agent.check.destination import check_destination
 from novacron_agent.check.guests import check_guests
+from novacron_agent.check.identity import check_identity
 from novacron_agent.check.permissions import check_permissions
 from novacron_agent.finding import Finding, fail, ok
 from novacron_agent.settings import Settings
@@ -24,6 +25,7 @@ def findings(settings: Settings, path: Path, version: str) -> Iterator[Finding]:
     """In the order in which they are best mended."""
     yield ok(str(path), "the settings are valid")
     asked: list[tuple[str, Ask]] = [
+        ("identity", partial(check_identity, settings.identity)),
         ("permissions", partial(check_permissions, settings, path)),
         ("clock", check_clock),
         ("guests", partial(check_guests, settings, path, PATIENCE_S)),

@@ -155,6 +155,7 @@ def _way(
         news,
         encode_gaps,
         first_wait_s,
+        there.certificates,
     )
     return _Way(counts, intake, spool, Writer(there.name, spool, intake, counts, news), sender)
 

@@ -48,7 +48,8 @@ class Source(Protocol):
 
 
 class Sender:
-    """`first_wait_s`: the pause after the first failure; each one after it is twice as long."""
+    """`first_wait_s`: the pause after the first failure; each one after it is twice as long.
+    `files`: another one when certificates are new."""
 
     def __init__(
         self,
@@ -60,8 +61,9 @@ class Sender:
         news: threading.Event,
         encode_gaps: Callable[[list[Gap]], Request],
         first_wait_s: float = 1.0,
+        files: Callable[[], object] = lambda: None,
     ) -> None:
-        self._name, self._connection = name, Connection(open_transport)
+        self._name, self._connection = name, Connection(open_transport, files)
         self._spool, self._intake, self._counts, self._news = spool, intake, counts, news
         self._encode_gaps = encode_gaps
         self._first_wait_s = self._wait_s = first_wait_s

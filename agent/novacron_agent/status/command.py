@@ -8,26 +8,29 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from novacron_agent.enrolment.membership import Membership, read_membership
 from novacron_agent.status.file import as_json, read_status
 from novacron_agent.status.status import DestinationStatus, SourceStatus, Status
-from novacron_contract.errors import Unavailable
+from novacron_contract.errors import ConfigError, Unavailable
 from novacron_contract.units import readable
 
 
-def show(path: Path, *, json_wanted: bool) -> int:
-    """0 while the agent runs."""
+def show(path: Path, identity: Path, *, json_wanted: bool) -> int:
+    """0 while the agent runs. `identity`: the folder of what it got when it joined."""
     try:
         status = read_status(path)
     except Unavailable as err:
         sys.stderr.write(f"novacron-agent: {err}\n")
         return 1
     now = time.time()
+    joined = _membership(identity)
     trouble = status.trouble(now)
     if json_wanted:
-        document = {**json.loads(as_json(status)), "running": not trouble}
+        document = {**json.loads(as_json(status)), "running": not trouble, **_as_json(joined)}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         sys.stdout.write("".join(f"{line}\n" for line in _lines(status, trouble, now)))
+        sys.stdout.write(f"{_joined(joined, now)}\n")
     return 1 if trouble else 0
 
 
@@ -44,6 +47,31 @@ def _lines(status: Status, trouble: str, now: float) -> Iterator[str]:
         yield from _source(source)
     for there in status.destinations:
         yield from _destination(there)
+
+
+def _membership(folder: Path) -> Membership | str | None:
+    """Or why it cannot be read."""
+    try:
+        return read_membership(folder)
+    except ConfigError as err:
+        return str(err)
+
+
+def _joined(joined: Membership | str | None, now: float) -> str:
+    if joined is None:
+        return "has joined no collector"
+    if isinstance(joined, str):
+        return f"identity: {joined}"
+    ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(joined.ends))
+    verb = "holds until" if now < joined.ends else "ENDED"
+    return f"joined {joined.url}: certificate {joined.serial[:16]} {verb} {ends}"
+
+
+def _as_json(joined: Membership | str | None) -> dict[str, object]:
+    if not isinstance(joined, Membership):
+        return {}
+    told = {"url": joined.url, "serial": joined.serial, "begins": joined.begins}
+    return {"identity": {**told, "ends": joined.ends}}
 
 
 def _source(source: SourceStatus) -> Iterator[str]:
