@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,10 +29,12 @@ class NotAllowed(Failed):
 
 @dataclass(frozen=True)
 class Collector:
-    """`credential` is a token or a session; empty: none is sent."""
+    """`credential` is a token or a session; empty: none is sent. `ca_file`: trusted in place of the
+    system's authorities."""
 
     url: str = DEFAULT_URL
     credential: str = field(default="", repr=False)
+    ca_file: Path | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -93,7 +97,13 @@ class Collector:
 
     def _client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
-        return httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=headers)
+        verify: ssl.SSLContext | bool = True
+        if self.ca_file is not None:
+            try:
+                verify = ssl.create_default_context(cafile=self.ca_file)
+            except (OSError, ssl.SSLError) as err:
+                raise ConfigError(f"--ca-file: {self.ca_file}: cannot be used: {err}") from err
+        return httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=headers, verify=verify)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

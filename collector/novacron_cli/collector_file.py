@@ -39,6 +39,8 @@ class CollectorFile:
     listen: dict[str, Any] = field(default_factory=dict)
     access: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    tls: dict[str, Any] = field(default_factory=dict)
+    enrolment: dict[str, Any] = field(default_factory=dict)
     own_metrics: dict[str, Any] = field(default_factory=dict)
     forward: tuple[Any, ...] = ()
 

@@ -31,6 +31,13 @@ def add_command(
         metavar="FILE",
         help="holds an API token (default: $NOVACRON_TOKEN, else what `novacron login` left)",
     )
+    parser.add_argument(
+        "--ca-file",
+        type=Path,
+        default=os.environ.get("NOVACRON_CA_FILE"),
+        metavar="FILE",
+        help="the collector's authority, ca.pem (default: $NOVACRON_CA_FILE, else the system's)",
+    )
     parser.add_argument("--json", action="store_true", help="JSON as the API gives it")
     parser.set_defaults(run=run)
     return parser
@@ -42,7 +49,7 @@ def collector_of(args: argparse.Namespace) -> Collector:
     Raises:
         ConfigError: the credential cannot be read, or is not for such a URL.
     """
-    return Collector(args.url, credential(args.url, args.token_file))
+    return Collector(args.url, credential(args.url, args.token_file), args.ca_file)
 
 
 def add_explained(

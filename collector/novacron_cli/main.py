@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from novacron_cli import (
+    agents,
     audit,
     backup,
     export,
     hosts,
+    ingest_tokens,
     login,
     migrate,
     query,
@@ -34,7 +36,8 @@ from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
 
 _TELEMETRY = (status, hosts, vms, query, export, sql)
 _ACCESS = (login, users, tokens, audit)
-_COMMANDS = (up, *_TELEMETRY, *_ACCESS, retention, backup, migrate)
+_ENROLMENT = (agents, ingest_tokens)
+_COMMANDS = (up, *_TELEMETRY, *_ACCESS, *_ENROLMENT, retention, backup, migrate)
 _SIGNED = ("--from", "--to", "--sort")  # their values may begin with "-"
 _MAX_MESSAGE = 2000
 

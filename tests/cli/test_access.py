@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from cli.conftest import serving
 from cli.runs import Ended
+from enrolments import enrolment_of
 from novacron_cli.main import main
 from novacron_collector.api.services import Services
 from novacron_contract.access import SYSTEM, Grant, Role, scope
@@ -73,6 +74,7 @@ def world(
         inventory=Inventory(engine),
         agents=Agents(engine),
         access=access_of(engine),
+        enrolment=enrolment_of(engine),
         telemetry=away,
         reader=away,
         version="0.1.0",
