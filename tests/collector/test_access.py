@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ from novacron_contract.access import SYSTEM, Role
 from novacron_store.state import ApiTokens, Audit, Caller, Change, Users, open_state
 from novacron_store.state.audit import Wanted
 from novacron_store.state.passwords import Passwords
+from novacron_ui.cli import live_url
+from novacron_ui.live.relay import Relay
+from novacron_ui.query.notices import Notices
+from novacron_ui.settings import CollectorSettings
 from principals import signed_in
 from store_process import StoreProcess
 
@@ -84,6 +89,37 @@ def test_a_feed_ends_soon_after_its_token_is_revoked(world: World) -> None:
             deque(iter(lambda: feed.recv(timeout=15), None), maxlen=0)
     assert ended.value.rcvd is not None
     assert (ended.value.rcvd.code, "does not hold" in ended.value.rcvd.reason) == (1008, True)
+
+
+def test_the_ui_gets_in_with_a_token_of_a_file(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "ui-token"
+    file.write_text(signed_in(world.state, Role.VIEWER)["Authorization"].split()[1] + "\n")
+    api = world.process.api
+    without = CollectorSettings(url=api)
+    within = CollectorSettings(url=api, token_file=file)
+
+    def notices(settings: CollectorSettings) -> str:
+        with httpx.Client(timeout=5, headers=settings.headers) as http:
+            return str(Notices(api, http).current())
+
+    async def connected(settings: CollectorSettings, seconds: float) -> bool:
+        relay = Relay(live_url(api), settings.headers)
+        viewer = relay.join()
+        task = asyncio.create_task(relay.run())
+        try:
+            async with asyncio.timeout(seconds):
+                while '"live"' not in await viewer.next_frame():
+                    pass
+        except TimeoutError:
+            return False
+        finally:
+            task.cancel()
+        return True
+
+    assert "does not let this page in" in notices(without)
+    assert "does not let this page in" not in notices(within)
+    assert asyncio.run(connected(within, 20))
+    assert not asyncio.run(connected(without, 1))
 
 
 def test_a_hundred_who_log_in_at_once_get_in_or_are_told_to_come_again(world: World) -> None:

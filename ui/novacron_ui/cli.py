@@ -84,6 +84,7 @@ def build(settings: Settings) -> Starlette:
     """The server with its collaborators; none of them has to be up yet."""
     telemetry = settings.telemetry
     password = telemetry.password
+    headers = settings.collector.headers
     state = open_state(settings.state.url)
     inventory = Inventory(state)
 
@@ -105,10 +106,12 @@ def build(settings: Settings) -> Starlette:
             Machines(inventory, store, index),
             Monitoring(inventory, agents, store, index),
             Collectors(store, index),
-            Notices(settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S)),
+            Notices(
+                settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S, headers=headers)
+            ),
         )
     )
-    relay = Relay(live_url(settings.collector.url))
+    relay = Relay(live_url(settings.collector.url), headers)
     return create_server(pages, relay, allowed_hosts=settings.ui.allowed_hosts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,7 @@ class Relay:
     """`run()` for as long as the server lives; `join()` and `leave()` per browser."""
 
     url: str  # ws://…/v1/live
+    headers: Mapping[str, str] = field(default_factory=dict)  # the credential
     _viewers: set[Viewer] = field(default_factory=set)
     _newest: dict[str, dict[bytes, Point]] = field(default_factory=dict)  # by metric
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,7 +69,9 @@ class Relay:
 
     @asynccontextmanager
     async def _upstream(self) -> AsyncIterator[ClientConnection]:
-        async with connect(self.url, max_size=MAX_FRAME_BYTES, proxy=None) as upstream:
+        async with connect(
+            self.url, additional_headers=self.headers, max_size=MAX_FRAME_BYTES, proxy=None
+        ) as upstream:
             self._announce(connected=True)
             try:
                 yield upstream

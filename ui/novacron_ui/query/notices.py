@@ -22,11 +22,21 @@ class Notices:
         """The worst first. A collector that does not answer is a notice itself."""
         try:
             answer = self.http.get(f"{self.collector_url.rstrip('/')}/v1/status")
+            if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+                return [self._closed()]
             answer.raise_for_status()
             return _read(answer.json())
         except (httpx.HTTPError, ValueError) as err:
             log.warning("the collector's status: %s", err)
             return [self._away()]
+
+    def _closed(self) -> dict[str, str]:
+        message = (
+            f"The collector at {self.collector_url} does not let this page in: make a token with "
+            "`novacron token create ui --grant viewer`, and name its file in ui.toml: [collector] "
+            "token_file"
+        )
+        return {"severity": "critical", "message": message}
 
     def _away(self) -> dict[str, str]:
         message = (
