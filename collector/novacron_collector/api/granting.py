@@ -7,7 +7,7 @@ from typing import Any
 
 from novacron_contract.access import Grant, Role, scope
 from novacron_contract.errors import BadMessage
-from novacron_store.state.users import MOST_GRANTS
+from novacron_store.state.granting import MOST_GRANTS
 
 _EXPECTED = 'grants: expected a list such as [{"role": "operator", "scope": "fleet"}]'
 

@@ -8,8 +8,8 @@ from novacron_collector.api import audit, parameters, tokens
 from novacron_collector.api.schemas import COUNT, FLAG, TEXT, TIME, Schema, enum, exactly, ref
 from novacron_contract.access import Permission, PrincipalKind, Role
 from novacron_store.state import Outcome
+from novacron_store.state.granting import MOST_GRANTS
 from novacron_store.state.passwords import LONGEST, SHORTEST
-from novacron_store.state.users import MOST_GRANTS
 
 SECURITY: dict[str, Schema] = {
     "bearer": {
@@ -86,6 +86,10 @@ def access_paths() -> dict[str, dict[str, Any]]:
 
 
 def access_schemas() -> dict[str, Schema]:
+    return {**_user_schemas(), **_token_schemas(), **_audit_schemas()}
+
+
+def _user_schemas() -> dict[str, Schema]:
     return {
         "Grant": {
             **exactly(
@@ -123,6 +127,11 @@ def access_schemas() -> dict[str, Schema]:
             "minProperties": 1,
             "description": "your own password needs the old one; all else is an admin's",
         },
+    }
+
+
+def _token_schemas() -> dict[str, Schema]:
+    return {
         "Token": exactly(**_TOKEN),
         "Tokens": page("tokens", "Token"),
         "MadeToken": exactly(**_TOKEN, token=TEXT),
@@ -139,6 +148,11 @@ def access_schemas() -> dict[str, Schema]:
             ),
             "required": ["name"],
         },
+    }
+
+
+def _audit_schemas() -> dict[str, Schema]:
+    return {
         "Audit": exactly(
             rows={"type": "array", "items": ref("AuditRow")},
             before={

@@ -39,13 +39,7 @@ def blueprint(services: Services) -> Blueprint:
     @needs(Permission.ADMINISTER)
     def every() -> dict[str, Any]:
         parameters.allow({"limit", "offset"})
-        page, users = parameters.page(), access.users.all()
-        return {
-            "users": [_shown(user) for user in users[page.offset : page.offset + page.limit]],
-            "total": len(users),
-            "limit": page.limit,
-            "offset": page.offset,
-        }
+        return _page(access.users.all())
 
     @bp.post("")
     @needs(Permission.ADMINISTER)
@@ -84,6 +78,16 @@ def blueprint(services: Services) -> Blueprint:
         return {}
 
     return bp
+
+
+def _page(users: list[User]) -> dict[str, Any]:
+    page = parameters.page()
+    return {
+        "users": [_shown(user) for user in users[page.offset : page.offset + page.limit]],
+        "total": len(users),
+        "limit": page.limit,
+        "offset": page.offset,
+    }
 
 
 def _check(access: Access, name: str, wish: _Wish) -> None:

@@ -16,9 +16,9 @@ from novacron_contract.errors import Conflict, NotFound, Unavailable
 from novacron_store.state.audit import Audit, Caller, one_at_a_time
 from novacron_store.state.credentials import digest, mint
 from novacron_store.state.database import reading, writing
+from novacron_store.state.granting import grants_of, written
 from novacron_store.state.sessions import USED_EVERY
 from novacron_store.state.tables.access import api_tokens, users
-from novacron_store.state.users import grants_of
 
 PREFIX = "nct_"
 MOST_OF_A_USER = 100
@@ -159,7 +159,7 @@ def _token(row: Any) -> ApiToken:
 
 
 def _written(given: Sequence[Grant] | None) -> list[str] | None:
-    return None if given is None else [f"{of.role} {of.scope}" for of in given]
+    return None if given is None else written(given)
 
 
 def _read(written: list[str] | None) -> tuple[Grant, ...] | None:

@@ -15,8 +15,9 @@ from novacron_contract.errors import Unauthenticated, Unavailable
 from novacron_store.state.audit import Audit, Caller, one_at_a_time
 from novacron_store.state.credentials import digest, mint
 from novacron_store.state.database import reading, writing
+from novacron_store.state.granting import grants_of
 from novacron_store.state.tables.access import sessions, users
-from novacron_store.state.users import User, grants_of
+from novacron_store.state.users import User
 
 PREFIX = "nvs_"
 MOST_OF_A_USER = 100  # a further one ends the one that was unused for longest

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +11,14 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from novacron_contract.access import Grant, Role, Scope, scope
+from novacron_contract.access import Grant, Role, Scope
 from novacron_contract.errors import BadMessage, Conflict, NotFound
 from novacron_store.state.audit import Audit, Caller, one_at_a_time
 from novacron_store.state.database import reading, writing
+from novacron_store.state.granting import give, grants_of, unique, written
 from novacron_store.state.tables.access import api_tokens, grants, sessions, users
 
 MOST_USERS = 10_000
-MOST_GRANTS = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
@@ -101,14 +100,14 @@ class Users:
             Conflict: the name is in use, or there are users already.
         """
         check_name(name)
-        user = User(str(uuid4()), name, self.now(), None, _unique(given))
+        user = User(str(uuid4()), name, self.now(), None, unique(given))
         with writing(self.engine) as connection:
             one_at_a_time(connection)
             _require_room(connection, name, first)
             row = {"id": user.id, "name": name, "created": user.created, "password": password}
             connection.execute(insert(users).values(**row))
-            _give(connection, user.id, user.grants)
-            entry = by.entry("user.create", f"user:{name}", grants=_shown(user.grants))
+            give(connection, user.id, user.grants)
+            entry = by.entry("user.create", f"user:{name}", grants=written(user.grants))
             self._audit.record(connection, entry)
         return user
 
@@ -128,7 +127,7 @@ class Users:
                 connection.execute(update(users).where(users.c.id == user.id).values(**values))
             if change.grants is not None:
                 connection.execute(delete(grants).where(grants.c.user_id == user.id))
-                _give(connection, user.id, _unique(change.grants))
+                give(connection, user.id, unique(change.grants))
             _end(connection, user, change, by)
             _require_admin(connection, had_admin)
             entries = [by.entry(action, f"user:{name}", **detail)
@@ -174,16 +173,6 @@ def check_name(name: str) -> None:
         )
 
 
-def grants_of(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Grant, ...]]:
-    query = select(grants).order_by(grants.c.role, grants.c.scope)
-    if len(ids) == 1:
-        query = query.where(grants.c.user_id == ids[0])
-    found: dict[str, list[Grant]] = defaultdict(list)
-    for row in connection.execute(query):
-        found[row.user_id].append(Grant(Role(row.role), scope(row.scope)))
-    return defaultdict(tuple, {key: tuple(given) for key, given in found.items()})
-
-
 def _found(connection: Connection, name: str) -> User:
     query = select(users).where(users.c.name == name)
     row = connection.execute(query).mappings().one_or_none()
@@ -194,19 +183,6 @@ def _found(connection: Connection, name: str) -> User:
 
 def _user(row: Any, given: tuple[Grant, ...]) -> User:
     return User(row["id"], row["name"], row["created"], row["disabled"], given)
-
-
-def _unique(given: Iterable[Grant]) -> tuple[Grant, ...]:
-    unique = tuple(dict.fromkeys(given))
-    if len(unique) > MOST_GRANTS:
-        raise BadMessage(f"grants: {len(unique)}, expected {MOST_GRANTS} or fewer")
-    return unique
-
-
-def _give(connection: Connection, user_id: str, given: tuple[Grant, ...]) -> None:
-    rows = [{"user_id": user_id, "role": of.role.value, "scope": str(of.scope)} for of in given]
-    if rows:
-        connection.execute(insert(grants), rows)
 
 
 def _count(connection: Connection) -> int:
@@ -251,14 +227,10 @@ def _told(user: User, change: Change) -> list[tuple[str, dict[str, Any]]]:
     """What goes on record: never the password."""
     told: list[tuple[str, dict[str, Any]]] = []
     if change.grants is not None:
-        before, after = _shown(user.grants), _shown(_unique(change.grants))
+        before, after = written(user.grants), written(unique(change.grants))
         told.append(("user.grant", {"before": before, "after": after}))
     if change.disabled is not None:
         told.append(("user.disable" if change.disabled else "user.enable", {}))
     if change.password is not None:
         told.append(("user.password", {}))
     return told
-
-
-def _shown(given: Iterable[Grant]) -> list[str]:
-    return [f"{of.role} {of.scope}" for of in given]
