@@ -15,14 +15,14 @@ import httpx
 import pytest
 
 NOVACRON = str(Path(sys.executable).with_name("novacron"))
-PORTS = (8123, 4317, 4318, 8440, 8050)
+PORTS = (8123, 4317, 4318, 8440, 8050, 8441)
 
 
 def free_offset() -> int:
     for offset in random.sample(range(1000, 24_000), 200):
         if all(is_free(port + offset) for port in PORTS):
             return offset
-    raise AssertionError("no room for five ports")
+    raise AssertionError("no room for six ports")
 
 
 def is_free(port: int) -> bool:

@@ -40,21 +40,24 @@ def test_secrets_are_for_the_owner_alone_and_stay_the_same(data: DataFolder) -> 
 
 def test_every_part_is_told_where_the_others_listen(data: DataFolder) -> None:
     data.write_configuration(on_loopback(offset=1000))
-    data.write_agent("agent", on_loopback(offset=1000), host=True, libvirt="qemu:///system")
+    data.write_agent("agent", host=True, libvirt="qemu:///system")
 
     assert written(data, "store")["store"]["listen"] == "127.0.0.1:9123"
     assert written(data, "collector")["telemetry"]["url"] == "http://127.0.0.1:9123"
     assert written(data, "ui")["collector"]["url"] == "http://127.0.0.1:9440"
-    assert written(data, "agent")["agent"]["endpoint"] == "http://127.0.0.1:5318"
+    assert written(data, "collector")["listen"]["agents"] == "127.0.0.1:9441"
+    assert "endpoint" not in written(data, "agent")["agent"]
     assert written(data, "agent")["provider"] == {"name": "kvm", "uri": "qemu:///system"}
 
 
-def test_each_agent_has_a_spool_of_its_own(data: DataFolder) -> None:
+def test_each_agent_has_a_spool_and_an_identity_of_its_own(data: DataFolder) -> None:
     for name in ("agent", "agent-kvm-a"):
-        data.write_agent(name, on_loopback(offset=0), host=True, libvirt=None)
+        data.write_agent(name, host=True, libvirt=None)
 
     spools = {written(data, name)["agent"]["spool"] for name in ("agent", "agent-kvm-a")}
     assert spools == {str(data.path / f"agents/{n}-spool") for n in ("agent", "agent-kvm-a")}
+    identities = {written(data, name)["agent"]["identity"] for name in ("agent", "agent-kvm-a")}
+    assert identities == {str(data.identity(n)) for n in ("agent", "agent-kvm-a")}
 
 
 def test_an_edited_file_stays_and_the_others_follow_it(data: DataFolder) -> None:
@@ -108,7 +111,7 @@ def test_one_novacron_at_a_time_runs_from_a_folder(data: DataFolder) -> None:
 def test_a_port_in_use_is_told_with_its_owner_and_a_way_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        addresses = Addresses(*(f"127.0.0.1:{port}" for _ in range(5)))
+        addresses = Addresses(*(f"127.0.0.1:{port}" for _ in range(6)))
 
         with pytest.raises(ConfigError) as told:
             require_free(addresses)
@@ -118,9 +121,9 @@ def test_a_port_in_use_is_told_with_its_owner_and_a_way_out() -> None:
         f"port {port} (store) is taken by {own_name} (process {os.getpid()}): stop that program, "
         "or move NovaCron aside: novacron up --port-offset 100"
     )
-    require_free(Addresses(*("127.0.0.1:0" for _ in range(5))))
+    require_free(Addresses(*("127.0.0.1:0" for _ in range(6))))
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"port 9 \(store\) on 192\.0\.2\.1 cannot be used"):
-        require_free(Addresses(*("192.0.2.1:9" for _ in range(5))))
+        require_free(Addresses(*("192.0.2.1:9" for _ in range(6))))

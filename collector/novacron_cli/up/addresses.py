@@ -20,6 +20,7 @@ class Addresses:
     otlp_http: str
     api: str
     ui: str
+    agents: str
 
     def each(self) -> dict[str, str]:
         return {
@@ -28,11 +29,12 @@ class Addresses:
             "OTLP/HTTP": self.otlp_http,
             "API": self.api,
             "web UI": self.ui,
+            "agents": self.agents,
         }
 
 
 def on_loopback(offset: int = 0) -> Addresses:
-    ports = (8123, 4317, 4318, 8440, 8050)
+    ports = (8123, 4317, 4318, 8440, 8050, 8441)
     return Addresses(*(f"127.0.0.1:{port + offset}" for port in ports))
 
 

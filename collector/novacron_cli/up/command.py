@@ -21,6 +21,7 @@ from novacron_cli.up import hypervisors
 from novacron_cli.up.addresses import on_loopback, require_free
 from novacron_cli.up.data_folder import DataFolder
 from novacron_cli.up.hypervisors import LIBVIRT_URI, Lab, LabHost
+from novacron_cli.up.joining import joining
 from novacron_cli.up.program import Program
 from novacron_cli.up.stack import Stack
 from novacron_cli.up.summary import summary
@@ -183,10 +184,15 @@ class _Run:
             supervisor.pause(0.1)
         libvirt, lab_hosts = found.result()
         data, addresses = self.stack.data, self.stack.addresses
-        data.write_agent("agent", addresses, host=True, libvirt=libvirt)
+        data.write_agent("agent", host=True, libvirt=libvirt)
         for host in lab_hosts:
-            data.write_agent(f"agent-{host.name}", addresses, host=False, libvirt=host.uri)
+            data.write_agent(f"agent-{host.name}", host=False, libvirt=host.uri)
         names = ["agent", *(f"agent-{host.name}" for host in lab_hosts)]
+        with joining(data, addresses) as join:
+            for name in names:
+                if join.needs(name):
+                    join.join(name, self.stack.join(name))
+                    _say(name, "joined the collector")
         return [self.stack.agent(name) for name in names]
 
     def _summary(self, supervisor: Supervisor) -> str:

@@ -4,6 +4,7 @@ config/*.toml    written here; a file that somebody edited stays as it is
 secrets/         the store's passwords, for the owner's eyes only
 store/           telemetry        state.db    everything else
 wal/             what was acknowledged and is not in the store yet
+authority/       the collector's own, by which its agents are known
 log/             one file per part
 """
 
@@ -32,6 +33,7 @@ _LISTENERS = {  # where an edited file says it listens
         "otlp_grpc": ("listen", "otlp_grpc"),
         "otlp_http": ("listen", "otlp_http"),
         "api": ("listen", "api"),
+        "agents": ("listen", "agents"),
     },
     "ui": {"ui": ("ui", "listen")},
 }
@@ -50,6 +52,14 @@ class DataFolder:
 
     def agent_id(self, name: str) -> Path:
         return self.path / "agents" / f"{name}-id"
+
+    def identity(self, name: str) -> Path:
+        """What the agent gets when it joins."""
+        return self.path / "agents" / f"{name}-identity"
+
+    @property
+    def authority(self) -> Path:
+        return self.path / "authority"
 
     def prepare(self) -> None:
         """Raises ConfigError if the folder cannot be used."""
@@ -92,6 +102,7 @@ class DataFolder:
             "otlp_grpc": addresses.otlp_grpc,
             "otlp_http": addresses.otlp_http,
             "api": addresses.api,
+            "agents": addresses.agents,
         }
         self._write("store", {"store": store})
         both = {**telemetry, "reader_password_file": str(self._secret("reader"))}
@@ -107,12 +118,11 @@ class DataFolder:
             },
         )
 
-    def write_agent(
-        self, name: str, addresses: Addresses, *, host: bool, libvirt: str | None
-    ) -> None:
+    def write_agent(self, name: str, *, host: bool, libvirt: str | None) -> None:
+        """It sends to the collector that it joins, and to no other."""
         agent = {
-            "endpoint": f"http://{addresses.otlp_http}",
             "id_file": str(self.agent_id(name)),
+            "identity": str(self.identity(name)),
             "spool": str(self.agent_id(name).with_name(f"{name}-spool")),
         }
         tables: dict[str, Mapping[str, Any]] = {"agent": agent, "host": {"enabled": host}}

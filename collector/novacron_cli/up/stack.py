@@ -38,6 +38,10 @@ class Stack:
         command = _command("novacron-agent", self.data.config(name))
         return Program(name, command, self._reports(name), _AGENT_PATIENCE)
 
+    def join(self, name: str) -> tuple[str, ...]:
+        """The command by which the agent joins; it reads the line that lets it."""
+        return (*_command("novacron-agent", self.data.config(name)), "join", "--again")
+
     def _program(self, name: str, url: str) -> Program:
         command = _command(f"novacron-{name}", self.data.config(name))
         return Program(name, command, lambda: self._get(url) is not None)
