@@ -15,7 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from novacron_agent.otlp import Encoder
 from novacron_agent.readings import Reading
-from novacron_collector.channel.ownership import Owner, host_told, is_owned, owned
+from novacron_collector.channel.ownership import Owner, Right, host_told, is_owned, owned
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.json import to_protobuf
 from novacron_collector.otlp.limits import PointLimits
@@ -23,6 +23,7 @@ from novacron_contract.errors import BadMessage, TooLarge
 
 AGENT = "00000000-0000-4000-8000-000000000001"
 OWNER = Owner(AGENT, "h-1")
+RIGHT = Right(most=20)  # remembers from one test to the next, as from one request to the next
 KEYS = ("host.id", "vm.host.id", "host.name", "vm.id", "service.name", "service.instance.id", "x")
 VALUES = ("h-1", "h-2", AGENT, "novacron-agent", "")
 
@@ -50,7 +51,7 @@ def told(body: bytes) -> list[dict[str, Any]]:
 
 
 def stored(body: bytes, owner: Owner = OWNER) -> bytes:
-    return body if is_owned(body, owner) else owned(body, owner)
+    return body if is_owned(body, owner, RIGHT) else owned(body, owner)
 
 
 def says_nothing_of_others(body: bytes) -> None:
@@ -79,15 +80,15 @@ def test_what_an_agent_sends_is_right_and_stays_as_it_is() -> None:
         reading.add("novacron.agent.scrape.errors", 0, {"novacron.source": "host"})
     for request in Encoder("0.1.0").encode(readings):
         body = gzip.decompress(request.body)
-        assert is_owned(body, OWNER)
-        assert is_owned(MetricsData.FromString(body).SerializeToString(), OWNER)
-        assert not is_owned(body, Owner(AGENT, "h-2"))
-        assert not is_owned(body, Owner("another", "h-1"))
+        assert is_owned(body, OWNER, RIGHT)
+        assert is_owned(MetricsData.FromString(body).SerializeToString(), OWNER, RIGHT)
+        assert not is_owned(body, Owner(AGENT, "h-2"), RIGHT)
+        assert not is_owned(body, Owner("another", "h-1"), RIGHT)
 
 
 def test_who_says_nothing_of_hosts_is_not_looked_at() -> None:
-    assert is_owned(of(("service.name", "shop")), OWNER)
-    assert is_owned(b"\xff nonsense", OWNER)
+    assert is_owned(of(("service.name", "shop")), OWNER, RIGHT)
+    assert is_owned(b"\xff nonsense", OWNER, RIGHT)
 
 
 # -- what others try ------------------------------------------------------------------------------
@@ -112,9 +113,9 @@ def test_who_says_nothing_of_hosts_is_not_looked_at() -> None:
 )
 def test_another_host_becomes_ones_own(attributes: list[tuple[str, Any]]) -> None:
     body = of(*attributes)
-    assert not is_owned(body, OWNER)
+    assert not is_owned(body, OWNER, RIGHT)
     ours = owned(body, OWNER)
-    assert is_owned(ours, OWNER)
+    assert is_owned(ours, OWNER, RIGHT)
     says_nothing_of_others(ours)
     assert len(told(ours)) == 1
 
@@ -133,7 +134,7 @@ def test_a_key_within_what_looks_like_another_field_is_found() -> None:
     part = resource + metrics
     body = b"\x0a" + bytes([len(part)]) + part
     assert Resource.FromString(as_field).attributes[0].value.string_value == "h-2"
-    assert not is_owned(body, OWNER)
+    assert not is_owned(body, OWNER, RIGHT)
     says_nothing_of_others(stored(body))
 
 
@@ -143,7 +144,7 @@ def test_what_is_sent_twice_is_merged_as_readers_do() -> None:
     assert ResourceMetrics.FromString(b"".join(parts)).resource.attributes[1].key == "host.id"
     joined = b"".join(parts)
     body = b"\x0a" + bytes([len(joined)]) + joined
-    assert not is_owned(body, OWNER)
+    assert not is_owned(body, OWNER, RIGHT)
     says_nothing_of_others(stored(body))
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from novacron_collector.channel.caller import caller
-from novacron_collector.channel.ownership import Owner, host_told, is_owned, owned
+from novacron_collector.channel.ownership import Owner, Right, host_told, is_owned, owned
 from novacron_collector.channel.registry import AgentIdentity, Registry
 from novacron_collector.receivers.answers import NotPost, response
 from novacron_collector.receivers.body import BodyLimits, read_body
@@ -40,6 +40,7 @@ class AgentIngest:
     overwritten: Overwritten
     clock: Callable[[], float] = time.monotonic
     rewritten: int = 0  # requests since the start
+    _right: Right = field(default_factory=Right)
     _said: dict[str, float] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -68,12 +69,12 @@ class AgentIngest:
 
     async def _owned(self, body: bytes, agent: AgentIdentity) -> bytes:
         owner = Owner(agent.agent_id, agent.host_id)
-        if is_owned(body, owner):
+        if is_owned(body, owner, self._right):
             return body
         async with self._turn:  # what is decoded takes memory: one at a time
             if owner.host_id is None:
                 owner = Owner(agent.agent_id, await self._bound(body, agent))
-                if is_owned(body, owner):
+                if is_owned(body, owner, self._right):
                     return body
             ours = await asyncio.to_thread(owned, body, owner)
         if owner.host_id is not None:

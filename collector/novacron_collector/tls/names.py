@@ -41,7 +41,7 @@ def own_names(configured: Sequence[str], listeners: Sequence[str]) -> tuple[str,
     found = [*configured, "localhost", "127.0.0.1", "::1"]
     hosts = (host_port(address)[0] for address in listeners)
     found += [host for host in hosts if not _is_any(host)]
-    found += [name for name in (socket.gethostname(), socket.getfqdn()) if _NAME.fullmatch(name)]
+    found += [name for name in (socket.gethostname(),) if _NAME.fullmatch(name)]
     found += [*_ways_out(), *_ipv6_addresses()]
     return tuple(dict.fromkeys(plain_name(name) for name in found))
 
