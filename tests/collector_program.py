@@ -43,7 +43,8 @@ class CollectorProgram:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                httpx.get(f"{self.api}/{'readyz' if self.store else 'healthz'}").raise_for_status()
+                asked = f"{self.api}/{'readyz' if self.store else 'healthz'}"
+                httpx.get(asked, verify=False).raise_for_status()
             except httpx.HTTPError:
                 time.sleep(0.05)
             else:
@@ -96,9 +97,15 @@ class CollectorProgram:
 
 @contextmanager
 def collector_program(
-    folder: Path, store: StoreProcess | None = None, more: str = "", listen: str = ""
+    folder: Path,
+    store: StoreProcess | None = None,
+    more: str = "",
+    listen: str = "",
+    api: str = "",
 ) -> Iterator[CollectorProgram]:
+    """`api`: its URL, where `listen` says another address."""
     program = CollectorProgram(folder, store, more, listen)
+    program.api = api or program.api
     program.start()
     try:
         yield program

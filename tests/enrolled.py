@@ -102,9 +102,9 @@ class Agent:
 
 
 @contextmanager
-def enrolling(folder: Path, more: str = "", listen: str = "") -> Iterator[World]:
+def enrolling(folder: Path, more: str = "", listen: str = "", api: str = "") -> Iterator[World]:
     """`listen`: lines of that table, in place of what is there otherwise."""
-    with collector_program(folder / "collector", more=more, listen=listen) as collector:
+    with collector_program(folder / "collector", more=more, listen=listen, api=api) as collector:
         state = open_state(f"sqlite:///{collector.folder}/state.db")
         try:
             yield World(collector, state, folder)

@@ -14,9 +14,11 @@ import pytest
 
 from certificates import Certificates, certificates
 from enrolled import ADMIN, World, enrolling
+from novacron_contract.access import Role
 from novacron_otlp.answer import Accepted, Later
 from novacron_store.state.ingest_tokens import IngestTokens
 from otlp_client import answer_to, request, settings
+from principals import signed_in
 from store_process import free_port
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -194,3 +196,28 @@ def test_an_operators_certificate_is_shown_and_read_again_without_a_break(
         assert over_grpc(new)
         agent = world.joined("agent")
         assert "authority" not in agent.membership.url
+
+
+def test_the_api_beyond_this_machine_speaks_tls_and_lets_nobody_in_who_is_not_known(
+    tmp_path: Path,
+) -> None:
+    ports, listen = everywhere("api")
+    url = f"https://localhost:{ports['api']}"
+    named = '[tls]\nnames = ["collector.example.com"]\n'
+    with (
+        enrolling(tmp_path, more=named, listen=listen, api=url) as world,
+        httpx.Client(base_url=url, verify=trusting(world), trust_env=False) as client,
+    ):
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/hosts").status_code == 401
+        admin = signed_in(world.state, Role.ADMIN)
+        assert client.get("/v1/identities", headers=admin).json()["total"] == 0
+        for host, status in (("collector.example.com:8440", 200), ("evil.example.com", 400)):
+            assert client.get("/healthz", headers={"host": host}).status_code == status
+        made = client.post("/v1/join-tokens", json={}, headers=admin)
+        agent = world.agent("invited")
+        assert agent.join(made.json()["line"]).returncode == 0
+        known = client.get("/v1/identities", headers=admin).json()["identities"]
+        assert [one["agent_id"] for one in known] == [agent.id]
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://localhost:{ports['api']}/healthz")
