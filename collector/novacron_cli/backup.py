@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from novacron_cli.authority_copy import (
+    copy_authority,
+    require_none_other,
+    restore_authority,
+)
 from novacron_cli.collector_file import CollectorFile, add_config, read
 from novacron_cli.command import Commands, add_explained
 from novacron_cli.output import plain
@@ -31,7 +36,8 @@ examples:
   novacron backup /srv/backups/tuesday --base /srv/backups/monday    what is new since
 
 Run it on the machine of novacron-store, as its user: the store itself writes the copy. What
-was acknowledged in the last seconds may not be in it. A copy with a base needs that base."""
+was acknowledged in the last seconds may not be in it. A copy with a base needs that base. It
+holds the key of the collector's authority: keep it where nobody else reads it."""
 _RESTORE = "bring back what `novacron backup` copied, into empty databases"
 _RESTORE_EXAMPLES = """\
 examples:
@@ -73,6 +79,8 @@ def _backup(args: Namespace) -> int:
         _make(folder, 0 if base else stored.bytes)
         made = copy(client, folder / _TELEMETRY, base and base / _TELEMETRY, _shown("copied"))
     rows = _write_state(file, folder / _STATE)
+    if file.authority is not None:
+        copy_authority(file.authority, folder)
     _finish(folder, made)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     samples = readable(stored.samples, "")
@@ -103,6 +111,8 @@ def restore_into(file: CollectorFile, folder: Path) -> None:
     except (TypeError, ValueError, KeyError, AttributeError) as err:
         raise ConfigError(f"{folder}: its {_MANIFEST} is none of this program's") from err
     _require_local(file)
+    if file.authority is not None:
+        require_none_other(folder, file.authority)
     engine = open_state(file.state.url)
     try:
         require_empty(engine)
@@ -113,6 +123,8 @@ def restore_into(file: CollectorFile, folder: Path) -> None:
             rows = load(engine, lines)
     finally:
         engine.dispose()
+    if file.authority is not None:
+        restore_authority(folder, file.authority)
     print(f"telemetry and {rows} rows of state as of {plain(manifest['made'])} are back")
 
 
@@ -171,13 +183,17 @@ def _write_state(file: CollectorFile, path: Path) -> int:
 
     engine, count = open_state(file.state.url), -1
     try:
-        with path.open("x", encoding="utf-8") as out:
+        with open(path, "x", encoding="utf-8", opener=_for_its_owner) as out:
             for line in dump(engine):
                 out.write(f"{line}\n")
                 count += 1
     finally:
         engine.dispose()
     return count
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # it has hashes of passwords
 
 
 def _finish(folder: Path, made: TelemetryCopy) -> None:

@@ -44,6 +44,14 @@ class CollectorFile:
     own_metrics: dict[str, Any] = field(default_factory=dict)
     forward: tuple[Any, ...] = ()
 
+    @property
+    def authority(self) -> Path | None:
+        """The folder of the collector's authority, as the collector itself finds it."""
+        if named := self.enrolment.get("authority"):
+            return Path(str(named))
+        log = self.wal.get("path")
+        return Path(str(log)).with_name("authority") if log else None
+
     @contextmanager
     def store(self) -> Iterator[Client]:
         """The telemetry store, as the collector has it.

@@ -13,6 +13,8 @@ import pytest
 
 from cli.runs import Ended
 from novacron_cli.main import main
+from novacron_collector.tls.authority import open_authority
+from novacron_contract.errors import Unavailable
 from novacron_store.state import Host, Inventory, migrate, open_state
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate as migrate_telemetry
@@ -36,6 +38,7 @@ class Place:
             f'database = "{database}"\n[state]\nurl = "{self.state}"\n'
             f'[wal]\npath = "{folder}/wal"\n'
         )
+        self.authority = folder / "authority"
         self.client = connect(
             store.url, user="service", password=password.read_text(), database=database
         )
@@ -129,6 +132,38 @@ def test_what_is_there_is_not_overwritten(
     assert run("restore", tmp_path / "copy", there).code == 0
     again = run("restore", tmp_path / "copy", there)
     assert (again.code, "is not empty" in again.err) == (2, True)
+
+
+def test_hosts_that_joined_know_the_collector_that_was_restored(
+    here: Place, there: Place, run: Run, tmp_path: Path
+) -> None:
+    here.fill()
+    pin = open_authority(here.authority).pin
+
+    assert run("backup", tmp_path / "copy", here).code == 0
+    assert run("restore", tmp_path / "copy", there).code == 0
+
+    assert open_authority(there.authority).pin == pin
+    kept = [there.authority / "ca.key", tmp_path / "copy" / "authority" / "ca.key"]
+    assert [path.stat().st_mode & 0o077 for path in [*kept, tmp_path / "copy/state.jsonl"]] == [
+        0
+    ] * 3
+
+
+def test_another_authority_is_not_overwritten(
+    here: Place, there: Place, run: Run, tmp_path: Path
+) -> None:
+    here.fill()
+    open_authority(here.authority)
+    pin = open_authority(there.authority).pin
+    run("backup", tmp_path / "copy", here)
+
+    ended = run("restore", tmp_path / "copy", there)
+
+    assert (ended.code, "holds another authority than the backup" in ended.err) == (2, True)
+    assert open_authority(there.authority).pin == pin
+    with pytest.raises(Unavailable, match="no tables yet"):
+        there.hosts()
 
 
 def test_a_copy_that_was_not_finished_is_none(

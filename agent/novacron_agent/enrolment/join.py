@@ -22,12 +22,12 @@ from novacron_agent.enrolment.membership import (
     Membership,
     read_membership,
     write_membership,
-    write_private,
 )
 from novacron_agent.enrolment.request import KeyAndRequest, new_request, pin_of
 from novacron_agent.identity import persistent_id, this_machine
 from novacron_agent.settings import Settings
 from novacron_contract.errors import ConfigError, Conflict, NovaCronError, Refused
+from novacron_contract.private_file import write_private
 
 _SERVICE_USER = "novacron-agent"
 _ENROLL = "/v1/agents/enroll"

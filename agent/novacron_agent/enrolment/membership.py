@@ -8,13 +8,12 @@ membership.json  where the collector is, who we are there, how long the certific
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import ssl
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from novacron_contract.errors import ConfigError
+from novacron_contract.private_file import write_private
 from novacron_contract.settings import parse
 
 CERTIFICATE, AUTHORITY, MEMBERSHIP = "agent.pem", "ca.pem", "membership.json"
@@ -81,21 +80,6 @@ def write_membership(membership: Membership, folder: Path | None = None) -> None
     document = {name: value for name, value in asdict(membership).items() if name != "folder"}
     text = json.dumps(document, indent=2).encode() + b"\n"
     write_private((folder or membership.folder) / MEMBERSHIP, text)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """For its owner alone, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def state(folder: Path) -> object:

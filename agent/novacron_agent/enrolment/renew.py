@@ -16,10 +16,10 @@ from novacron_agent.enrolment.membership import (
     read_membership,
     ssl_context,
     write_membership,
-    write_private,
 )
 from novacron_agent.enrolment.request import new_request
 from novacron_contract.errors import ConfigError, NovaCronError
+from novacron_contract.private_file import write_private
 
 _RENEW = "/v1/agents/renew"
 

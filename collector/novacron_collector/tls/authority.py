@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import hashlib
 import ipaddress
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from novacron_contract.errors import BadMessage, ConfigError
+from novacron_contract.private_file import write_private
 
 AGENT_URN = "urn:novacron:agent:"
 _AUTHORITY_LIFE = timedelta(days=3650)
@@ -134,17 +134,6 @@ def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{path}: is no key of an elliptic curve")
     return key
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """For its owner alone, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

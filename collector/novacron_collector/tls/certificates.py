@@ -13,8 +13,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from novacron_collector.tls.authority import Authority, key_pem, new_key, write_private
+from novacron_collector.tls.authority import Authority, key_pem, new_key
 from novacron_contract.errors import ConfigError
+from novacron_contract.private_file import write_private
 
 log = logging.getLogger(__name__)
 
