@@ -9,20 +9,26 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import cast
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
+from starlette.types import ASGIApp
 
 from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
 from novacron_collector.api.app import create_app
 from novacron_collector.api.handover import QUEUED
 from novacron_collector.api.services import Services
+from novacron_collector.channel.commands import routes as command_routes
 from novacron_collector.channel.identification import Identification, make_identification
 from novacron_collector.channel.keeper import keep
+from novacron_collector.commands.engine import Around, Commands
+from novacron_collector.commands.held import Held
+from novacron_collector.commands.surroundings import agents_of_hosts, principal_of, states
 from novacron_collector.connections import Connections
 from novacron_collector.ingest import make_ingest
 from novacron_collector.inventory import InventoryKeeper
@@ -42,7 +48,8 @@ from novacron_collector.settings import LimitSettings, Settings
 from novacron_collector.sightings import Sightings
 from novacron_collector.store import Store
 from novacron_contract.errors import ConfigError, NovaCronError, Refused
-from novacron_store.state import Agents, Inventory, migrate, open_state
+from novacron_store.state import Agents, Inventory, Users, migrate, open_state
+from novacron_store.state.identities import Identities
 from novacron_store.telemetry.builder import HeldHours, Index
 from novacron_store.telemetry.client import connect, per_thread
 from novacron_store.telemetry.retention import Retention
@@ -73,6 +80,9 @@ class Collector:
         kept = settings.retention
         self._store = Store(self._connect, Retention(kept.raw, kept.rollup_5m, kept.rollup_1h))
         self._hub = Hub(limits.live_series, limits.live_clients)
+        self._telemetry = per_thread(self._connect)
+        self._index = Index(behind=self._telemetry, hours=HeldHours())
+        self._commands = self._make_commands()
         sightings = Sightings()
         self._inventory = InventoryKeeper(
             Inventory(self._state), Agents(self._state), more=sightings.take
@@ -109,7 +119,7 @@ class Collector:
         )
         otlp = server(receivers, self._connections, agents.tls.for_listener(where.otlp_http))
         channel = server(
-            agents.channel(self._intake, bodies, ()),
+            agents.channel(self._intake, bodies, command_routes(self._commands)),
             self._agent_connections,
             agents.tls.for_agents(),
         )
@@ -117,6 +127,7 @@ class Collector:
             await running.enter_async_context(self._inventory_and_rollups())
             await running.enter_async_context(self._ingest.writing())
             await running.enter_async_context(_cancelled_at_the_end(keep(agents.tasks())))
+            await running.enter_async_context(self._commands.running())
             servers = (
                 (otlp, listening.otlp_http),
                 (self._api(), listening.api),
@@ -134,6 +145,7 @@ class Collector:
                 "receiving OTLP; API and live feed on %s, agents on %s", where.api, where.agents
             )
             await stop.wait()
+            self._commands.close()  # who waits comes back, and is not waited for
             log.info("stopping: writing what was received")
 
     # -- making and keeping ready ---------------------------------------------------------------
@@ -224,7 +236,6 @@ class Collector:
             await asyncio.to_thread(reporter.stop)
 
     def _api(self) -> uvicorn.Server:
-        telemetry = per_thread(self._connect)
         names = self._agents.trusted_hosts()
         rest = create_app(
             Services(
@@ -232,8 +243,9 @@ class Collector:
                 agents=self._inventory.agents,
                 access=self._access,
                 enrolment=self._agents.enrolling(),
-                telemetry=telemetry,
-                index=Index(behind=telemetry, hours=HeldHours()),
+                commands=self._commands,
+                telemetry=self._telemetry,
+                index=self._index,
                 reader=per_thread(lambda: self._connect_as(READER, self._reader_password)),
                 version=version("novacron"),
                 started=self._started,
@@ -244,15 +256,28 @@ class Collector:
                 trusted_hosts=names,
             )
         )
+        # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
+        wsgi = cast(ASGIApp, WSGIMiddleware(rest, _API_THREADS, QUEUED))  # type: ignore[arg-type]
         app = Starlette(
             routes=[
                 WebSocketRoute("/v1/live", endpoint(self._hub, names, self._access)),
-                # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
-                Mount("/", WSGIMiddleware(rest, _API_THREADS, QUEUED)),  # type: ignore[arg-type]
+                Mount("/", Held(wsgi, self._access, self._commands.progress)),
             ]
         )
         tls = self._agents.tls.for_listener(self._settings.listen.api)
         return server(app, self._api_connections, tls)
+
+    def _make_commands(self) -> Commands:
+        users, identities = Users(self._state), Identities(self._state)
+        around = Around(
+            agents_of_hosts=lambda: agents_of_hosts(identities),
+            states=lambda: states(self._telemetry, self._index, lambda: datetime.now(UTC)),
+            principal_of=lambda user_id: principal_of(users, user_id),
+            require=self._access.require,
+            publish=self._hub.publish_operations,
+            followed=lambda: self._hub.operations_followed,
+        )
+        return Commands(self._state, self._access.audit, self._settings.commands, around)
 
     def _grpc_limits(self) -> grpc.Limits:
         limits = self._settings.limits

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from novacron_collector.access.settings import AccessSettings
+from novacron_collector.commands.settings import CommandSettings
 from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.otlp.limits import PointLimits
 from novacron_collector.tls.settings import EnrolmentSettings, TlsSettings
@@ -85,6 +86,7 @@ class Settings:
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    commands: CommandSettings = field(default_factory=CommandSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     own_metrics: OwnMetricsSettings = field(default_factory=OwnMetricsSettings)
     retention: store.RetentionSettings = field(default_factory=store.RetentionSettings)

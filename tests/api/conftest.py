@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from command_world import commands_of
 from enrolments import enrolment_of
 from fleet_samples import SampleFleet, stored_fleet
 from novacron_collector.api.app import create_app
@@ -37,11 +38,13 @@ def fleet(telemetry: Client) -> SampleFleet:
 def services(
     engine: Engine, telemetry: Client, store_process: StoreProcess, fleet: SampleFleet
 ) -> Services:
+    access = access_of(engine)
     return Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine),
         enrolment=enrolment_of(engine),
+        access=access,
+        commands=commands_of(engine, access, now=lambda: fleet.now),
         telemetry=lambda: telemetry,
         reader=per_thread(store_process.reader),
         version="0.1.0",

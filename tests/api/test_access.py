@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from api.answers import json_of
+from command_world import commands_of
 from enrolments import enrolment_of
 from novacron_collector.access.access import Access
 from novacron_collector.api.app import create_app
@@ -73,6 +74,7 @@ def make(engine: Engine) -> Callable[..., World]:
             agents=Agents(engine),
             access=access,
             enrolment=enrolment_of(engine),
+            commands=commands_of(engine, access),
             telemetry=away,
             reader=away,
             version="0.1.0",

@@ -13,6 +13,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from sqlalchemy import Engine
 
+from command_world import commands_of
 from enrolments import PIN, enrolment_of
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
@@ -35,10 +36,12 @@ def http(engine: Engine) -> FlaskClient:
     def away() -> Any:
         raise Unavailable("the store is away")
 
+    access = access_of(engine)
     services = Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine),
+        access=access,
+        commands=commands_of(engine, access),
         enrolment=enrolment_of(engine),
         telemetry=away,
         reader=away,

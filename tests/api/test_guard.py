@@ -11,6 +11,7 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from command_world import commands_of
 from enrolments import enrolment_of
 from novacron_collector.api.app import create_app
 from novacron_collector.api.guard import guard, needs, public
@@ -28,6 +29,7 @@ ACCOUNT = "account"
 PERSON = "person"  # who logged in, and no token
 ITSELF = "itself"  # who logged in, and a token for itself: this test asks for another
 READ, ADMINISTER = Permission.READ, Permission.ADMINISTER
+POWER = Permission.VM_POWER  # within some scope
 # A new route fails this test until it is here, with what it needs.
 ROUTES = {
     "GET /healthz": ANYBODY,
@@ -67,6 +69,20 @@ ROUTES = {
     "DELETE /v1/ingest-tokens/{token_id}": ADMINISTER,
     "GET /v1/audit": ADMINISTER,
     "GET /v1/audit/verify": ADMINISTER,
+    "GET /v1/operations": READ,
+    "POST /v1/operations": POWER,  # each VM is asked for: test_operations.py
+    "GET /v1/operations/{operation_id}": READ,
+    "POST /v1/operations/{operation_id}/cancel": POWER,
+    "GET /v1/commands": READ,
+    "GET /v1/commands/{command_id}": READ,
+    "GET /v1/verbs": READ,
+    "GET /v1/brake": READ,
+    "PUT /v1/brake": ADMINISTER,
+    "GET /v1/schedules": READ,
+    "POST /v1/schedules": POWER,
+    "GET /v1/schedules/{schedule_id}": READ,
+    "PATCH /v1/schedules/{schedule_id}": POWER,
+    "DELETE /v1/schedules/{schedule_id}": POWER,
 }
 SCOPES = ("fleet", "host:h1", "tag:team=web")
 BODIES = {"PATCH /v1/users/{name}": {"disabled": False}}
@@ -78,12 +94,13 @@ def away() -> NoReturn:
 
 @pytest.fixture
 def services(engine: Engine) -> Services:
-    clock = Clock()
+    clock, access = Clock(), access_of(engine, logins_per_minute=10_000)
     return Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine, logins_per_minute=10_000),
         enrolment=enrolment_of(engine),
+        access=access,
+        commands=commands_of(engine, access),
         telemetry=away,
         reader=away,
         version="0.1.0",
@@ -99,7 +116,7 @@ def app(services: Services) -> Flask:
 def ask(http: FlaskClient, route: str, headers: dict[str, str]) -> int:
     method, _, path = route.partition(" ")
     url = re.sub(r"\{\w+\}", "nobody", path)
-    body = BODIES.get(route, {}) if method in ("POST", "PATCH") else None
+    body = BODIES.get(route, {}) if method in ("POST", "PATCH", "PUT") else None
     return http.open(url, method=method, json=body, headers=headers).status_code
 
 
@@ -108,6 +125,8 @@ def may(need: str | Permission, role: Role, within: str, *, by_token: bool) -> b
     is_admin = role is Role.ADMIN and within == "fleet"
     if need is ADMINISTER:
         return is_admin
+    if need is POWER:
+        return POWER in role.permissions
     if need == PERSON:
         return not by_token
     return is_admin or not by_token if need == ITSELF else True

@@ -33,6 +33,11 @@ URLS = {
     "/v1/agents": "/v1/agents",
     "/v1/metrics": "/v1/metrics",
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
+    "/v1/operations": "/v1/operations",
+    "/v1/commands": "/v1/commands",
+    "/v1/verbs": "/v1/verbs",
+    "/v1/brake": "/v1/brake",
+    "/v1/schedules": "/v1/schedules",
 }
 ADMIN_URLS = {
     "/v1/self": "/v1/self",
@@ -66,6 +71,18 @@ ENROLMENT = {
     ("/v1/ingest-tokens", "get"),
     ("/v1/ingest-tokens", "post"),
     ("/v1/ingest-tokens/{token_id}", "delete"),
+}
+# Operations, commands and schedules: test_operations.py does.
+COMMANDS = {
+    ("/v1/operations", "post"),
+    ("/v1/operations/{operation_id}", "get"),
+    ("/v1/operations/{operation_id}/cancel", "post"),
+    ("/v1/commands/{command_id}", "get"),
+    ("/v1/brake", "put"),
+    ("/v1/schedules", "post"),
+    ("/v1/schedules/{schedule_id}", "get"),
+    ("/v1/schedules/{schedule_id}", "patch"),
+    ("/v1/schedules/{schedule_id}", "delete"),
 }
 FILES = {"/v1/export": "/v1/export?metric=vm.cpu.utilization"}  # no JSON; test_export.py has more
 POSTED: dict[str, dict[str, Any]] = {
@@ -104,7 +121,7 @@ def test_every_route_is_in_it_and_no_other(filled: Services) -> None:
     }
     gets, posts = [*URLS, *ADMIN_URLS, *FILES], POSTED
     expected = {*((path, "get") for path in gets), *((path, "post") for path in posts)}
-    assert described == routes == expected | set(CHANGES) | ENROLMENT
+    assert described == routes == expected | set(CHANGES) | ENROLMENT | COMMANDS
 
 
 @pytest.mark.parametrize("path", [*URLS, *POSTED])

@@ -13,6 +13,7 @@ import uvicorn
 from a2wsgi import WSGIMiddleware
 
 from cli.runs import Ended, Novacron
+from command_world import commands_of
 from enrolments import enrolment_of
 from fleet_samples import HOSTILE_NAME, SampleFleet, stored_fleet
 from novacron_cli.main import main
@@ -39,11 +40,13 @@ def url(
     """An API whose VM `web` has a name that attacks terminals."""
     engine = open_state(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db")
     migrate(engine)
+    access = access_of(engine)
     services = Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine),
         enrolment=enrolment_of(engine),
+        access=access,
+        commands=commands_of(engine, access, now=lambda: fleet.now),
         telemetry=per_thread(store_process.service),
         reader=per_thread(store_process.reader),
         version="0.1.0",

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from cli.conftest import serving
 from cli.runs import Ended
+from command_world import commands_of
 from enrolments import enrolment_of
 from novacron_cli.main import main
 from novacron_collector.api.services import Services
@@ -70,10 +71,12 @@ def world(
     config.write_text(
         f'[state]\nurl = "sqlite:///{tmp_path}/state.db"\n[access]\nanonymous = true\n'
     )
+    access = access_of(engine)
     services = Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine),
+        access=access,
+        commands=commands_of(engine, access),
         enrolment=enrolment_of(engine),
         telemetry=away,
         reader=away,

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from api.test_enrolment import joined
 from cli.conftest import serving
 from cli.runs import Ended
+from command_world import commands_of
 from enrolments import PIN, enrolment_of
 from novacron_cli.main import main
 from novacron_collector.api.services import Services
@@ -47,10 +48,12 @@ class World:
 def world(
     engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
+    access = access_of(engine)
     services = Services(
         inventory=Inventory(engine),
         agents=Agents(engine),
-        access=access_of(engine),
+        access=access,
+        commands=commands_of(engine, access),
         enrolment=enrolment_of(engine),
         telemetry=away,
         reader=away,

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from novacron_collector.api import (
     agents,
     audit,
+    commands,
     export,
     hosts,
     identities,
@@ -20,6 +21,8 @@ from novacron_collector.api import (
     join_tokens,
     metrics,
     openapi,
+    operations,
+    schedules,
     series,
     sessions,
     sql,
@@ -40,7 +43,8 @@ RETRY_AFTER_S = 5
 _TELEMETRY = (status, hosts, vms, agents, metrics, series, export, sql, openapi)
 _ACCESS = (sessions, users, tokens, audit)
 _ENROLMENT = (identities, join_tokens, ingest_tokens)
-_ROUTES = (*_TELEMETRY, *_ACCESS, *_ENROLMENT)
+_COMMANDS = (operations, commands, schedules)
+_ROUTES = (*_TELEMETRY, *_ACCESS, *_ENROLMENT, *_COMMANDS)
 
 
 def create_app(services: Services) -> Flask:

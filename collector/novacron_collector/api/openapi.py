@@ -17,6 +17,7 @@ from novacron_collector.api.openapi_access import (
     access_paths,
     access_schemas,
 )
+from novacron_collector.api.openapi_commands import command_paths, command_schemas
 from novacron_collector.api.openapi_enrolment import enrolment_paths, enrolment_schemas
 from novacron_collector.api.schemas import (
     LABELS,
@@ -57,7 +58,12 @@ def document(version: str) -> dict[str, Any]:
         },
         "paths": {path: _operations(path, item) for path, item in _paths().items()},
         "components": {
-            "schemas": {**component_schemas(), **access_schemas(), **enrolment_schemas()},
+            "schemas": {
+                **component_schemas(),
+                **access_schemas(),
+                **enrolment_schemas(),
+                **command_schemas(),
+            },
             "securitySchemes": SECURITY,
         },
     }
@@ -114,6 +120,7 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/v1/sql": _SQL,
         **access_paths(),
         **enrolment_paths(),
+        **command_paths(),
     }
 
 
@@ -199,12 +206,16 @@ def _open(summary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"get": {**_get(summary, content)["get"], "security": ANYBODY}}
 
 
+_ANSWERED = ("content", "status", "more")
+
+
 def _operations(path: str, item: dict[str, Any]) -> dict[str, Any]:
     """Add what every operation has: an id, the path's own parameters, who may, the errors."""
     operations: dict[str, Any] = {}
     for method, operation in item.items():
-        rest = {key: value for key, value in operation.items() if key not in ("content", "status")}
+        rest = {key: value for key, value in operation.items() if key not in _ANSWERED}
         answers = {
+            **operation.get("more", {}),
             operation.get("status", "200"): {"description": "OK", "content": operation["content"]},
             "default": {"description": "An error", "content": _inline(ref("Error"))},
         }

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_collector.access.access import Access
 from novacron_collector.channel.enrolling import Enrolling
+from novacron_collector.commands.engine import Commands
 from novacron_collector.forward.state import ForwardingState
 from novacron_store.state import Agents, Inventory
 from novacron_store.telemetry.builder import Index
@@ -29,6 +30,7 @@ class Services:
     agents: Agents
     access: Access
     enrolment: Enrolling
+    commands: Commands
     telemetry: Callable[[], Client]
     reader: Callable[[], Client]
     version: str

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ _MAX_NAMES = 10_000  # metrics or entities in one subscription
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """`entities` None: all of them."""
+    """`entities` None: all of them. `operations`: how they go on, too."""
 
     metrics: frozenset[str] = frozenset()
     entities: frozenset[str] | None = None
+    operations: bool = False
 
     def wants(self, series: Series) -> bool:
         metric, entity, _ = series
@@ -46,12 +47,16 @@ def parse_subscription(text: str) -> Subscription:
     match message:
         case {"subscribe": {"metrics": list(metrics), **rest}}:
             entities: Any = rest.get("entities")
-            if _are_names(metrics) and (entities is None or _are_names(entities)):
+            operations = rest.get("operations", False)
+            are_names = _are_names(metrics) and (entities is None or _are_names(entities))
+            if are_names and isinstance(operations, bool):
                 chosen = None if entities is None else frozenset(entities)
-                return Subscription(frozenset(metrics), chosen)
+                return Subscription(frozenset(metrics), chosen, operations)
+        case {"subscribe": {"operations": bool(operations), **rest}} if not rest:
+            return Subscription(operations=operations)
     raise BadMessage(
-        'expected {"subscribe": {"metrics": [name, …], "entities": [id, …] or null}}, '
-        f"at most {_MAX_NAMES} of each"
+        'expected {"subscribe": {"metrics": [name, …], "entities": [id, …] or null, '
+        f'"operations": true}}}}, at most {_MAX_NAMES} of each'
     )
 
 
@@ -59,7 +64,7 @@ class Client:
     """One connection: frames wait in a bounded queue, and the oldest make room for new ones."""
 
     def __init__(self, max_frames: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._frames: deque[tuple[int, bytes]] = deque(maxlen=max_frames)
+        self._frames: deque[tuple[int, bytes, bytes]] = deque(maxlen=max_frames)
         self._loop = loop
         self._made = asyncio.Event()
         self._lock = threading.Lock()
@@ -68,23 +73,24 @@ class Client:
         self.subscription = Subscription()
         self.wanted: NDArray[np.bool_] = np.zeros(0, np.bool_)  # by slot
 
-    def offer(self, points: bytes) -> None:
+    def offer(self, points: bytes, operations: bytes = b"") -> None:
         """From any thread."""
         with self._lock:
             self._seq += 1
             self._dropped += len(self._frames) == self._frames.maxlen
-            self._frames.append((self._seq, points))
+            self._frames.append((self._seq, points, operations))
         self._loop.call_soon_threadsafe(self._made.set)
 
     async def next_frame(self) -> str:
         while True:
             with self._lock:
                 if self._frames:
-                    seq, points = self._frames.popleft()
+                    seq, points, operations = self._frames.popleft()
                     head = orjson.dumps(
                         {"seq": seq, "time": time.time_ns() // 10**6, "dropped": self._dropped}
                     )
-                    return (head[:-1] + b',"points":[' + points + b"]}").decode()
+                    also = b',"operations":[' + operations + b"]" if operations else b""
+                    return (head[:-1] + b',"points":[' + points + b"]" + also + b"}").decode()
                 self._made.clear()
             await self._made.wait()
 
@@ -109,6 +115,18 @@ class Hub:
             for client in self._clients:
                 self._look_at_new_series(client)
                 self._offer(client, changed[client.wanted[changed]])
+
+    @property
+    def operations_followed(self) -> bool:
+        return any(client.subscription.operations for client in self._clients)
+
+    def publish_operations(self, changed: Sequence[Mapping[str, Any]]) -> None:
+        pieces = list(_chunks(iter(changed)))
+        with self._lock:
+            for client in self._clients:
+                if client.subscription.operations:
+                    for piece in pieces:
+                        client.offer(b"", piece)
 
     def join(self) -> Client:
         """
@@ -153,8 +171,8 @@ def _are_names(values: Any) -> bool:
     )
 
 
-def _chunks(points: Iterator[tuple[Any, ...]]) -> Iterator[bytes]:
-    """Encoded points, comma-separated, in pieces that a client takes as one message."""
+def _chunks(points: Iterator[Any]) -> Iterator[bytes]:
+    """Encoded points or operations, comma-separated, in pieces that make one message each."""
     piece: list[bytes] = []
     size = 0
     for point in points:

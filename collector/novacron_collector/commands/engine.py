@@ -1,0 +1,261 @@
+"""Everything about commands in one process: what routes call, and what goes on beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine
+
+from novacron_collector.commands.planning import AgentsOfHosts, Plan, Planner, States, confirm
+from novacron_collector.commands.polls import Polls
+from novacron_collector.commands.progress import Progress, Publish
+from novacron_collector.commands.request import Request, parse
+from novacron_collector.commands.scheduling import PrincipalOf, Runner
+from novacron_collector.commands.settings import CommandSettings
+from novacron_collector.commands.together import Together
+from novacron_contract.access import Permission, Target
+from novacron_contract.errors import NovaCronError, Refused
+from novacron_store.state import Agents, Audit, Caller, Inventory
+from novacron_store.state.commands import (
+    Added,
+    Brake,
+    Brakes,
+    Dispatch,
+    Journals,
+    Lapsing,
+    Listing,
+    Operation,
+    Operations,
+    Patience,
+    Reports,
+    Said,
+    Schedules,
+    Taken,
+    new_id,
+)
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+_FORGET_EVERY_S = 600.0
+
+Require = Callable[[Caller, Permission, Target], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What commands need of others. `require` raises Refused, and puts it on record."""
+
+    agents_of_hosts: AgentsOfHosts
+    states: States
+    principal_of: PrincipalOf
+    require: Require
+    publish: Publish = lambda _: None
+    followed: Callable[[], bool] = lambda: False
+
+
+class Commands:
+    """Routes of threads call the methods that are not async; `running` is of the event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        audit: Audit,
+        settings: CommandSettings,
+        around: Around,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        patience = Patience(redeliver_s=settings.redeliver, margin_s=settings.margin)
+        self._settings = settings
+        self._around = around
+        self.now = now
+        self.operations = Operations(engine, audit)
+        self.listing = Listing(engine)
+        self.brakes = Brakes(engine, audit)
+        self.journals = Journals(engine, audit)
+        self.schedules = Schedules(engine, audit)
+        self._planner = Planner(
+            Inventory(engine),
+            Agents(engine),
+            self.journals,
+            around.agents_of_hosts,
+            around.states,
+        )
+        self._reports = Reports(engine, audit, patience)
+        self._lapsing = Lapsing(engine, audit)
+        self._runner = Runner(self.schedules, self._submit_scheduled, around.principal_of, audit)
+        dispatch = Dispatch(
+            engine,
+            audit,
+            patience,
+            per_host=settings.per_host,
+            max_per_minute=settings.max_per_minute,
+        )
+        self.progress = Progress(self.listing, around.publish, around.followed)
+        self.polls = Polls(dispatch, now, self.progress.touched)
+        self._inbox: Together[Said, Taken] = Together(self._take)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listening = time.monotonic()
+        self._forgot = 0.0
+        self._problem = ""
+
+    # -- what routes call -----------------------------------------------------------------------
+
+    def plan(self, caller: Caller, asked: Request) -> Plan:
+        def require(permission: Permission, target: Target) -> None:
+            if not caller.principal.may(permission, target):
+                self._around.require(caller, permission, target)
+                raise Refused(f"{caller.principal.name} may not {permission} vm:{target.vm_id}")
+
+        return self._planner.plan(asked, require, self.now())
+
+    def submit(
+        self, caller: Caller, asked: Request, key: str | None, schedule_id: str = ""
+    ) -> Added:
+        """It is on disk when this returns.
+
+        Raises:
+            Refused, NotFound, Conflict, TooLarge, TooMany, Unavailable: nothing was ordered.
+        """
+        issuer = caller.principal
+        known = self.operations.repeated(issuer.id, key, asked.digest)
+        if known is not None:
+            return Added(known, frozenset(), is_new=False)
+        plan = self.plan(caller, asked)
+        confirm(asked, plan, needed=not schedule_id)
+        now = self.now()
+        new = _operation(caller, asked, plan, key, schedule_id, now)
+        entry = caller.entry(
+            "operation.create",
+            f"operation:{new.id}",
+            verbs=[step.verb.value for step in asked.steps],
+            count=len(plan.vms),
+            vms=[one.vm.id for one in plan.vms[:50]],
+        )
+        added = self.operations.add(new, plan.places(), asked.timeout_s, entry, now)
+        self.changed(added.agents, (new.id,))
+        return added
+
+    def cancel(self, caller: Caller, operation_id: str) -> Operation:
+        entry = caller.entry("operation.cancel", f"operation:{operation_id}")
+        done = self.operations.cancel(operation_id, entry, self.now())
+        self.changed(done.agents, (operation_id,))
+        return done.operation
+
+    async def take(self, said: Said) -> Taken:
+        """The reports of an agent: they are on disk when this returns."""
+        return await self._inbox.do(said)
+
+    def changed(self, agents: Iterable[str], operations: Iterable[str]) -> None:
+        """From any thread: these may have something to do, those are not what they were."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it stops: the database has it
+                loop.call_soon_threadsafe(self._tell, frozenset(agents), frozenset(operations))
+
+    def set_brake(self, caller: Caller, held: bool, reason: str) -> Brake:
+        new = Brake(held, self.now(), caller.principal.name, reason)
+        action = "commands.hold" if held else "commands.release"
+        entry = replace(caller, reason=reason).entry(action, "fleet")
+        self.brakes.set(new, entry)
+        if not held:
+            self.changed(self.polls.dispatch.wanted(self.now()), ())
+        return new
+
+    # -- what goes on beside them ---------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        self._listening = time.monotonic()
+        work = (self.polls.run(), self.progress.run(), self._look_after())
+        tasks = [asyncio.create_task(one) for one in work]
+        try:
+            yield
+        finally:
+            self.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Send away who waits."""
+        self.polls.close()
+        self.progress.close()
+
+    def _tell(self, agents: frozenset[str], operations: frozenset[str]) -> None:
+        self.polls.wake(agents)
+        self.progress.touched(operations)
+
+    async def _look_after(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.look_after)
+                self._problem = ""
+            except NovaCronError as err:
+                if str(err) != self._problem:
+                    log.warning("commands are not looked after: %s", err)
+                self._problem = str(err)
+            except Exception:  # the outermost edge of this loop: it goes on
+                log.exception("commands are not looked after")
+            await asyncio.sleep(_EVERY_S)
+
+    def look_after(self) -> None:
+        """Close what is over, run what is due, forget what is old."""
+        now = self.now()
+        # Agents that could not reach us have that long to come back with what they know.
+        told_too = time.monotonic() - self._listening >= self._settings.margin
+        lapsed = self._lapsing.lapse(now, told_too=told_too)
+        self.changed(lapsed.agents, lapsed.touched)
+        self._runner.run_due(now)
+        if time.monotonic() - self._forgot > _FORGET_EVERY_S:
+            old = now - timedelta(seconds=self._settings.keep)
+            if self.operations.forget(old) == 0:  # otherwise there may be more, in a second
+                self._forgot = time.monotonic()
+
+    def _take(self, every: Sequence[Said]) -> Sequence[Taken]:
+        answered = self._reports.take(every, self.now())
+        self.changed(answered.agents, answered.touched)
+        return answered.taken
+
+    def _submit_scheduled(
+        self, caller: Caller, body: Mapping[str, Any], key: str, schedule_id: str
+    ) -> Operation:
+        return self.submit(caller, parse(dict(body)), key, schedule_id).operation
+
+
+def _operation(
+    caller: Caller,
+    asked: Request,
+    plan: Plan,
+    key: str | None,
+    schedule_id: str,
+    now: datetime,
+) -> Operation:
+    return Operation(
+        id=new_id(now),
+        issuer_id=caller.principal.id,
+        issuer_name=caller.principal.name,
+        token_id=caller.principal.token_id,
+        source=caller.source,
+        schedule_id=schedule_id,
+        idempotency_key=key,
+        body_hash=asked.digest,
+        created=now,
+        reason=asked.reason or caller.reason,
+        steps=asked.steps,
+        targets=dict(asked.body["targets"]),
+        expect=tuple(sorted(asked.expect)),
+        ttl_s=asked.ttl_s,
+        max_parallel=asked.max_parallel,
+        max_per_minute=asked.max_per_minute,
+        stop_after_failures=asked.stop_after_failures,
+        total=len(plan.vms) * len(asked.steps),
+    )

@@ -1,0 +1,197 @@
+"""From what is asked for to which commands that makes: which VMs, whose agents, and whether the
+one who asks may."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import translate
+
+from novacron_collector.commands.request import MAX_COMMANDS, MAX_VMS, Request, Select
+from novacron_contract.access import Permission, Target
+from novacron_contract.commands import VERBS, Verb
+from novacron_contract.errors import BadMessage, Conflict, NotFound, TooLarge, Unavailable
+from novacron_contract.metrics import VmState
+from novacron_store.state import Agents, Freshness, Inventory, Vm, freshness
+from novacron_store.state.commands import Journals, Place
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAMED = 5  # VMs in one message
+
+States = Callable[[], Mapping[str, VmState]]  # of VMs, as telemetry has them
+AgentsOfHosts = Callable[[], Mapping[str, str]]  # host ids to identities that are active
+Require = Callable[[Permission, Target], None]  # raises Refused, and puts it on record
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A VM of a plan. `state` None: not known. `problem`: why it cannot be ordered anything."""
+
+    vm: Vm
+    host_name: str
+    state: VmState | None
+    identity_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    vms: tuple[Planned, ...]
+    destructive: bool
+
+    @property
+    def confirm(self) -> str | None:
+        """What has to be written to confirm it; None: nothing."""
+        if not self.destructive or not self.vms:
+            return None
+        return self.vms[0].vm.name if len(self.vms) == 1 else str(len(self.vms))
+
+    def places(self) -> list[Place]:
+        return [
+            Place(
+                vm_id=one.vm.id,
+                vm_name=one.vm.name,
+                host_id=one.vm.host_id,
+                identity_id=one.identity_id,
+            )
+            for one in self.vms
+        ]
+
+
+@dataclass(frozen=True)
+class Planner:
+    inventory: Inventory
+    agents: Agents
+    journals: Journals
+    agents_of_hosts: AgentsOfHosts
+    states: States
+
+    def plan(self, asked: Request, require: Require, now: datetime) -> Plan:
+        """
+        Raises:
+            Refused: one of the VMs is beyond what the one who asks may act upon.
+            NotFound: a VM that is named is not there.
+            TooLarge: these are too many.
+            Unavailable: states are asked for, and the store does not answer.
+        """
+        vms = self._chosen(asked, now)
+        if len(vms) > MAX_VMS or len(vms) * len(asked.steps) > MAX_COMMANDS:
+            raise TooLarge(
+                f"{len(vms)} VMs by {len(asked.steps)} steps: an operation has at most {MAX_VMS} "
+                f"VMs and {MAX_COMMANDS} commands: divide it"
+            )
+        for permission in sorted({VERBS[verb].permission for verb in _verbs(asked)}):
+            for vm in vms:
+                require(permission, Target(vm.host_id, vm.id, vm.resource))
+        return Plan(tuple(self._planned(asked, vms)), asked.is_destructive)
+
+    def _chosen(self, asked: Request, now: datetime) -> list[Vm]:
+        every = self.inventory.vms()
+        if asked.vms is not None:
+            return _named(every, asked.vms)
+        assert asked.select is not None
+        return self._selected(every, asked.select, now)
+
+    def _selected(self, every: Iterable[Vm], select: Select, now: datetime) -> list[Vm]:
+        """Of VMs that are there: what nobody has heard of for long is left out."""
+        hosts = self._host_ids(select.host)
+        pattern = None if select.name is None else re.compile(translate(select.name))
+        states = self.states() if select.states else {}
+        intervals = {agent.host_id: agent.interval_s for agent in self.agents.all()}
+        return [
+            vm
+            for vm in every
+            if (hosts is None or vm.host_id in hosts)
+            and (pattern is None or pattern.match(vm.name))
+            and all(vm.resource.get(key) == of for key, of in select.tags.items())
+            and (not select.states or states.get(vm.id, VmState.UNKNOWN) in select.states)
+            and freshness(vm.last_seen, now, intervals.get(vm.host_id)) is not Freshness.GONE
+        ]
+
+    def _host_ids(self, id_or_name: str | None) -> set[str] | None:
+        if id_or_name is None:
+            return None
+        return {host.id for host in self.inventory.hosts() if id_or_name in (host.id, host.name)}
+
+    def _planned(self, asked: Request, vms: Sequence[Vm]) -> list[Planned]:
+        serving = self.agents_of_hosts()
+        names = {host.id: host.name for host in self.inventory.hosts()}
+        states = self._known_states() if asked.dry_run else {}
+        able = self.journals.verbs({serving[vm.host_id] for vm in vms if vm.host_id in serving})
+        verbs = _verbs(asked)
+        planned = []
+        for vm in vms:
+            host, identity = names.get(vm.host_id, vm.host_id), serving.get(vm.host_id, "")
+            missing = verbs - able.get(identity, frozenset(verbs))
+            problem = _problem(vm, host, identity, missing)
+            planned.append(Planned(vm, host, states.get(vm.id), identity, problem))
+        return planned
+
+    def _known_states(self) -> Mapping[str, VmState]:
+        try:
+            return self.states()
+        except Unavailable:  # a plan is one without them
+            return {}
+
+
+def confirm(asked: Request, plan: Plan, *, needed: bool = True) -> None:
+    """That it can be done, and is meant. `needed`: not of a schedule, which was confirmed before.
+
+    Raises:
+        NotFound: no VM is as selected.
+        Conflict: an agent is missing, or the confirmation is.
+    """
+    if not plan.vms:
+        raise NotFound("no VM is as selected: see the plan with dry_run")
+    problems = [one.problem for one in plan.vms if one.problem]
+    if problems:
+        more = f" (and {len(problems) - _NAMED} more)" if len(problems) > _NAMED else ""
+        raise Conflict("; ".join(problems[:_NAMED]) + more)
+    if needed and plan.confirm is not None and asked.confirm != plan.confirm:
+        what = "the VM's name" if len(plan.vms) == 1 else "the number of VMs"
+        raise Conflict(
+            f"guests may lose what they have not written: confirm it with {what}, "
+            f'"confirm": "{plan.confirm}"'
+        )
+
+
+def _verbs(asked: Request) -> frozenset[Verb]:
+    every = [*asked.steps, *(step.undo for step in asked.steps if step.undo)]
+    return frozenset(step.verb for step in every)
+
+
+def _named(every: Iterable[Vm], wanted: Sequence[str]) -> list[Vm]:
+    by_id: dict[str, Vm] = {}
+    by_name: dict[str, list[Vm]] = {}
+    for vm in every:
+        by_id[vm.id] = vm
+        by_name.setdefault(vm.name, []).append(vm)
+    found: dict[str, Vm] = {}
+    for key in wanted:
+        vm = by_id.get(key) or _only_one(key, by_name.get(key, []))
+        found[vm.id] = vm
+    return list(found.values())
+
+
+def _only_one(name: str, vms: Sequence[Vm]) -> Vm:
+    if not vms:
+        raise NotFound(f"no VM has the id or name {name[:80]!r}")
+    if len(vms) > 1:
+        ids = ", ".join(vm.id for vm in vms[:_NAMED])
+        raise BadMessage(f"{len(vms)} VMs are called {name[:80]!r}, use an id: {ids}")
+    return vms[0]
+
+
+def _problem(vm: Vm, host: str, identity: str, missing: Iterable[str]) -> str:
+    if not identity:
+        return (
+            f"{vm.name}: no agent of its host {host} takes commands: let it join "
+            "(novacron agent invite)"
+        )
+    if not _UUID.fullmatch(vm.id):
+        return f"{vm.name}: its provider takes no commands yet"
+    if absent := sorted(missing):
+        return f"{vm.name}: the agent of its host {host} cannot do: {', '.join(absent)}"
+    return ""

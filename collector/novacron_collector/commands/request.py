@@ -1,0 +1,229 @@
+"""What somebody asks for, out of JSON that may be anything."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from novacron_contract.commands import VERBS, Verb
+from novacron_contract.errors import BadMessage
+from novacron_contract.metrics import VmState
+from novacron_store.state.commands import Step
+
+MAX_VMS = 10_000
+MAX_STEPS = 20
+MAX_COMMANDS = 20_000  # VMs times steps
+MAX_REASON = 500
+MAX_NAME = 512
+MAX_TAGS = 20
+_MAX_TTL_S = 7 * 86400.0
+_MAX_TIMEOUT_S = 86400.0
+_DEFAULT_TTL_S = 3600.0
+MEMBERS = (
+    *("verb", "arguments", "steps", "targets", "expect", "reason", "ttl", "timeout", "dry_run"),
+    *("confirm", "max_parallel", "max_per_minute", "stop_after_failures"),
+)
+_FORM = (
+    "expected JSON such as {'verb': 'stop', 'targets': {'vms': ['ID']}}; "
+    f"members: {', '.join(MEMBERS)}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """Every VM that is as all of these say; None and empty: whatever it is."""
+
+    host: str | None = None
+    name: str | None = None  # a pattern: * ? [abc]
+    tags: Mapping[str, str]
+    states: frozenset[VmState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`vms` are ids or names; None: what `select` says. `timeout_s` None: that of each verb.
+    `body` is what it was read from."""
+
+    steps: tuple[Step, ...]
+    vms: tuple[str, ...] | None
+    select: Select | None
+    expect: frozenset[VmState]
+    reason: str
+    ttl_s: float
+    timeout_s: float | None
+    dry_run: bool
+    confirm: str | None
+    max_parallel: int | None
+    max_per_minute: int | None
+    stop_after_failures: int | None
+    body: Mapping[str, Any]
+
+    @property
+    def is_destructive(self) -> bool:
+        every = [*self.steps, *(step.undo for step in self.steps if step.undo)]
+        return any(VERBS[one.verb].is_destructive(one.arguments) for one in every)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same, however it was written."""
+        return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def parse(body: Any) -> Request:
+    """
+    Raises:
+        BadMessage: it is none.
+    """
+    if not isinstance(body, dict) or "targets" not in body:
+        raise BadMessage(_FORM)
+    _only(body, MEMBERS, "")
+    vms, select = _targets(body["targets"])
+    return Request(
+        steps=_steps(body),
+        vms=vms,
+        select=select,
+        expect=_states("expect", body.get("expect", [])),
+        reason=_text("reason", body.get("reason", ""), MAX_REASON, empty=True),
+        ttl_s=_number("ttl", body.get("ttl", _DEFAULT_TTL_S), 1, _MAX_TTL_S),
+        timeout_s=_optional(body, "timeout", _number, 1, _MAX_TIMEOUT_S),
+        dry_run=_flag("dry_run", body.get("dry_run", False)),
+        confirm=_confirm(body.get("confirm")),
+        max_parallel=_optional(body, "max_parallel", _whole, 1, MAX_VMS),
+        max_per_minute=_optional(body, "max_per_minute", _whole, 1, 1_000_000),
+        stop_after_failures=_optional(body, "stop_after_failures", _whole, 1, MAX_VMS),
+        body=body,
+    )
+
+
+def _steps(body: Mapping[str, Any]) -> tuple[Step, ...]:
+    if ("steps" in body) == ("verb" in body):
+        raise BadMessage(f"either verb or steps: {_FORM}")
+    if "verb" in body:
+        return (_step({key: body[key] for key in ("verb", "arguments") if key in body}, ""),)
+    steps = body["steps"]
+    if "arguments" in body:
+        raise BadMessage("arguments: with steps each has its own")
+    if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
+        raise BadMessage(f"steps: expected a list of 1 to {MAX_STEPS}")
+    return tuple(_step(one, f"steps: {number}: ") for number, one in enumerate(steps, 1))
+
+
+def _step(raw: Any, where: str, *, may_undo: bool = True) -> Step:
+    if not isinstance(raw, dict):
+        raise BadMessage(f"{where}expected an object with a verb")
+    _only(raw, ("verb", "arguments", *(("undo",) if may_undo else ())), where)
+    verb = raw.get("verb")
+    if verb not in tuple(Verb):
+        raise BadMessage(f"{where}verb: expected one of {', '.join(Verb)}, got {_short(verb)}")
+    spec = VERBS[Verb(verb)]
+    try:
+        arguments = spec.parse(raw.get("arguments", {}))
+    except BadMessage as err:
+        raise BadMessage(f"{where}{err}") from err
+    undo = raw.get("undo")
+    way_back = None if undo is None else _step(undo, f"{where}undo: ", may_undo=False)
+    return Step(verb=spec.verb, arguments=arguments, undo=way_back)
+
+
+def _targets(raw: Any) -> tuple[tuple[str, ...] | None, Select | None]:
+    match raw:
+        case {"vms": list(vms), **rest} if not rest:
+            return _vms(vms), None
+        case {"select": dict(select), **rest} if not rest:
+            return None, _select(select)
+    raise BadMessage(
+        "targets: expected {'vms': ['ID or name', …]} or "
+        "{'select': {'host': …, 'name': …, 'tags': {…}, 'state': […]}}"
+    )
+
+
+def _vms(raw: list[Any]) -> tuple[str, ...]:
+    if not 1 <= len(raw) <= MAX_VMS:
+        raise BadMessage(f"targets: vms: expected 1 to {MAX_VMS} of them, got {len(raw)}")
+    return tuple(dict.fromkeys(_text("targets: vms", one, MAX_NAME) for one in raw))
+
+
+def _select(raw: dict[str, Any]) -> Select:
+    """Empty is refused: all VMs are asked for by {"name": "*"}, not by a slip."""
+    _only(raw, ("host", "name", "tags", "state"), "targets: select: ")
+    if not raw:
+        raise BadMessage('targets: select: empty; every VM there is: {"name": "*"}')
+    tags = raw.get("tags", {})
+    if not isinstance(tags, dict) or len(tags) > MAX_TAGS:
+        raise BadMessage(f"targets: select: tags: expected an object of {MAX_TAGS} or fewer")
+    where = "targets: select"
+    return Select(
+        host=_text(f"{where}: host", raw["host"], MAX_NAME) if "host" in raw else None,
+        name=_text(f"{where}: name", raw["name"], MAX_NAME) if "name" in raw else None,
+        tags={
+            _text(f"{where}: tags", key, MAX_NAME): _text(f"{where}: tags", of, MAX_NAME)
+            for key, of in tags.items()
+        },
+        states=_states(f"{where}: state", raw.get("state", [])),
+    )
+
+
+def _states(name: str, raw: Any) -> frozenset[VmState]:
+    raw = [raw] if isinstance(raw, str) else raw
+    if not isinstance(raw, list) or not all(one in tuple(VmState) for one in raw[:20]):
+        raise BadMessage(f"{name}: expected a list of {', '.join(VmState)}")
+    if len(raw) > len(VmState):
+        raise BadMessage(f"{name}: {len(raw)} states, and there are {len(VmState)}")
+    return frozenset(VmState(one) for one in raw)
+
+
+def _confirm(raw: Any) -> str | None:
+    """A name, or a number as people or programs write it."""
+    if raw is None:
+        return None
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return str(raw)
+    return _text("confirm", raw, MAX_NAME)
+
+
+def _optional(body: Mapping[str, Any], name: str, read: Any, least: float, most: float) -> Any:
+    value = body.get(name)
+    return None if value is None else read(name, value, least, most)
+
+
+def _number(name: str, raw: Any, least: float, most: float) -> float:
+    is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+    if not is_number or not math.isfinite(raw) or not least <= raw <= most:
+        raise BadMessage(f"{name}: expected seconds, {least:g} to {most:g}")
+    return float(raw)
+
+
+def _whole(name: str, raw: Any, least: int, most: int) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not least <= raw <= most:
+        raise BadMessage(f"{name}: expected {least} to {most}")
+    return raw
+
+
+def _flag(name: str, raw: Any) -> bool:
+    if not isinstance(raw, bool):
+        raise BadMessage(f"{name}: expected true or false")
+    return raw
+
+
+def _text(name: str, raw: Any, most: int, *, empty: bool = False) -> str:
+    if not isinstance(raw, str) or len(raw) > most or not (raw or empty):
+        raise BadMessage(f"{name}: expected text of at most {most} characters")
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in raw) or "\0" in raw:
+        raise BadMessage(f"{name}: has characters that are none")
+    return raw
+
+
+def _only(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
+    for name in raw:
+        if name not in allowed:
+            raise BadMessage(f"{where}{_short(name)}: unknown; allowed: {', '.join(allowed)}")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
