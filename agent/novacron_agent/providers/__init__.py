@@ -14,7 +14,10 @@ PROVIDERS = Registry("novacron.providers")
 
 
 class Provider(Protocol):
-    """A hypervisor or a cloud. A frozen dataclass: its fields are its options in agent.toml."""
+    """A hypervisor or a cloud. A frozen dataclass: its fields are its options in agent.toml.
+
+    One that can command its VMs has `lifecycle()` as well: novacron_agent.providers.lifecycle.
+    """
 
     def scrape(self, machine: Machine | None) -> Scrape:
         """Measure every guest and what runs them, now.

@@ -31,8 +31,8 @@ class Caller:
     """One thread with a connection of its own: libvirt has no time limits, so who waits for a call
     that hangs leaves the thread to it, and takes another."""
 
-    def __init__(self, uri: str, name: str) -> None:
-        self._connection = Connection(uri)
+    def __init__(self, uri: str, name: str, connection: Connection | None = None) -> None:
+        self._connection = connection or Connection(uri)
         self._asked: queue.SimpleQueue[Call[object] | None] = queue.SimpleQueue()
         # A daemon: a thread that hangs inside libvirt must not keep the process from ending
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)

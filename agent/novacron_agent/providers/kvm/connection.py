@@ -75,11 +75,14 @@ class Connection:
         # libvirt prints every error to stderr as well, unless it is given a handler
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         start_event_loop()
-        self._conn = conn = libvirt.openReadOnly(self.uri)
+        self._conn = conn = self._connect()
         with contextlib.suppress(libvirt.libvirtError):  # a hypervisor in this process has none
             conn.setKeepAlive(_ALIVE_EVERY_S, _ALIVE_MISSED)
         self._opened(conn)
         return conn
+
+    def _connect(self) -> libvirt.virConnect:
+        return libvirt.openReadOnly(self.uri)
 
     def _wait_for_it(self) -> None:
         deadline = time.monotonic() + self._patience_s

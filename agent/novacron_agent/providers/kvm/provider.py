@@ -18,6 +18,7 @@ from novacron_agent.providers.kvm.check import check
 from novacron_agent.providers.kvm.connection import Connection, is_local, run_folder
 from novacron_agent.providers.kvm.events import Changes
 from novacron_agent.providers.kvm.guests import Guest, Guests
+from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
 from novacron_agent.providers.kvm.poll import Candidate, Poll
 from novacron_agent.providers.kvm.resources import Resources, resources
 from novacron_agent.readings import Group, Reading, Scrape
@@ -97,6 +98,9 @@ class KvmProvider:
 
     def check(self, patience_s: float) -> list[Finding]:
         return check(self.uri, patience_s)
+
+    def lifecycle(self) -> KvmLifecycle:
+        return KvmLifecycle(self.uri)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,0 +1,151 @@
+"""Calls of libvirt that change something: asked once, each with a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import libvirt
+
+from novacron_agent.providers.kvm.caller import Ask, Call, Caller
+from novacron_agent.providers.kvm.connection import Connection
+from novacron_agent.providers.lifecycle import (
+    EffectFailed,
+    EffectUnknown,
+    NotPossible,
+    VmNotFound,
+)
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
+
+T = TypeVar("T")
+
+_IDLE = 2  # threads that are kept, each with its connection
+_HANGING = 8  # calls; libvirtd has twenty threads for all its users
+_SLACK_S = 1.0  # what looks at the deadline itself ends by itself
+
+_GRANT = "let this user command VMs: see docs/install.md, 'Commands'"
+_REFUSED = frozenset(
+    {
+        libvirt.VIR_ERR_ACCESS_DENIED,
+        libvirt.VIR_ERR_AUTH_CANCELLED,
+        libvirt.VIR_ERR_AUTH_FAILED,
+        libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+        libvirt.VIR_ERR_OPERATION_DENIED,
+    }
+)
+
+
+class WriteConnection(Connection):
+    """`use` asks once. A connection that broke while nobody used it is made anew before."""
+
+    def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
+        conn = self._conn
+        if conn is not None and not _is_alive(conn):
+            self.close()
+        try:
+            conn = self._conn or self._open()
+        except libvirt.libvirtError as err:
+            self._conn = None
+            raise _not_let_in(self.uri, err) from err
+        try:
+            return action(conn)
+        except libvirt.libvirtError as err:
+            alive = _is_alive(conn)
+            if not alive:
+                self.close()
+            raise meaning(err, alive=alive) from err
+
+    def _connect(self) -> libvirt.virConnect:
+        return libvirt.open(self.uri)
+
+
+class Control:
+    """Threads for calls, as many as there are calls at once. Who hangs keeps its thread; other
+    calls for the same VM are refused meanwhile, so that they do not hang behind it."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._lock = threading.Lock()
+        self._idle: list[Caller] = []
+        self._hanging: list[tuple[str, Call[object]]] = []
+        self._closed = False
+
+    def ask(self, vm_id: str, ask: Ask[T], deadline: float, *, past_hanging: bool = False) -> T:
+        """`past_hanging`: it needs no answer of the VM's QEMU, so a call that hangs is no obstacle.
+
+        Raises:
+            NovaCronError: what libvirt said, by its meaning.
+            Unavailable: nothing was asked, since too much hangs.
+            EffectUnknown: no answer by then.
+        """
+        caller = self._take(vm_id, past_hanging=past_hanging)
+        call = caller.begin(ask)
+        left = max(0.0, deadline - time.monotonic())
+        if not call.done.wait(left + _SLACK_S):
+            caller.end()
+            with self._lock:
+                self._hanging.append((vm_id, call))  # type: ignore[arg-type]
+            raise EffectUnknown(
+                f"no answer from libvirt at {self._uri} in time, and it may still be done: "
+                "does the VM's QEMU hang?"
+            )
+        self._give_back(caller)
+        if call.error is not None:
+            raise call.error
+        return call.result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for caller in idle:
+            caller.end()
+
+    def _take(self, vm_id: str, *, past_hanging: bool) -> Caller:
+        with self._lock:
+            self._hanging = [(of, call) for of, call in self._hanging if not call.done.is_set()]
+            if not past_hanging and any(of == vm_id for of, _call in self._hanging):
+                raise Unavailable("an earlier call for this VM still hangs in libvirt")
+            if not past_hanging and len(self._hanging) >= _HANGING:
+                raise Unavailable(f"{_HANGING} calls hang in libvirt at {self._uri}")
+            if self._idle:
+                return self._idle.pop()
+        return Caller(self._uri, "command libvirt", WriteConnection(self._uri))
+
+    def _give_back(self, caller: Caller) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _IDLE:
+                self._idle.append(caller)
+                return
+        caller.end()
+
+
+def meaning(err: libvirt.libvirtError, *, alive: bool) -> NovaCronError:
+    """What an error says of the effect. On a connection that broke, nobody knows."""
+    said = " ".join(str(err).split()).rstrip(".")
+    code = err.get_error_code()
+    if not alive:
+        return EffectUnknown(f"the connection to libvirt broke ({said})")
+    if code == libvirt.VIR_ERR_NO_DOMAIN:
+        return VmNotFound("this host has no such VM")
+    if code in _REFUSED:
+        return Refused(f"libvirt does not allow it ({said}); {_GRANT}")
+    if code == libvirt.VIR_ERR_OPERATION_INVALID:
+        return NotPossible(said)
+    return EffectFailed(said)
+
+
+def _not_let_in(uri: str, err: libvirt.libvirtError) -> NovaCronError:
+    said = " ".join(str(err).split()).rstrip(".")
+    if err.get_error_code() in _REFUSED or "Permission denied" in said:
+        return Refused(f"libvirt at {uri} lets this user only look ({said}); {_GRANT}")
+    return Unavailable(f"no answer from libvirt at {uri} ({said}); is libvirtd running?")
+
+
+def _is_alive(conn: libvirt.virConnect) -> bool:
+    with contextlib.suppress(libvirt.libvirtError):
+        return bool(conn.isAlive())
+    return False

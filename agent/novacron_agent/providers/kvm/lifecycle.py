@@ -1,0 +1,78 @@
+"""Commands to the guests of one libvirt."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import libvirt
+
+from novacron_agent.finding import Finding, fail, ok
+from novacron_agent.providers.kvm.control import Control
+from novacron_agent.providers.kvm.domain import look
+from novacron_agent.providers.kvm.stop import Stop
+from novacron_agent.providers.kvm.verbs import CALLS, Turn
+from novacron_agent.providers.lifecycle import Done, EffectUnknown, FoundVm, NotPossible, Progress
+from novacron_contract.commands import VERBS, Effect, Order, Verb
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
+
+_LOOK_S = 5.0  # for what asks no QEMU, after the deadline of what does
+
+
+@dataclass(frozen=True, slots=True)
+class KvmLifecycle:
+    uri: str
+    _control: Control = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_control", Control(self.uri))
+
+    def verbs(self) -> frozenset[Verb]:
+        return frozenset({Verb.STOP, *CALLS})
+
+    def find(self, vm_id: str, patience_s: float) -> FoundVm:
+        def ask(conn: libvirt.virConnect) -> FoundVm:
+            domain = conn.lookupByUUIDString(vm_id)
+            return FoundVm(domain.name(), look(domain).state)
+
+        until = time.monotonic() + patience_s
+        try:
+            return self._control.ask(vm_id, ask, until, past_hanging=True)
+        except EffectUnknown as err:  # to look is no effect
+            raise Unavailable(str(err)) from err
+
+    def perform(self, order: Order, progress: Progress, deadline: float) -> Done:
+        if order.verb is Verb.STOP:
+            return Stop(self._control, order, progress, deadline).carry_out()
+
+        def ask(conn: libvirt.virConnect) -> Done:
+            domain = conn.lookupByUUIDString(order.vm_id)
+            return CALLS[order.verb](Turn(domain, progress, deadline))
+
+        until = max(deadline, time.monotonic() + _LOOK_S)
+        try:
+            return self._control.ask(order.vm_id, ask, until)
+        except NotPossible:
+            if VERBS[order.verb].effect is Effect.OPAQUE:
+                raise
+        # Somebody else was quicker, perhaps: what is as ordered by now is so
+        return self._control.ask(order.vm_id, ask, until)
+
+    def check(self, patience_s: float) -> list[Finding]:
+        what = f"commands by libvirt {self.uri}"
+        try:
+            seen = self._control.ask("", _number, time.monotonic() + patience_s)
+        except Refused as err:
+            return [fail(what, str(err), "or set [commands] enabled = false")]
+        except NovaCronError as err:
+            return [fail(what, str(err), "restart it: systemctl restart libvirtd")]
+        finally:
+            self._control.close()
+        return [ok(what, f"libvirt lets this user in for more than looking; {seen} guests")]
+
+    def close(self) -> None:
+        self._control.close()
+
+
+def _number(conn: libvirt.virConnect) -> int:
+    return len(conn.listAllDomains())

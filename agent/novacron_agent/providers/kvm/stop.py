@@ -1,0 +1,164 @@
+"""Stop a guest: it is asked, waited for, and its power is taken away as it is ordered.
+
+Each step is a call of its own: a QEMU that hangs while it is asked can still be ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import libvirt
+
+from novacron_agent.providers.kvm.control import Control
+from novacron_agent.providers.kvm.domain import Seen, has_agent, in_time, is_off, look
+from novacron_agent.providers.lifecycle import (
+    Done,
+    EffectFailed,
+    EffectUnknown,
+    NotPossible,
+    Progress,
+    VmNotFound,
+)
+from novacron_contract.commands import Force, Order
+from novacron_contract.errors import NovaCronError, Unavailable
+from novacron_contract.metrics import VmState
+
+T = TypeVar("T")
+
+_LOOK_S = 5.0
+_PRESS_S = 10.0  # for the button, which QEMU has to answer for
+_HARDER = (
+    (libvirt.VIR_DOMAIN_DESTROY_GRACEFUL, 20.0),  # it is told to end
+    (libvirt.VIR_DOMAIN_DESTROY_DEFAULT, 40.0),  # it is told, and killed after some seconds
+)
+_RESERVE_S = 15.0  # of the time, for taking the power away
+_AGENT_AFTER = 0.25  # of the grace: who does not react to the button is asked by its agent
+_OFTEN_S, _SELDOM_S, _OFTEN_FOR_S = 0.1, 0.5, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Guest:
+    seen: Seen
+    is_persistent: bool
+    is_qemu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    control: Control
+    order: Order
+    progress: Progress
+    deadline: float
+    _detail: dict[str, bool] = field(default_factory=dict)
+
+    def carry_out(self) -> Done:
+        guest = self._ask(_guest, _LOOK_S)
+        if guest.seen.is_off:
+            return Done(changed=False)
+        if not guest.is_persistent:
+            self._detail["transient"] = True
+        force = Force(str(self.order.arguments["force"]))
+        if force is Force.NOW:
+            return self._powered_off(at_once=True)
+        if guest.seen.is_paused or guest.seen.state is VmState.SUSPENDED:
+            if force is Force.NEVER:
+                state = guest.seen.state
+                raise NotPossible(f"the VM is {state}, and cannot shut itself down: resume it")
+            return self._powered_off()
+        if self._has_shut_down(guest):
+            return self._done(forced=False)
+        if force is Force.NEVER:
+            raise EffectFailed("the guest was asked to shut down and did not in time; it still may")
+        return self._powered_off()
+
+    def _has_shut_down(self, guest: _Guest) -> bool:
+        began = time.monotonic()
+        grace = float(self.order.arguments["grace_s"])
+        until = max(began, min(began + grace, self.deadline - _RESERVE_S))
+        self._press(guest)
+        agent_at = began + grace * _AGENT_AFTER
+        while not self._is_off():
+            now = time.monotonic()
+            if now >= until:
+                return False
+            if now >= agent_at:
+                agent_at = float("inf")
+                self._ask_agent()
+            share = min(1.0, (now - began) / grace) if grace else None
+            self.progress.tell(f"waits up to {grace:g} s for the guest to shut down", share)
+            time.sleep(min(until - now, _OFTEN_S if now - began < _OFTEN_FOR_S else _SELDOM_S))
+        return True
+
+    def _press(self, guest: _Guest) -> None:
+        """A QEMU that does not answer is one that does not react."""
+        how = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN if guest.is_qemu else 0
+        in_time(self.deadline)
+        try:
+            self._ask(lambda domain: domain.shutdownFlags(how), _PRESS_S)
+        except (EffectUnknown, EffectFailed, NotPossible) as err:
+            self.progress.tell(str(err))
+
+    def _ask_agent(self) -> None:
+        """It may not be there, hang, or be out of bounds for this user: the button was pressed."""
+
+        def ask(domain: libvirt.virDomain) -> None:
+            if has_agent(domain):
+                domain.agentSetResponseTimeout(int(_LOOK_S))
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT)
+
+        with contextlib.suppress(NovaCronError):
+            self._ask(ask, _PRESS_S)
+
+    def _powered_off(self, *, at_once: bool = False) -> Done:
+        """QEMU is told to end, and killed where it does not; libvirt gives it some seconds even
+        then, so that it can write what it holds."""
+        self.progress.tell("its power is taken away")
+        failure: NovaCronError | None = None
+        for how, patience_s in _HARDER[at_once:]:
+            in_time(self.deadline)
+            try:
+                self._ask(partial(_destroy, how), patience_s)
+            except (EffectFailed, EffectUnknown, NotPossible, VmNotFound) as err:
+                failure = err
+            else:
+                return self._done(forced=True)
+            if self._is_off():
+                return self._done(forced=True)
+        raise failure or EffectFailed("its power could not be taken away")
+
+    def _done(self, *, forced: bool) -> Done:
+        said = ["its power was taken away"] if forced else []
+        if self._detail:
+            said.append("it was transient: it is gone with its end")
+        detail = {**self._detail, "forced": forced}
+        return Done(changed=True, text="; ".join(said), detail=detail)
+
+    def _is_off(self) -> bool:
+        """While libvirtd is restarted nobody can tell."""
+        try:
+            return self._ask(is_off, _LOOK_S)
+        except VmNotFound:
+            return True
+        except (EffectUnknown, EffectFailed, Unavailable):
+            return False
+
+    def _ask(self, ask: Callable[[libvirt.virDomain], T], patience_s: float) -> T:
+        def of_domain(conn: libvirt.virConnect) -> T:
+            return ask(conn.lookupByUUIDString(self.order.vm_id))
+
+        until = time.monotonic() + patience_s
+        return self.control.ask(self.order.vm_id, of_domain, until, past_hanging=True)
+
+
+def _destroy(how: int, domain: libvirt.virDomain) -> None:
+    domain.destroyFlags(how)
+
+
+def _guest(domain: libvirt.virDomain) -> _Guest:
+    is_qemu = domain.connect().getType() == "QEMU"
+    return _Guest(look(domain), bool(domain.isPersistent()), is_qemu)

@@ -1,0 +1,181 @@
+"""What every provider that commands VMs promises. Its test class inherits LifecycleContract."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+
+from novacron_agent.finding import Level
+from novacron_agent.providers.lifecycle import (
+    Done,
+    EffectFailed,
+    Lifecycle,
+    NotPossible,
+    VmNotFound,
+)
+from novacron_contract.commands import VERBS, Effect, Order, Verb
+from novacron_contract.errors import NovaCronError, Unavailable
+from novacron_contract.metrics import VmState
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+ACTIVE = frozenset({VmState.RUNNING, VmState.BLOCKED})
+
+
+@dataclass(slots=True)
+class Heard:
+    """A progress that is written down."""
+
+    told: list[str] = field(default_factory=list)
+    witnessed: list[str] = field(default_factory=list)
+
+    def tell(self, text: str, share: float | None = None) -> None:
+        assert share is None or 0 <= share <= 1
+        self.told.append(text)
+
+    def witness(self, text: str) -> None:
+        self.witnessed.append(text)
+
+
+def order(verb: Verb, vm_id: str, **arguments: float | str | bool) -> Order:
+    return Order(
+        id=str(uuid.uuid4()),
+        verb=verb,
+        vm_id=vm_id,
+        arguments=VERBS[verb].parse(arguments),
+        ttl_ms=60_000,
+        timeout_s=60.0,
+    )
+
+
+def done(lifecycle: Lifecycle, verb: Verb, vm_id: str, **arguments: float | str | bool) -> Done:
+    return lifecycle.perform(order(verb, vm_id, **arguments), Heard(), time.monotonic() + 60)
+
+
+def force(lifecycle: Lifecycle, vm_id: str) -> Done:
+    return done(lifecycle, Verb.STOP, vm_id, force="now")
+
+
+class LifecycleContract:
+    """Fixtures of the inheriting class: `lifecycle`; `vm`, the id of a VM that runs, outlives its
+    end, and may be stopped; `out_of_reach`, the same lifecycle where nothing answers."""
+
+    @pytest.fixture
+    def lifecycle(self) -> Lifecycle:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def vm(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def out_of_reach(self) -> Lifecycle:
+        raise NotImplementedError
+
+    def state(self, lifecycle: Lifecycle, vm: str) -> VmState:
+        return lifecycle.find(vm, 10).state
+
+    def test_it_says_what_it_can_do(self, lifecycle: Lifecycle) -> None:
+        assert lifecycle.verbs() <= set(Verb)
+        assert {Verb.START, Verb.STOP} <= lifecycle.verbs()
+
+    def test_a_vm_is_found_with_its_name_and_state(self, lifecycle: Lifecycle, vm: str) -> None:
+        found = lifecycle.find(vm, 10)
+
+        assert found.name
+        assert found.state in ACTIVE
+
+    def test_the_start_of_a_running_vm_does_nothing(self, lifecycle: Lifecycle, vm: str) -> None:
+        assert not done(lifecycle, Verb.START, vm).changed
+        assert self.state(lifecycle, vm) in ACTIVE
+
+    def test_stop_and_stop_again_then_start_and_start_again(
+        self, lifecycle: Lifecycle, vm: str
+    ) -> None:
+        assert force(lifecycle, vm).changed
+        assert self.state(lifecycle, vm) is VmState.STOPPED
+        assert not force(lifecycle, vm).changed
+        assert done(lifecycle, Verb.START, vm).changed
+        assert self.state(lifecycle, vm) in ACTIVE
+        assert not done(lifecycle, Verb.START, vm).changed
+
+    def test_suspend_and_resume_twice_each(self, lifecycle: Lifecycle, vm: str) -> None:
+        assert done(lifecycle, Verb.SUSPEND, vm).changed
+        assert self.state(lifecycle, vm) is VmState.PAUSED
+        assert not done(lifecycle, Verb.SUSPEND, vm).changed
+        assert done(lifecycle, Verb.RESUME, vm).changed
+        assert self.state(lifecycle, vm) in ACTIVE
+        assert not done(lifecycle, Verb.RESUME, vm).changed
+
+    def test_a_suspended_vm_cannot_shut_itself_down(self, lifecycle: Lifecycle, vm: str) -> None:
+        done(lifecycle, Verb.SUSPEND, vm)
+
+        with pytest.raises(NotPossible, match="paused, and cannot shut itself down: resume it"):
+            done(lifecycle, Verb.STOP, vm, force="never", grace_s=1)
+        assert done(lifecycle, Verb.STOP, vm, grace_s=600).changed, "nobody waits for it"
+        assert self.state(lifecycle, vm) is VmState.STOPPED
+
+    @pytest.mark.parametrize("verb", [Verb.SUSPEND, Verb.RESUME, Verb.REBOOT, Verb.RESET])
+    def test_a_vm_that_is_off_cannot(self, lifecycle: Lifecycle, vm: str, verb: Verb) -> None:
+        if verb not in lifecycle.verbs():
+            return
+        force(lifecycle, vm)
+
+        with pytest.raises(NotPossible, match=r"^the VM is stopped, and cannot ") as refused:
+            done(lifecycle, verb, vm)
+        assert "\n" not in str(refused.value)
+        assert self.state(lifecycle, vm) is VmState.STOPPED
+
+    def test_an_unknown_vm_is_not_found(self, lifecycle: Lifecycle) -> None:
+        with pytest.raises(VmNotFound, match="no such VM"):
+            lifecycle.find(UNKNOWN, 10)
+        for verb in lifecycle.verbs():
+            with pytest.raises(VmNotFound, match="no such VM"):
+                done(lifecycle, verb, UNKNOWN)
+
+    def test_after_its_time_nothing_is_begun(self, lifecycle: Lifecycle, vm: str) -> None:
+        over = time.monotonic() - 1
+        for verb in lifecycle.verbs() - {Verb.START, Verb.RESUME}:
+            with pytest.raises(EffectFailed, match="its time was over"):
+                lifecycle.perform(order(verb, vm), Heard(), over)
+        assert self.state(lifecycle, vm) in ACTIVE
+        for verb in (Verb.START, Verb.RESUME):
+            assert not lifecycle.perform(order(verb, vm), Heard(), over).changed
+
+    def test_an_opaque_effect_that_was_seen_is_witnessed(
+        self, lifecycle: Lifecycle, vm: str
+    ) -> None:
+        opaque = [v for v in lifecycle.verbs() if VERBS[v].effect is Effect.OPAQUE]
+        for verb in set(opaque) & {Verb.RESET}:
+            heard = Heard()
+            assert lifecycle.perform(order(verb, vm), heard, time.monotonic() + 60).changed
+            assert heard.witnessed
+
+    def test_the_check_changes_nothing(self, lifecycle: Lifecycle, vm: str) -> None:
+        before = self.state(lifecycle, vm)
+
+        assert [finding.level for finding in lifecycle.check(10)] == [Level.OK]
+        assert self.state(lifecycle, vm) is before
+
+    def test_close_lets_go_and_it_can_be_used_again(self, lifecycle: Lifecycle, vm: str) -> None:
+        lifecycle.close()
+        lifecycle.close()
+        assert lifecycle.find(vm, 10).state in ACTIVE
+
+    def test_what_does_not_answer_is_told_in_one_sentence(self, out_of_reach: Lifecycle) -> None:
+        with pytest.raises(Unavailable) as away:
+            out_of_reach.find(UNKNOWN, 5)
+        assert "\n" not in str(away.value)
+        for verb in out_of_reach.verbs():
+            with pytest.raises(Unavailable):
+                done(out_of_reach, verb, UNKNOWN)
+        [finding] = out_of_reach.check(5)
+        assert finding.level is Level.FAIL
+        assert finding.fix
+
+    def test_every_error_is_one_of_ours(self, lifecycle: Lifecycle) -> None:
+        for verb in lifecycle.verbs():
+            with pytest.raises(NovaCronError):
+                done(lifecycle, verb, "no-uuid-at-all")
