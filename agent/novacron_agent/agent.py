@@ -6,11 +6,12 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from novacron_agent.commands.service import CommandService
 from novacron_agent.counts import Counts
 from novacron_agent.delivery.batch import Gap
 from novacron_agent.delivery.delivery import Delivery, check_files, gap_readings
@@ -91,7 +92,13 @@ def verify(settings: Settings, where: Path) -> None:
         check_files(there, VERSION)
 
 
-def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> None:
+def run(
+    settings: Settings,
+    agent_id: str,
+    measured: Measuring,
+    wake: Wake,
+    commands: CommandService,
+) -> None:
     """Scrape and send at every interval, and changes at once, until the end."""
     encoder = Encoder(VERSION)
     own = OwnResource(agent_id, settings.agent.interval, measured.machine.resource)
@@ -112,9 +119,11 @@ def run(settings: Settings, agent_id: str, measured: Measuring, wake: Wake) -> N
             readings = collect(measured.sources, interval * _PATIENCE, wake)
             itself = measured.counts.reading(own.after(readings))
             delivery.add_to(itself)
+            commands.add_to(itself)
             readings += [itself, process.reading(itself.resource)]
             said = {source.name: {"trouble": source.complaint} for source in measured.sources}
-            status_file.offer(status(itself, process, said, delivery.said(), interval))
+            now = status(itself, process, said, delivery.said(), interval)
+            status_file.offer(replace(now, commands=commands.said()))
         else:
             readings = collect_changes(measured.sources, _CHANGES_S, wake)
         for request in encoder.encode(selection.of(readings, rarely=is_tick)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from novacron_agent.commands.settings import CommandsTable
 from novacron_agent.delivery.destination import Destination
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_agent.selection import MetricRule
@@ -33,6 +34,7 @@ _TABLES = (
     ("host", HostTable),
     ("[metrics]", MetricRule),
     ("provider", KvmProvider),
+    ("commands", CommandsTable),
 )
 
 
@@ -94,6 +96,8 @@ def _default(field: dataclasses.Field[Any]) -> str:
             return f'`"{size // 2**20}MiB"`'
         case _, bool(value):
             return f"`{str(value).lower()}`"
+        case _, int(number):
+            return f"`{number}`"
         case _, value:
             return f'`"{value}"`'
 

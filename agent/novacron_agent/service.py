@@ -9,9 +9,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from novacron_agent.agent import measuring, run, verify
+from novacron_agent.commands.service import CommandService
+from novacron_agent.commands.situation import situation
 from novacron_agent.enrolment.renewal import Renewal
 from novacron_agent.identity import persistent_id
 from novacron_agent.settings import Settings, read_settings
@@ -29,7 +32,8 @@ def serve(path: Path) -> None:
         ConfigError: the settings are wrong at the start. Later they are refused, and the old stay.
     """
     settings: Settings | None = read_settings(path)
-    orders = Orders(path)
+    commands = CommandService()
+    orders = Orders(path, commands.stop)
     while settings is not None:
         logging.getLogger().setLevel(settings.agent.log_level.upper())
         wake = Wake()
@@ -39,16 +43,18 @@ def serve(path: Path) -> None:
         orders.listen()
         renewal = Renewal(settings.identity, orders.reload)
         renewal.start()
-        run(settings, agent_id, measured, wake)
+        commands.adopt(situation(settings, path))
+        run(settings, agent_id, measured, wake, commands)
         renewal.stop()
         settings = orders.next_settings()
+    commands.close()
 
 
 class Orders:
     """What was told by signals. The file is read by a thread of its own: its disk may hang."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, ending: Callable[[], None] = lambda: None) -> None:
+        self._path, self._at_end = path, ending
         self._lock = threading.Lock()
         self._wake: Wake | None = None
         self._next: Settings | None = None
@@ -77,6 +83,7 @@ class Orders:
             return None if self._ending else settings
 
     def end(self) -> None:
+        self._at_end()
         with self._lock:
             self._ending = True
             if self._wake is not None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from novacron_agent.commands.settings import CommandsTable
 from novacron_agent.delivery.destination import DEFAULT_NAME, Destination, base_url
 from novacron_agent.enrolment.membership import Membership, read_membership
 from novacron_agent.selection import MetricRule
@@ -82,6 +83,7 @@ class Settings:
     destinations: tuple[Destination, ...] = ()
     metrics: tuple[MetricRule, ...] = ()
     provider: Mapping[str, Any] | None = None
+    commands: CommandsTable = field(default_factory=CommandsTable)
 
     def __post_init__(self) -> None:
         check_names(self.destinations, "destinations")

@@ -346,6 +346,7 @@ LIBVIRT_METRICS: tuple[Metric, ...] = (
 )
 
 _TO, _WHY = "novacron.destination", "novacron.reason"
+_COMMAND_STATE = "novacron.command.state"
 
 AGENT_METRICS: tuple[Metric, ...] = (
     _m("novacron.agent.scrape.duration", "s", _G, "Time a scrape took", "novacron.source"),
@@ -365,6 +366,36 @@ AGENT_METRICS: tuple[Metric, ...] = (
     _m(
         "novacron.agent.gap.points", "{point}", _G, "Points that a gap lacks, at its end", _TO, _WHY
     ),
+    _m(
+        "novacron.agent.command.active",
+        "{command}",
+        _U,
+        "Commands that wait (`accepted`) or run",
+        _COMMAND_STATE,
+    ),
+    _m(
+        "novacron.agent.command.ended",
+        "{command}",
+        _C,
+        "Commands that came to their end",
+        "novacron.command.verb",
+        _COMMAND_STATE,
+    ),
+    _m(
+        "novacron.agent.command.report.count",
+        "{report}",
+        _U,
+        "Reports that the collector has not taken yet",
+    ),
+    _m(
+        "novacron.agent.channel.errors",
+        "{error}",
+        _C,
+        "Polls for commands, and reports of them, that failed",
+        "novacron.request",
+    ),
+    _m("novacron.agent.journal.errors", "{error}", _C, "Writes to the journal that failed"),
+    _m("novacron.agent.journal.set_aside", "{file}", _C, "Damaged journals that were put away"),
     _m("process.memory.usage", "By", _U, "Resident memory of the agent"),
     _m("process.cpu.time", "s", _C, "CPU time of the agent by mode", "cpu.mode"),
 )

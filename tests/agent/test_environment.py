@@ -82,7 +82,11 @@ def test_a_value_means_what_it_means_in_the_file(
         ("AGENT__ENDPOINT", "http://me:sesame@x", "endpoint: a user or password belongs into"),
         ("AGENT__HOST_ID", "\udcff", "not UTF-8"),
         ("HOST__ENABLED", "yes", "enabled: expected true or false, got 'yes'"),
-        ("AGENT", "5s", "unknown; allowed: NOVACRON_AGENT__AGENT__KEY, NOVACRON_AGENT__HOST__KEY"),
+        (
+            "AGENT",
+            "5s",
+            "unknown; allowed: NOVACRON_AGENT__AGENT__KEY, NOVACRON_AGENT__COMMANDS__KEY",
+        ),
         ("AGENT__", "5s", "unknown; allowed: NOVACRON_AGENT__AGENT__KEY"),
         ("DESTINATIONS__NAME", "x", "unknown; allowed: NOVACRON_AGENT__AGENT__KEY"),
     ],

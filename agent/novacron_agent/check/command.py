@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from novacron_agent.check.clock import check_clock
+from novacron_agent.check.commands import check_commands
 from novacron_agent.check.destination import check_destination
 from novacron_agent.check.guests import check_guests
 from novacron_agent.check.identity import check_identity
@@ -29,6 +30,7 @@ def findings(settings: Settings, path: Path, version: str) -> Iterator[Finding]:
         ("permissions", partial(check_permissions, settings, path)),
         ("clock", check_clock),
         ("guests", partial(check_guests, settings, path, PATIENCE_S)),
+        ("commands", partial(check_commands, settings, path, PATIENCE_S)),
     ]
     asked += [
         (f"destination {there.name}", partial(check_destination, there, version))

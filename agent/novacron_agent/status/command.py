@@ -10,7 +10,12 @@ from pathlib import Path
 
 from novacron_agent.enrolment.membership import Membership, read_membership
 from novacron_agent.status.file import as_json, read_status
-from novacron_agent.status.status import DestinationStatus, SourceStatus, Status
+from novacron_agent.status.status import (
+    CommandsStatus,
+    DestinationStatus,
+    SourceStatus,
+    Status,
+)
 from novacron_contract.errors import ConfigError, Unavailable
 from novacron_contract.units import readable
 
@@ -47,6 +52,8 @@ def _lines(status: Status, trouble: str, now: float) -> Iterator[str]:
         yield from _source(source)
     for there in status.destinations:
         yield from _destination(there)
+    if status.commands is not None:
+        yield from _commands(status.commands)
 
 
 def _membership(folder: Path) -> Membership | str | None:
@@ -91,3 +98,12 @@ def _destination(there: DestinationStatus) -> Iterator[str]:
         yield f"  now: {there.trouble}"
     if there.last_refusal:
         yield f"  last refusal: {there.last_refusal}"
+
+
+def _commands(commands: CommandsStatus) -> Iterator[str]:
+    ended = ", ".join(f"{number} {how}" for how, number in sorted(commands.ended.items()))
+    told = f", {commands.reports} reports to be told" if commands.reports else ""
+    now = f"{commands.waiting} wait, {commands.running} run"
+    yield f"commands: {now}; ended: {ended.replace('_', ' ') or 'none'}{told}"
+    if commands.trouble:
+        yield f"  now: {commands.trouble}"

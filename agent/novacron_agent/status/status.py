@@ -56,6 +56,18 @@ class DestinationStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CommandsStatus:
+    """Commands that wait and run, those that `ended` since the start by how, and reports that the
+    collector has not taken yet."""
+
+    waiting: int = 0
+    running: int = 0
+    ended: Mapping[str, int] = field(default_factory=dict)
+    reports: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Times are Unix seconds; counters count since `counting_since`."""
 
@@ -70,6 +82,7 @@ class Status:
     cpu_share: float | None = None
     sources: tuple[SourceStatus, ...] = field(default=())
     destinations: tuple[DestinationStatus, ...] = field(default=())
+    commands: CommandsStatus | None = None
 
     def trouble(self, now: float) -> str:
         """Why this is not what an agent that runs says; empty where it is."""

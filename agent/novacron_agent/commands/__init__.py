@@ -1,0 +1,1 @@
+"""Commands to VMs: taken from the collector, journalled, carried out, reported."""

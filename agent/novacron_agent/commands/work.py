@@ -1,0 +1,176 @@
+"""One command from its checks to its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from novacron_agent.commands.clock import Clock
+from novacron_agent.commands.entry import Entry, Outcome
+from novacron_agent.commands.journal import Journal
+from novacron_agent.commands.progress import JournalledProgress
+from novacron_agent.commands.replay import EXPIRED, seconds_since
+from novacron_agent.commands.settings import CommandsTable
+from novacron_agent.providers.lifecycle import (
+    Done,
+    EffectFailed,
+    EffectUnknown,
+    FoundVm,
+    Lifecycle,
+    NotPossible,
+    VmNotFound,
+)
+from novacron_contract.commands import Effect, State, Verb
+from novacron_contract.errors import NotFound, NovaCronError, Refused, Unavailable
+
+log = logging.getLogger(__name__)
+
+_FIND_S = 10.0  # for an answer of where the VM is
+_AWAY_S = 10.0  # so long a hypervisor that does not answer is asked again: it may be restarted
+_UNKNOWN_S = 60.0  # so long it is looked again at what a convergent command became of
+_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`pause` waits so many seconds; False: the agent ends, and what is not at its end is left to
+    the next start."""
+
+    journal: Journal
+    clock: Clock
+    table: CommandsTable
+    lifecycle: Lifecycle | None
+    news: Callable[[], None]
+    pause: Callable[[float], bool]
+
+    def carry_out(self, entry: Entry) -> Outcome | None:
+        """None: it is not at its end, or another has seen to it."""
+        lifecycle = self.lifecycle
+        if lifecycle is None:
+            return _rejected("this agent has no provider that can command VMs: see [provider]")
+        if not entry.again:
+            refusal = self._refusal(entry, lifecycle)
+            if refusal is not None:
+                return refusal
+            begun = self._begun(entry)
+            if begun is not True:
+                return begun or None
+            self.news()
+        return self._performed(entry, lifecycle)
+
+    # -- before it begins ------------------------------------------------------------------------
+
+    def _refusal(self, entry: Entry, lifecycle: Lifecycle) -> Outcome | None:
+        verb = entry.order.verb
+        if self._is_over(entry):
+            return Outcome(state=State.EXPIRED, error=EXPIRED)
+        if verb not in lifecycle.verbs():
+            return _rejected(f"the hypervisor of this VM knows no {verb}")
+        if self.table.enabled is False or not self.table.allows_verb(verb):
+            return _rejected(f"[commands] in this host's agent.toml does not allow {verb}")
+        found = self._found(entry, lifecycle)
+        if isinstance(found, Outcome):
+            return found
+        return self._refusal_of(found, entry)
+
+    def _refusal_of(self, found: FoundVm, entry: Entry) -> Outcome | None:
+        if not self.table.allows_vm(entry.order.vm_id, found.name):
+            return _rejected("[commands] vms in this host's agent.toml does not name this VM")
+        if entry.order.expect and found.state not in entry.order.expect:
+            expected = " or ".join(sorted(entry.order.expect))
+            return _rejected(f"the VM is {found.state}, and was expected to be {expected}")
+        if self._is_over(entry):
+            return Outcome(state=State.EXPIRED, error=EXPIRED)
+        return None
+
+    def _found(self, entry: Entry, lifecycle: Lifecycle) -> FoundVm | Outcome:
+        until = time.monotonic() + _AWAY_S
+        while True:
+            try:
+                return lifecycle.find(entry.order.vm_id, _FIND_S)
+            except (NotFound, Refused) as err:
+                return _rejected(str(err))
+            except Unavailable as err:
+                if time.monotonic() > until or self._is_over(entry) or not self.pause(_AGAIN_S):
+                    return _rejected(str(err))
+
+    def _begun(self, entry: Entry) -> bool | Outcome:
+        """Marked as begun. A disk that takes nothing is asked again until the time is over:
+        no effect begins that is not journalled."""
+        while True:
+            try:
+                return self.journal.begin(entry.id)
+            except Unavailable as err:
+                log.error("%s: not begun: %s", entry.id, err)
+                if self._is_over(entry):
+                    return Outcome(state=State.EXPIRED, error=f"{EXPIRED}: {err}")
+                if not self.pause(_AGAIN_S):
+                    return False
+
+    def _is_over(self, entry: Entry) -> bool:
+        return self.clock.since_boot() >= entry.expires
+
+    # -- the effect ------------------------------------------------------------------------------
+
+    def _performed(self, entry: Entry, lifecycle: Lifecycle) -> Outcome | None:
+        passed = seconds_since(entry, self.clock) if entry.again else 0.0
+        deadline = time.monotonic() + max(0.0, entry.order.timeout_s - passed)
+        progress = JournalledProgress(self.journal, entry.id, self.news)
+        try:
+            return self._until_known(entry, lifecycle, progress, deadline)
+        finally:
+            progress.close()
+
+    def _until_known(
+        self, entry: Entry, lifecycle: Lifecycle, progress: JournalledProgress, deadline: float
+    ) -> Outcome | None:
+        """A convergent effect that nobody knows of is looked at again: it is done once at most."""
+        began = time.monotonic()
+        while True:
+            try:
+                done = lifecycle.perform(entry.order, progress, deadline)
+                return _succeeded(done)
+            except (EffectUnknown, Unavailable) as err:
+                surely_not = isinstance(err, Unavailable)
+                if entry.effect is Effect.OPAQUE and not surely_not:
+                    return _unknown(str(err), progress.evidence)
+                patience = _AWAY_S if surely_not else _UNKNOWN_S
+                if time.monotonic() > min(deadline, began + patience):
+                    return Outcome(state=State.FAILED, error=str(err))
+            except NovaCronError as err:
+                return _ended(entry, err)
+            except Exception as err:
+                log.exception("%s: %s failed", entry.id, entry.order.verb)
+                if entry.effect is Effect.OPAQUE:
+                    return _unknown(repr(err), progress.evidence)
+                return Outcome(state=State.FAILED, error=repr(err))
+            if not self.pause(_AGAIN_S):
+                return None
+
+
+def _rejected(error: str) -> Outcome:
+    return Outcome(state=State.REJECTED, error=error)
+
+
+def _succeeded(done: Done) -> Outcome:
+    detail = {"changed": done.changed, **done.detail}
+    return Outcome(state=State.SUCCEEDED, text=done.text, detail=detail)
+
+
+def _unknown(error: str, evidence: str) -> Outcome:
+    if evidence:
+        return Outcome(state=State.SUCCEEDED, text=evidence, detail={"evidence": evidence})
+    return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+
+
+def _ended(entry: Entry, err: NovaCronError) -> Outcome:
+    """Of a command that had begun before this process did nobody can say that nothing was done."""
+    if entry.again and isinstance(err, VmNotFound) and entry.order.verb is Verb.STOP:
+        text = "the VM is gone: with its end, or since"
+        return Outcome(state=State.SUCCEEDED, text=text, detail={"gone": True})
+    refused = isinstance(err, VmNotFound | NotPossible | Refused) and not entry.again
+    if not refused and not isinstance(err, EffectFailed):
+        log.warning("%s: %s: %s", entry.id, entry.order.verb, err)
+    return Outcome(state=State.REJECTED if refused else State.FAILED, error=str(err))
