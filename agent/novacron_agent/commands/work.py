@@ -127,13 +127,14 @@ class Work:
         self, entry: Entry, lifecycle: Lifecycle, progress: JournalledProgress, deadline: float
     ) -> Outcome | None:
         """A convergent effect that nobody knows of is looked at again: it is done once at most."""
-        began = time.monotonic()
+        began, asked_before = time.monotonic(), entry.again
         while True:
             try:
                 done = lifecycle.perform(entry.order, progress, deadline)
-                return _succeeded(done)
+                return _succeeded(done, asked_before=asked_before)
             except (EffectUnknown, Unavailable) as err:
                 surely_not = isinstance(err, Unavailable)
+                asked_before |= not surely_not
                 if entry.effect is Effect.OPAQUE and not surely_not:
                     return _unknown(str(err), progress.evidence)
                 patience = _AWAY_S if surely_not else _UNKNOWN_S
@@ -154,8 +155,11 @@ def _rejected(error: str) -> Outcome:
     return Outcome(state=State.REJECTED, error=error)
 
 
-def _succeeded(done: Done) -> Outcome:
-    detail = {"changed": done.changed, **done.detail}
+def _succeeded(done: Done, *, asked_before: bool) -> Outcome:
+    """What is as ordered when it is looked at again was so before, or this command has made it so:
+    `changed` is None then."""
+    is_open = asked_before and not done.changed
+    detail = {"changed": None if is_open else done.changed, **done.detail}
     return Outcome(state=State.SUCCEEDED, text=done.text, detail=detail)
 
 
