@@ -89,7 +89,12 @@ def answer(document: object) -> Response:
 
 
 def _app(routes: Sequence[BaseRoute]) -> ASGIApp:
-    handlers = {NovaCronError: _error, HTTPException: _http_error, Exception: _surprise}
+    handlers = {
+        NovaCronError: _error,
+        HTTPException: _http_error,
+        ClientDisconnect: _gone,
+        Exception: _surprise,
+    }
     app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     return app
 
@@ -107,9 +112,13 @@ def _http_error(request: Request, err: HTTPException) -> Response:
     return _told("HTTPException", err.detail, err.status_code, dict(err.headers or {}))
 
 
+def _gone(_request: Request, _err: ClientDisconnect) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
+
+
 def _surprise(_request: Request, err: Exception) -> Response:
-    if not isinstance(err, ClientDisconnect):
-        log.error("an agent's request failed", exc_info=err)
+    log.error("an agent's request failed", exc_info=err)
     why = "this is a defect; the collector's log has the details"
     return _told("InternalError", why, 500, {})
 
