@@ -57,20 +57,22 @@ def listeners(settings: ListenSettings) -> Iterator[Listeners]:
 def open_connections(wanted: int) -> tuple[int, int, int]:
     """How many connections this process may have: over HTTP, of agents, and over gRPC.
 
-    Its limit of open files is raised as far as it may be.
+    Its limit of open files is raised as far as it may be. Where that is less than three times
+    `wanted`, agents get most of it: each has its polls and reports here beside its telemetry.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     files = hard - _OTHER_FILES
-    over_http = max(16, min(wanted, files * 3 // 8))
-    over_grpc = max(16, min(wanted, files - 2 * over_http))
+    of_agents = max(16, min(wanted, files * 5 // 8))
+    over_http = max(16, min(wanted, (files - of_agents) // 2))
+    over_grpc = max(16, min(wanted, files - of_agents - over_http))
     if over_grpc < wanted:
         log.warning(
-            "limits: connections: %d over HTTP, as many of agents, and %d over gRPC: "
+            "limits: connections: %d over HTTP, %d of agents, and %d over gRPC: "
             "this process may open %d files",
-            *(over_http, over_grpc, hard),
+            *(over_http, of_agents, over_grpc, hard),
         )
-    return over_http, over_http, over_grpc
+    return over_http, of_agents, over_grpc
 
 
 def server(
