@@ -133,12 +133,11 @@ class Change:
 
     def stop(self, of: Operation, *, begun_too: bool) -> None:
         """Begin nothing more of it; with `begun_too` no later step of a VM under way either."""
-        if begun_too:
-            ended, agents = cancel_queued(self.connection, of.id, self.now)
-        else:
-            ended, agents = cancel_unbegun(self.connection, of.id, self.now)
-        self.agents |= agents
-        self._tallies[of.id].ended += ended
+        cancel = cancel_queued if begun_too else cancel_unbegun
+        ended = cancel(self.connection, of.id, self.now)
+        self.agents |= {one.identity_id for one in ended}
+        self.entries += [end_of(one, None) for one in ended]
+        self._tallies[of.id].ended += len(ended)
 
     # -- consequences ---------------------------------------------------------------------------
 
