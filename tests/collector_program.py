@@ -27,6 +27,7 @@ class CollectorProgram:
     store: StoreProcess | None = None
     more: str = ""  # of collector.toml
     listen: str = ""  # of its table [listen], in place of the others
+    state: str = ""  # the URL of its database; otherwise a file in `folder`
     grpc: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     http: str = field(default_factory=lambda: f"http://127.0.0.1:{free_port()}")
     api: str = field(default_factory=lambda: f"http://127.0.0.1:{free_port()}")
@@ -59,6 +60,10 @@ class CollectorProgram:
         return self._end(signal.SIGTERM)
 
     @property
+    def state_url(self) -> str:
+        return self.state or f"sqlite:///{self.folder}/state.db"
+
+    @property
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
@@ -88,7 +93,7 @@ class CollectorProgram:
         return "\n".join(
             [
                 f"[telemetry]\n{telemetry}",
-                f'[state]\nurl = "sqlite:///{self.folder}/state.db"',
+                f'[state]\nurl = "{self.state_url}"',
                 f'[wal]\npath = "{self.folder}/wal"\nwrite_every = "50ms"',
                 *("[listen]", *listen, self.more),
             ]
@@ -102,9 +107,10 @@ def collector_program(
     more: str = "",
     listen: str = "",
     api: str = "",
+    state: str = "",
 ) -> Iterator[CollectorProgram]:
     """`api`: its URL, where `listen` says another address."""
-    program = CollectorProgram(folder, store, more, listen)
+    program = CollectorProgram(folder, store, more, listen, state)
     program.api = api or program.api
     program.start()
     try:

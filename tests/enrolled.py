@@ -47,8 +47,12 @@ class World:
         now = datetime.now(UTC)
         return JoinTokens(self.state).create("lab", ADMIN, now, now + lasts, uses)[1]
 
-    def line(self, secret: str | None = None, pin: str | None = None) -> str:
-        return f"https://{self.collector.agents}#{pin or self.pin}:{secret or self.secret()}"
+    def line(
+        self, secret: str | None = None, pin: str | None = None, address: str | None = None
+    ) -> str:
+        """`address`: HOST:PORT, where the collector is found through something between."""
+        there = address or self.collector.agents
+        return f"https://{there}#{pin or self.pin}:{secret or self.secret()}"
 
     def agent(self, name: str, host_id: str | None = "h-1") -> Agent:
         folder = self.folder / name
@@ -102,10 +106,14 @@ class Agent:
 
 
 @contextmanager
-def enrolling(folder: Path, more: str = "", listen: str = "", api: str = "") -> Iterator[World]:
+def enrolling(
+    folder: Path, more: str = "", listen: str = "", api: str = "", state_url: str = ""
+) -> Iterator[World]:
     """`listen`: lines of that table, in place of what is there otherwise."""
-    with collector_program(folder / "collector", more=more, listen=listen, api=api) as collector:
-        state = open_state(f"sqlite:///{collector.folder}/state.db")
+    with collector_program(
+        folder / "collector", more=more, listen=listen, api=api, state=state_url
+    ) as collector:
+        state = open_state(collector.state_url)
         try:
             yield World(collector, state, folder)
         finally:

@@ -46,15 +46,18 @@ class Fault:
 
 @dataclass
 class Weather:
-    """Draws the fault of each connection; none once `calm`."""
+    """Draws the fault of each connection; none once `calm`. `requests` and `answers`: it strikes
+    before so many bytes of theirs."""
 
     chance: random.Random
     share: float = 0.6
     calm: bool = False
+    requests: int = 6_000
+    answers: int = 800
 
     def __call__(self) -> Fault:
         kind = self.chance.choice([kind for kind in Kind if kind is not Kind.NONE])
-        after = self.chance.randrange(6_000 if kind in _OF_REQUESTS else 800)
+        after = self.chance.randrange(self.requests if kind in _OF_REQUESTS else self.answers)
         seconds = self.chance.uniform(0, 0.2 if kind is Kind.LATENCY else 6)
         if self.calm or self.chance.random() >= self.share:
             return Fault()
