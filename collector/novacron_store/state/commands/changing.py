@@ -21,7 +21,7 @@ from novacron_contract.commands import State
 from novacron_contract.errors import Unavailable
 from novacron_store.state.audit import Audit, Entry
 from novacron_store.state.commands.advancing import advance
-from novacron_store.state.commands.noting import end_of
+from novacron_store.state.commands.noting import end_of, ends_of
 from novacron_store.state.commands.records import (
     MUTABLE,
     Command,
@@ -134,10 +134,10 @@ class Change:
     def stop(self, of: Operation, *, begun_too: bool) -> None:
         """Begin nothing more of it; with `begun_too` no later step of a VM under way either."""
         cancel = cancel_queued if begun_too else cancel_unbegun
-        ended = cancel(self.connection, of.id, self.now)
-        self.agents |= {one.identity_id for one in ended}
-        self.entries += [end_of(one, None) for one in ended]
-        self._tallies[of.id].ended += len(ended)
+        done = cancel(self.connection, of.id, self.now)
+        self.agents |= done.agents
+        self.entries += ends_of(of.id, done)
+        self._tallies[of.id].ended += done.number
 
     # -- consequences ---------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, literal, select, update
@@ -12,13 +13,24 @@ from novacron_store.state.commands.records import Command, command
 from novacron_store.state.tables.columns import Text, UtcTime
 from novacron_store.state.tables.commands import command_events, commands
 
+_FEW = 500
 
-def cancel_queued(connection: Connection, operation_id: str, now: datetime) -> list[Command]:
-    """All of them but what undoes, as they are now."""
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`agents` may have had to do with it. `few`: the commands themselves, unless they are many."""
+
+    number: int
+    agents: frozenset[str]
+    few: Sequence[Command]
+
+
+def cancel_queued(connection: Connection, operation_id: str, now: datetime) -> Cancelled:
+    """All of them but what undoes."""
     return _cancel(connection, _queued(operation_id), now)
 
 
-def cancel_unbegun(connection: Connection, operation_id: str, now: datetime) -> list[Command]:
+def cancel_unbegun(connection: Connection, operation_id: str, now: datetime) -> Cancelled:
     """Those of VMs of which nothing has begun."""
     first = commands.alias()
     unbegun = select(first.c.vm_id).where(
@@ -37,19 +49,10 @@ def _queued(operation_id: str) -> ColumnElement[bool]:
     )
 
 
-def _cancel(connection: Connection, which: ColumnElement[bool], now: datetime) -> list[Command]:
-    rows = connection.execute(select(commands).where(which)).mappings()
-    cancelled = [
-        replace(
-            command(row),
-            state=State.CANCELLED,
-            version=row["version"] + 1,
-            ended=now,
-            ready=False,
-            turn=None,
-        )
-        for row in rows
-    ]
+def _cancel(connection: Connection, which: ColumnElement[bool], now: datetime) -> Cancelled:
+    agents = frozenset(connection.scalars(select(commands.c.identity_id).where(which).distinct()))
+    rows = connection.execute(select(commands).where(which).limit(_FEW + 1)).mappings().all()
+    few = [replace(command(row), state=State.CANCELLED, ended=now) for row in rows]
     version = commands.c.version + 1
     events = select(
         commands.c.id,
@@ -61,9 +64,9 @@ def _cancel(connection: Connection, which: ColumnElement[bool], now: datetime) -
     connection.execute(
         insert(command_events).from_select(["command_id", "version", "at", "state", "text"], events)
     )
-    connection.execute(
+    done = connection.execute(
         update(commands)
         .where(which)
         .values(state=State.CANCELLED.value, version=version, ended=now, ready=0, turn=None)
     )
-    return cancelled
+    return Cancelled(done.rowcount, agents, few if len(few) <= _FEW else ())
