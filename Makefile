@@ -10,8 +10,10 @@ PACKAGES ?= yes
 UP ?=
 SEED ?=
 KILLS ?= 200
+COMMANDS ?= 600
 GUESTS ?= 100
 TICK ?= 2
+CHAOS ?=
 TEST ?=
 FUZZ ?=
 COVERAGE ?= no
@@ -81,6 +83,10 @@ chaos-ingest: $(VENV)/installed-dev ## 200 kills and a bad network under load: a
 .PHONY: chaos-agent
 chaos-agent: $(VENV)/installed-dev ## 200 kills of novacron-agent, and of its spool: all that was on disk arrives or is in a gap (SEED=, KILLS=)
 	@KILLS=$(KILLS) SEED=$(or $(SEED),1) $(BIN)/pytest tests/chaos/test_agent_kills.py tests/chaos/test_agent_spool.py -rP
+
+.PHONY: chaos-commands
+chaos-commands: installed ## 600 commands to QEMU's and libvirt's guests while agents and collector are killed: each ends, and is done once at most (SEED=, COMMANDS=, CHAOS='--state postgresql')
+	@PYTHONPATH=tests $(BIN)/python -m chaos.commands --commands $(COMMANDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 .PHONY: chaos-guests
 chaos-guests: installed ## 100 guests, of which one hangs, during a migration, a save and a restart of libvirtd: nobody else misses a tick (GUESTS=, TICK=)
@@ -154,6 +160,10 @@ soak-prometheus: installed ## ten minutes of Debian's Prometheus writing here, b
 .PHONY: bench-idle
 bench-idle: $(VENV)/installed-dev ## memory of 10,000 idle connections, plain and with mTLS; bench/out/idle.json
 	@$(BIN)/python bench/idle.py
+
+.PHONY: bench-commands
+bench-commands: installed ## from an order to libvirt, 200 starts beside a plain script, memory of 10,000 held polls; bench/out/commands.json
+	@PYTHONPATH=tests $(BIN)/python bench/commands.py
 
 ## ---- house-keeping ----
 
