@@ -12,7 +12,7 @@ from novacron_collector.api.guard import caller, needs
 from novacron_collector.api.services import Services
 from novacron_collector.commands.request import MAX_REASON
 from novacron_contract.access import Permission
-from novacron_contract.commands import VERBS, Argument, State, VerbSpec
+from novacron_contract.commands import VERBS, Argument, State, Verb, VerbSpec
 from novacron_contract.errors import BadMessage
 from novacron_store.state.commands import Command
 
@@ -24,7 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     @bp.get("/commands")
     @needs(Permission.READ)
     def every() -> dict[str, Any]:
-        parameters.allow({"limit", "offset", "operation", "vm", "host", "state"})
+        parameters.allow({"limit", "offset", "operation", "vm", "host", "verb", "state"})
         page = parameters.page()
         found, total = commands.listing.commands(
             page.limit,
@@ -32,6 +32,7 @@ def blueprint(services: Services) -> Blueprint:
             operation_id=parameters.text("operation"),
             vm_id=parameters.text("vm"),
             host_id=parameters.text("host"),
+            verb=parameters.choice("verb", list(Verb)),
             state=parameters.choice("state", list(State)),
         )
         rows = [_shown(of) for of in found]

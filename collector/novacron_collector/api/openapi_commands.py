@@ -311,6 +311,7 @@ _COMMANDS = (
     _query("operation", _SHORT, "id"),
     _query("vm", _SHORT, "id"),
     _query("host", _SHORT, "id"),
+    _query("verb", enum(Verb), "only these"),
     _query("state", enum(State), "only these"),
 )
 _HELD = (
