@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,6 +17,8 @@ from novacron_contract.listening import is_loopback
 
 DEFAULT_URL = "http://127.0.0.1:8440"
 TIMEOUT_S = 120.0
+_BEFORE_IT = (502, 503, 504)  # of a proxy whose collector is away
+_LATER = (429, 503)
 
 
 class Failed(NovaCronError):
@@ -27,14 +29,27 @@ class NotAllowed(Failed):
     """Who asks is not logged in, or may not."""
 
 
+class NotNow(Failed):
+    """The collector cannot at the moment, and nothing was done."""
+
+
+class Lost(Unavailable):
+    """What was asked may have arrived, and no answer came."""
+
+
+class OutcomeUnknown(NovaCronError):
+    """Nobody can tell whether something was done."""
+
+
 @dataclass(frozen=True)
 class Collector:
     """`credential` is a token or a session; empty: none is sent. `ca_file`: trusted in place of the
-    system's authorities."""
+    system's authorities. `connected`: what is asked with; None: a new connection each time."""
 
     url: str = DEFAULT_URL
     credential: str = field(default="", repr=False)
     ca_file: Path | None = None
+    connected: httpx.Client | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -42,6 +57,12 @@ class Collector:
             raise ConfigError(f"--url: expected http://HOST:PORT, got {self.url!r}")
         if self.credential:
             require_private(self.url)
+
+    @contextmanager
+    def lasting(self) -> Iterator[Collector]:
+        """The same for many questions, which share a connection."""
+        with self._new_client() as client:
+            yield replace(self, connected=client)
 
     def get(self, path: str, query: Mapping[str, str | int | None] | None = None) -> Any:
         """
@@ -60,16 +81,31 @@ class Collector:
         """
         return self._ask("POST", path, params=query, json=body)
 
-    def change(self, method: str, path: str, body: Any = None, reason: str | None = None) -> Any:
-        """A POST, PATCH or DELETE that is put on record with its reason.
+    def change(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Any:
+        """A POST, PUT, PATCH or DELETE that is put on record with its reason. With the same `key`
+        the same is done once.
 
         Raises:
             Failed: the collector's own sentence says why.
-            Unavailable: it does not answer.
+            Unavailable: it does not answer, and was not told.
+            OutcomeUnknown: it may have been told, and no answer came.
         """
-        query = {"reason": reason} if reason else {}
-        sent = {} if body is None else {"json": body}
-        return _json(self._ask(method, path, params=query, **sent))
+        sent: dict[str, Any] = {"params": {"reason": reason} if reason else {}}
+        if body is not None:
+            sent["json"] = body
+        if key is not None:
+            sent["headers"] = {"Idempotency-Key": key}
+        try:
+            return _json(self._ask(method, path, **sent))
+        except Lost as err:
+            raise OutcomeUnknown(f"{err}: whether it was done, nobody can tell") from err
 
     @contextmanager
     def stream(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
@@ -95,7 +131,15 @@ class Collector:
             raise _failure(answer)
         return answer
 
-    def _client(self) -> httpx.Client:
+    @contextmanager
+    def _client(self) -> Iterator[httpx.Client]:
+        if self.connected is not None:
+            yield self.connected
+            return
+        with self._new_client() as client:
+            yield client
+
+    def _new_client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
         verify: ssl.SSLContext | bool = True
         if self.ca_file is not None:
@@ -109,10 +153,10 @@ class Collector:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except httpx.RemoteProtocolError as err:
-            raise Unavailable(f"the collector at {self.url} broke off its answer") from err
-        except httpx.TimeoutException as err:
-            raise Unavailable(f"the collector at {self.url} took longer than 120 s") from err
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as err:
+            raise Lost(f"the collector at {self.url} broke off its answer") from err
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as err:
+            raise Lost(f"the collector at {self.url} took longer than 120 s") from err
         except (httpx.HTTPError, httpx.InvalidURL) as err:
             raise Unavailable(
                 f"the collector does not answer at {self.url}: start it with `novacron up`, "
@@ -135,18 +179,25 @@ def require_private(url: str) -> None:
         raise ConfigError(f"--url: {url}: a token or password is sent by https:// alone")
 
 
-def _failure(answer: httpx.Response) -> Failed:
-    reason = _reason(answer)
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
+def _failure(answer: httpx.Response) -> NovaCronError:
+    reason, status = _reason(answer), answer.status_code
+    if reason is None:
+        if status in _BEFORE_IT:
+            return Lost(f"what is in front of the collector answers {status}")
+        return Failed(f"unexpected answer {status}: is that the collector's API?")
+    if status == httpx.codes.UNAUTHORIZED:
         return NotAllowed(f"{reason} (see `novacron login --help`)")
-    return NotAllowed(reason) if answer.status_code == httpx.codes.FORBIDDEN else Failed(reason)
+    if status == httpx.codes.FORBIDDEN:
+        return NotAllowed(reason)
+    return NotNow(reason) if status in _LATER else Failed(reason)
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: httpx.Response) -> str | None:
+    """The collector's own sentence; None: somebody else answers."""
     match _parsed(answer):
         case {"error": str(), "message": str(message)}:
             return message
-    return f"unexpected answer {answer.status_code}: is that the collector's API?"
+    return None
 
 
 def _json(answer: httpx.Response) -> Any:

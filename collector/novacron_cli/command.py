@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -50,6 +51,12 @@ def collector_of(args: argparse.Namespace) -> Collector:
         ConfigError: the credential cannot be read, or is not for such a URL.
     """
     return Collector(args.url, credential(args.url, args.token_file), args.ca_file)
+
+
+def repeated_url(args: argparse.Namespace) -> str:
+    """What a further command has to say to reach the same collector."""
+    usual = os.environ.get("NOVACRON_URL") or DEFAULT_URL
+    return "" if args.url == usual else f" --url {shlex.quote(args.url)}"
 
 
 def add_explained(

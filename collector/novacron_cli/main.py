@@ -1,7 +1,8 @@
 """The parser of `novacron`, and what its exit codes mean.
 
-0: done. 1: it failed, the one line on stderr says why. 2: the command or a setting is wrong.
-3: the collector does not answer. 4: not logged in, or not allowed.
+0: done. 1: it failed, the one line on stderr says why; of an operation: some VM did not succeed.
+2: the command or a setting is wrong. 3: the collector does not answer. 4: not logged in, or not
+allowed. 5: nobody can tell whether something was done. 130: interrupted.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from novacron_cli import (
     agents,
     audit,
     backup,
+    brake,
+    commands,
+    completion,
     export,
     hosts,
     ingest_tokens,
     login,
     migrate,
+    operations,
     query,
     retention,
+    schedules,
     sql,
     status,
     tokens,
@@ -30,14 +36,27 @@ from novacron_cli import (
     users,
     vms,
 )
-from novacron_cli.collector import NotAllowed
+from novacron_cli.collector import NotAllowed, OutcomeUnknown
 from novacron_cli.output import plain
 from novacron_contract.errors import ConfigError, NovaCronError, Unavailable
 
 _TELEMETRY = (status, hosts, vms, query, export, sql)
 _ACCESS = (login, users, tokens, audit)
 _ENROLMENT = (agents, ingest_tokens)
-_COMMANDS = (up, *_TELEMETRY, *_ACCESS, *_ENROLMENT, retention, backup, migrate)
+_ORDERS = (operations, commands, schedules, brake)
+_ASKING = (*_TELEMETRY, *_ORDERS, *_ACCESS, *_ENROLMENT)
+_COMMANDS = (up, *_ASKING, retention, backup, migrate)
+_EPILOG = """\
+Every command explains itself: novacron vm list --help
+
+exit codes:
+  0    done
+  1    it failed, the line on standard error says why; of an operation: some VM did not succeed
+  2    the command or a setting is wrong
+  3    the collector does not answer
+  4    not logged in, or not allowed
+  5    nobody can tell whether something was done
+  130  interrupted"""
 _SIGNED = ("--from", "--to", "--sort")  # their values may begin with "-"
 _MAX_MESSAGE = 2000
 
@@ -62,12 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="novacron",
         description="See and ask what your hosts and VMs do.",
-        epilog="Every command explains itself: novacron vm list --help",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"novacron {version('novacron')}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    words = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
-        command.add_to(commands)
+        command.add_to(words)
+    completion.add_to(words, parser)
     return parser
 
 
@@ -92,4 +113,6 @@ def _exit_code(err: NovaCronError) -> int:
         return 2
     if isinstance(err, NotAllowed):
         return 4
+    if isinstance(err, OutcomeUnknown):
+        return 5
     return 3 if isinstance(err, Unavailable) else 1

@@ -42,9 +42,10 @@ def plain(text: object, longest: int = MAX_CELL) -> str:
     return f"{shown}…" if len(whole) > longest else shown
 
 
-def console() -> Console:
+def console(*, to_stderr: bool = False) -> Console:
     """Colour on a terminal only. Lines are as long as they are, nothing is cut or folded."""
-    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=_ENDLESS)
+    file = sys.stderr if to_stderr else sys.stdout
+    return Console(file=file, markup=False, highlight=False, emoji=False, width=_ENDLESS)
 
 
 def moment(text: str) -> str:
@@ -62,17 +63,19 @@ def print_table(
     *,
     right: Collection[str] = (),
     droppable: Sequence[str] = (),
+    folded: Collection[str] = (),
+    to_stderr: bool = False,
 ) -> None:
     """`right` are the columns aligned so, as numbers are; `droppable` those that a narrow terminal
-    goes without, the first one first."""
-    out, every = console(), list(rows)
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
-    made = _table(headings, every, right, ())
+    goes without, the first one first; `folded` those that take several lines then."""
+    out, every = console(to_stderr=to_stderr), list(rows)
+    room = shutil.get_terminal_size().columns if out.file.isatty() else _ENDLESS
+    made = _table(headings, every, right, (), folded)
     for count in range(1, len(droppable) + 1):
         if out.measure(made).maximum <= room:
             break
-        made = _table(headings, every, right, droppable[:count])
-    out.print(made)
+        made = _table(headings, every, right, droppable[:count], folded)
+    out.print(made, width=room if folded else None)
 
 
 def _table(
@@ -80,6 +83,7 @@ def _table(
     rows: Iterable[Sequence[object]],
     right: Collection[str],
     dropped: Collection[str],
+    folded: Collection[str],
 ) -> Table:
     made = Table(
         box=_RULED, header_style="bold", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
@@ -87,7 +91,10 @@ def _table(
     kept = [heading not in dropped for heading in headings]
     for heading in compress(headings, kept):
         made.add_column(
-            plain(heading), justify="right" if heading in right else "left", no_wrap=True
+            plain(heading),
+            justify="right" if heading in right else "left",
+            no_wrap=heading not in folded,
+            overflow="fold",
         )
     for row in rows:
         cells = compress(row, kept)

@@ -1,4 +1,4 @@
-"""novacron vm list, novacron vm show."""
+"""novacron vm list, novacron vm show; the verbs are in orders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from novacron_cli.collector import in_path
 from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.hosts import add_listing, ago, cpu, memory, tell_rest
+from novacron_cli.orders import verbs
 from novacron_cli.output import (
     MAX_NAME,
     coloured,
@@ -44,6 +45,7 @@ def add_to(commands: Commands) -> None:
     summary = "show a VM: values, description, former names and hosts"
     show = add_command(family, "show", _show, summary, _SHOW_EXAMPLES)
     show.add_argument("vm", metavar="ID|NAME")
+    verbs.add_to(family)
 
 
 def _list(args: Namespace) -> int:

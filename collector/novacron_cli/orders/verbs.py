@@ -1,0 +1,118 @@
+"""novacron vm start, stop, reboot … : what the contract has as verbs."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from novacron_cli.collector import Collector
+from novacron_cli.command import Commands, add_command, collector_of, repeated_url
+from novacron_cli.orders import options, outcome, plan
+from novacron_cli.orders.following import Follower
+from novacron_cli.orders.progress import is_on_terminal, progress
+from novacron_cli.orders.submission import Submission, new_key
+from novacron_cli.orders.words import title
+from novacron_cli.output import plain, print_json
+from novacron_contract.commands import VERBS, VerbSpec
+from novacron_contract.metrics import VmState
+
+_EXAMPLES = """\
+examples:
+  novacron vm {verb} web-1
+  novacron vm {verb} --tag team=web --state {state} --dry-run
+  novacron vm {verb} --host kvm-a --max-parallel 5 --reason 'new kernel'
+  novacron vm {verb} web-1 web-2 --wait --json
+
+On a terminal it waits for the end and shows the progress; what is selected is shown and asked
+about first{typed}. Ctrl-C ends the waiting alone.
+Exit code 0: all succeeded (not waiting: it was taken). 1: some VM did not. 5: of some VM, or of
+all, nobody can tell; 2, 3, 4: see novacron --help."""
+_TYPED = ", and has to be typed: guests may lose what they have not written"
+
+
+def add_to(family: Commands) -> None:
+    for spec in VERBS.values():
+        parser = add_command(family, spec.verb.value, _run, spec.summary, _examples(spec))
+        options.add_order(parser, spec)
+        add_waiting(parser)
+        parser.add_argument("--dry-run", action="store_true", help="show what it would do")
+        parser.add_argument(
+            "--key", help="of the same command given before, so that it is done once"
+        )
+
+
+def add_waiting(parser: ArgumentParser) -> None:
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--wait", action="store_true", default=None,
+                        help="until it has ended (default on a terminal)")  # fmt: skip
+    either.add_argument("--no-wait", dest="wait", action="store_false",
+                        help="return as soon as it was taken")  # fmt: skip
+
+
+def wait(args: Namespace, collector: Collector, operation: Mapping[str, Any]) -> int:
+    """Until it has ended; what became of it goes to standard output."""
+    try:
+        with progress(quiet=args.json) as view:
+            operation = Follower(collector, view).to_the_end(operation)
+    except KeyboardInterrupt:
+        goes_on(args, operation, "it goes on without you")
+        raise
+    if args.json:
+        print_json(operation)
+        return outcome.exit_code(operation)
+    return outcome.show(collector, operation)
+
+
+def goes_on(args: Namespace, operation: Mapping[str, Any], first: str) -> None:
+    """Say by which commands to see to it."""
+    told, url = plain(operation["id"]), repeated_url(args)
+    print(
+        f"{first}; to look at it, or to cancel it:\n"
+        f"  novacron operation watch {told}{url}\n"
+        f"  novacron operation cancel {told}{url}",
+        file=sys.stderr,
+    )
+
+
+def _examples(spec: VerbSpec) -> str:
+    state = next(state for state in VmState if state in spec.sensible_in)
+    typed = _TYPED if spec.destructive else ""
+    return _EXAMPLES.format(verb=spec.verb.value, state=state, typed=typed)
+
+
+def _run(args: Namespace) -> int:
+    collector, body = collector_of(args), options.body(args)
+    if args.dry_run:
+        planned = plan.planned(collector, body)
+        if args.json:
+            print_json(planned)
+            return plan.exit_code(planned)
+        return plan.show(planned)
+    body |= plan.confirmation(collector, body, selected=options.selects(args), yes=args.yes)
+    operation = _submit(args, collector, body)
+    if is_on_terminal() if args.wait is None else args.wait:
+        return wait(args, collector, operation)
+    if args.json:
+        print_json(operation)
+        return 0
+    print(f"{title(operation)}: operation {plain(operation['id'])}")
+    goes_on(args, operation, "it goes on")
+    return 0
+
+
+def _submit(args: Namespace, collector: Collector, body: Mapping[str, Any]) -> dict[str, Any]:
+    key = args.key or new_key()
+
+    def say(line: str) -> None:
+        print(plain(line), file=sys.stderr, flush=True)
+
+    try:
+        return Submission(collector, key, say).send(body)
+    except KeyboardInterrupt:
+        say(
+            "it may have been taken: look with `novacron operation list`, or give the same "
+            f"command again with --key {key}: then it is done once"
+        )
+        raise
