@@ -15,6 +15,7 @@ from a2wsgi import WSGIMiddleware
 
 from command_world import AgentsPort, World
 from commanded_agent import FakeAgent, Journal
+from enrolments import enrolment_of
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_collector.commands.held import Held
@@ -119,6 +120,7 @@ class CommandService:
             inventory=world.inventory,
             agents=Agents(world.engine),
             access=world.access,
+            enrolment=enrolment_of(world.engine),
             commands=world.commands,
             telemetry=away,
             reader=away,

@@ -81,6 +81,15 @@ class Collector:
         """
         return self._ask("POST", path, params=query, json=body)
 
+    def ask(self, path: str, body: Any) -> Any:
+        """A POST that changes nothing.
+
+        Raises:
+            Failed: the collector's own sentence says why.
+            Unavailable: it does not answer.
+        """
+        return _json(self._ask("POST", path, json=body))
+
     def change(
         self,
         method: str,

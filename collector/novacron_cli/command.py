@@ -53,10 +53,11 @@ def collector_of(args: argparse.Namespace) -> Collector:
     return Collector(args.url, credential(args.url, args.token_file), args.ca_file)
 
 
-def repeated_url(args: argparse.Namespace) -> str:
-    """What a further command has to say to reach the same collector."""
+def repeated(args: argparse.Namespace) -> str:
+    """What a further command has to say to reach the same collector as the same user."""
     usual = os.environ.get("NOVACRON_URL") or DEFAULT_URL
-    return "" if args.url == usual else f" --url {shlex.quote(args.url)}"
+    said = {"--url": None if args.url == usual else args.url, "--token-file": args.token_file}
+    return "".join(f" {name} {shlex.quote(str(of))}" for name, of in said.items() if of)
 
 
 def add_explained(

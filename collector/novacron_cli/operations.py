@@ -129,6 +129,8 @@ def _cancel(args: Namespace) -> int:
     collector = collector_of(args)
     path = f"{OPERATIONS}/{in_path(args.id)}/cancel"
     operation = collector.change("POST", path, reason=args.reason)
+    if operation["finished"] and operation["state"] != "cancelled":
+        raise Failed(f"it had ended already: {state_word(operation['state'])}")
     if args.wait:
         wait(args, collector, operation)
         return 0

@@ -81,7 +81,9 @@ def _create(args: Namespace) -> int:
     if args.zone and args.at:
         raise ConfigError("--zone: goes with --cron; a time of --at has its own")
     collector, operation = collector_of(args), options.body(args)
-    sure = plan.confirmation(collector, operation, selected=options.selects(args), yes=args.yes)
+    sure = plan.confirmation(
+        collector, operation, selected=options.selects(args), yes=args.yes, when=" at its times"
+    )
     if "confirm" in sure:
         operation["confirm"] = sure["confirm"]
     when = {name: value for name in ("cron", "at", "zone") if (value := getattr(args, name))}

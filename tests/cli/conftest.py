@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from a2wsgi import WSGIMiddleware
 
+from cli.ordering import Ordering, Served
 from cli.runs import Ended, Novacron
-from command_world import commands_of
+from command_service import CommandService
+from command_world import World, commands_of
 from enrolments import enrolment_of
 from fleet_samples import HOSTILE_NAME, SampleFleet, stored_fleet
 from novacron_cli.main import main
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
+from novacron_contract.access import Role
 from novacron_store.state import Agents, Inventory, migrate, open_state
 from novacron_store.telemetry.client import per_thread
 from principals import access_of
@@ -72,6 +77,30 @@ def serving(services: Services) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Served]:
+    """Begin a collector with agents that take commands, asked by an operator."""
+    engine = open_state(f"sqlite:///{tmp_path}/state.db")
+    migrate(engine)
+    with ExitStack() as stack:
+
+        def begin(*hosts: int, role: Role = Role.OPERATOR, **options: Any) -> Ordering:
+            world = World(engine)
+            for number, vms in enumerate(hosts):
+                world.add_host(vms, team=("db", "web")[number % 2])
+            service = CommandService(world, **options)
+            stack.enter_context(service.running())
+            monkeypatch.setenv("NOVACRON_URL", service.url)
+            ordering = Ordering(service, {}, capsys, monkeypatch)
+            ordering.as_role(role)
+            return ordering
+
+        yield begin
+    engine.dispose()
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.text import Text
 
-from novacron_cli.collector import Collector
+from novacron_cli.collector import Collector, Failed
 from novacron_cli.orders.words import counts, name_of, styled, tally, title, took, verbs_of, why
 from novacron_cli.output import console, plain, print_table
 from novacron_contract.commands import State
+from novacron_contract.errors import Unavailable
 
 UNKNOWN = 5
 _SHOWN = 50  # commands of each state
@@ -31,7 +32,10 @@ def show(collector: Collector, operation: Mapping[str, Any]) -> int:
     console().print(line)
     if operation["problem"]:
         print(plain(operation["problem"]))
-    show_failures(collector, operation)
+    try:
+        show_failures(collector, operation)
+    except (Unavailable, Failed) as err:  # what became of it is known all the same
+        print(f"which VMs, and why, cannot be told: {plain(err)}")
     if code:
         print(f"\nto see it again: novacron operation show {plain(operation['id'])}")
     return code

@@ -23,7 +23,7 @@ def planned(collector: Collector, body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Failed: a VM that is named is not there.
     """
-    plan: dict[str, Any] = collector.change("POST", OPERATIONS, {**body, "dry_run": True})
+    plan: dict[str, Any] = collector.ask(OPERATIONS, {**body, "dry_run": True})
     return plan
 
 
@@ -42,10 +42,11 @@ def exit_code(plan: Mapping[str, Any]) -> int:
 
 
 def confirmation(
-    collector: Collector, body: Mapping[str, Any], *, selected: bool, yes: bool
+    collector: Collector, body: Mapping[str, Any], *, selected: bool, yes: bool, when: str = ""
 ) -> Mapping[str, Any]:
     """What the request has in addition: the confirmation, where one is needed, and just the VMs
     that were shown. VMs that are named, of what costs nothing, need none: the command says it all.
+    `when` it is to be done, in words: empty: now.
 
     Raises:
         ConfigError: it has to be confirmed, and there is no terminal to ask on.
@@ -56,20 +57,29 @@ def confirmation(
     if not destructive and (yes or not selected or not can_ask):
         return {}
     plan = planned(collector, body)
-    if not plan["vms"]:
-        raise Failed("no VM is as selected: nothing was done")
+    _require_possible(plan)
     if not yes:
         if not can_ask:
             raise ConfigError(f"to {_what(plan)} may cost guests what they have not written: "
                               "confirm it with --yes")  # fmt: skip
-        _ask(plan)
+        _ask(plan, _what(plan) + when)
     confirmed = {"confirm": plan["confirm"]} if plan["destructive"] else {}
     return {"targets": {"vms": [vm["id"] for vm in plan["vms"]]}, **confirmed}
 
 
-def _ask(plan: Mapping[str, Any]) -> None:
+def _require_possible(plan: Mapping[str, Any]) -> None:
+    """Before anybody types anything: it would be refused."""
+    if not plan["vms"]:
+        raise Failed("no VM is as selected: nothing was done")
+    problems = [vm["problem"] for vm in plan["vms"] if vm["problem"]]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise Failed(f"nothing was done: {problems[0]}{more}")
+
+
+def _ask(plan: Mapping[str, Any], what: str) -> None:
     print_vms(plan, _SHOWN, to_stderr=True)
-    right, prompt = _typed(plan) if plan["destructive"] else _agreed(plan)
+    right, prompt = _typed(plan, what) if plan["destructive"] else _agreed(what)
     print(prompt, end="", file=sys.stderr, flush=True)
     try:
         typed = sys.stdin.readline()
@@ -82,17 +92,17 @@ def _ask(plan: Mapping[str, Any]) -> None:
         raise Failed("not confirmed: nothing was done")
 
 
-def _agreed(plan: Mapping[str, Any]) -> tuple[Callable[[str], bool], str]:
-    return lambda typed: typed.casefold() in _YES, f"{_what(plan).capitalize()}? [y/N] "
+def _agreed(what: str) -> tuple[Callable[[str], bool], str]:
+    return lambda typed: typed.casefold() in _YES, f"{what[:1].upper()}{what[1:]}? [y/N] "
 
 
-def _typed(plan: Mapping[str, Any]) -> tuple[Callable[[str], bool], str]:
+def _typed(plan: Mapping[str, Any], what: str) -> tuple[Callable[[str], bool], str]:
     """A name that nobody can type is confirmed by the id."""
     wanted = str(plan["confirm"])
     if plain(wanted, len(wanted)) != wanted or wanted != wanted.strip():
         wanted = str(plan["vms"][0]["id"])
     warning = "Guests may lose what they have not written."
-    return lambda typed: typed == wanted, f"{warning}\nType {wanted} to {_what(plan)}: "
+    return lambda typed: typed == wanted, f"{warning}\nType {wanted} to {what}: "
 
 
 def print_vms(plan: Mapping[str, Any], most: int | None = None, *, to_stderr: bool = False) -> None:
@@ -102,7 +112,7 @@ def print_vms(plan: Mapping[str, Any], most: int | None = None, *, to_stderr: bo
             plain(vm["name"], MAX_NAME),
             plain(vm["host"]["name"], MAX_NAME),
             coloured(vm["state"] or "–"),
-            _note(vm),
+            _note(plan, vm),
             vm["id"],
         )
         for vm in vms[:most]
@@ -114,10 +124,13 @@ def print_vms(plan: Mapping[str, Any], most: int | None = None, *, to_stderr: bo
         print(f"… and {len(vms) - len(rows)} more", file=sys.stderr if to_stderr else sys.stdout)
 
 
-def _note(vm: Mapping[str, Any]) -> str:
+def _note(plan: Mapping[str, Any], vm: Mapping[str, Any]) -> str:
     if vm["problem"]:
         return str(vm["problem"])
-    return "not needed in that state" if vm["sensible"] is False else ""
+    verb = plan["steps"][0]["verb"]
+    if vm["sensible"] is not False or verb not in tuple(Verb):
+        return ""
+    return f"{verb} is for VMs that are {' or '.join(sorted(VERBS[Verb(verb)].sensible_in))}"
 
 
 def _what(plan: Mapping[str, Any]) -> str:

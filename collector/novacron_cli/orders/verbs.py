@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from novacron_cli.collector import Collector
-from novacron_cli.command import Commands, add_command, collector_of, repeated_url
+from novacron_cli.collector import Collector, NotAllowed
+from novacron_cli.command import Commands, add_command, collector_of, repeated
 from novacron_cli.orders import options, outcome, plan
 from novacron_cli.orders.following import Follower
 from novacron_cli.orders.progress import is_on_terminal, progress
@@ -16,6 +16,7 @@ from novacron_cli.orders.submission import Submission, new_key
 from novacron_cli.orders.words import title
 from novacron_cli.output import plain, print_json
 from novacron_contract.commands import VERBS, VerbSpec
+from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 
 _EXAMPLES = """\
@@ -56,7 +57,7 @@ def wait(args: Namespace, collector: Collector, operation: Mapping[str, Any]) ->
     try:
         with progress(quiet=args.json) as view:
             operation = Follower(collector, view).to_the_end(operation)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Unavailable, NotAllowed):
         goes_on(args, operation, "it goes on without you")
         raise
     if args.json:
@@ -67,11 +68,11 @@ def wait(args: Namespace, collector: Collector, operation: Mapping[str, Any]) ->
 
 def goes_on(args: Namespace, operation: Mapping[str, Any], first: str) -> None:
     """Say by which commands to see to it."""
-    told, url = plain(operation["id"]), repeated_url(args)
+    told, more = plain(operation["id"]), repeated(args)
     print(
         f"{first}; to look at it, or to cancel it:\n"
-        f"  novacron operation watch {told}{url}\n"
-        f"  novacron operation cancel {told}{url}",
+        f"  novacron operation watch {told}{more}\n"
+        f"  novacron operation cancel {told}{more}",
         file=sys.stderr,
     )
 
