@@ -56,7 +56,12 @@ def collector_of(args: argparse.Namespace) -> Collector:
 def repeated(args: argparse.Namespace) -> str:
     """What a further command has to say to reach the same collector as the same user."""
     usual = os.environ.get("NOVACRON_URL") or DEFAULT_URL
-    said = {"--url": None if args.url == usual else args.url, "--token-file": args.token_file}
+    usual_ca = os.environ.get("NOVACRON_CA_FILE")
+    said = {
+        "--url": None if args.url == usual else args.url,
+        "--token-file": args.token_file,
+        "--ca-file": None if str(args.ca_file) == usual_ca else args.ca_file,
+    }
     return "".join(f" {name} {shlex.quote(str(of))}" for name, of in said.items() if of)
 
 
