@@ -57,22 +57,17 @@ def _list(args: Namespace) -> int:
     if args.json:
         print_json(answer)
         return 0
-    rows = [
-        (
-            name_of(one),
-            verbs_of([one]),
-            styled(one["state"]),
-            moment(one["created"]),
-            plain(why(one), 80),
-            one["id"],
-            one["operation"],
-        )
-        for one in answer["commands"]
-    ]
+    rows = list(map(_row, answer["commands"]))
     headings = ("VM", "VERB", "STATE", "CREATED", "WHY", "ID", "OPERATION")
     print_table(headings, rows, droppable=("OPERATION", "WHY", "CREATED"))
     tell_rest(len(rows), answer["total"], "commands")
     return 0
+
+
+def _row(one: dict[str, Any]) -> tuple[object, ...]:
+    said, made = plain(why(one), 80), moment(one["created"])
+    ids = (one["id"], one["operation"])
+    return (name_of(one), verbs_of([one]), styled(one["state"]), made, said, *ids)
 
 
 def _id(collector: Collector, kind: str, id_or_name: str | None) -> str | None:

@@ -25,14 +25,14 @@ _EACH = 20  # commands of an operation that are told one by one
 _PER_SECOND = 5
 
 
-def is_on_terminal() -> bool:
+def can_draw() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[View]:
     """`quiet`: nothing but what stands in the way, unless somebody looks on."""
-    if is_on_terminal():
+    if can_draw():
         bar = Bar()
         with Live(
             console=_console(),

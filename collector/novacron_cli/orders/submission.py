@@ -21,6 +21,13 @@ def new_key() -> str:
     return f"cli-{uuid4()}"
 
 
+def how_to_go_on(key: str) -> str:
+    return (
+        "look with `novacron operation list`, or give the same command again with "
+        f"--key {key}: then it is done once"
+    )
+
+
 @dataclass(frozen=True)
 class Submission:
     """`say` is given what a person should know meanwhile."""
@@ -53,10 +60,7 @@ class Submission:
                 if lost is None:
                     raise
             if self.clock() >= until:
-                raise OutcomeUnknown(
-                    f"{lost}; look with `novacron operation list`, or give the same command "
-                    f"again with --key {self.key}: then it is done once"
-                ) from lost
+                raise OutcomeUnknown(f"{lost}; {how_to_go_on(self.key)}") from lost
             self.sleep(pause)
             pause = min(2 * pause, _MAX_PAUSE_S)
 

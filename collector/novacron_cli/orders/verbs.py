@@ -11,8 +11,8 @@ from novacron_cli.collector import Collector, NotAllowed
 from novacron_cli.command import Commands, add_command, collector_of, repeated
 from novacron_cli.orders import options, outcome, plan
 from novacron_cli.orders.following import Follower
-from novacron_cli.orders.progress import is_on_terminal, progress
-from novacron_cli.orders.submission import Submission, new_key
+from novacron_cli.orders.progress import progress
+from novacron_cli.orders.submission import Submission, how_to_go_on, new_key
 from novacron_cli.orders.words import title
 from novacron_cli.output import plain, print_json
 from novacron_contract.commands import VERBS, VerbSpec
@@ -93,7 +93,7 @@ def _run(args: Namespace) -> int:
         return plan.show(planned)
     body |= plan.confirmation(collector, body, selected=options.selects(args), yes=args.yes)
     operation = _submit(args, collector, body)
-    if is_on_terminal() if args.wait is None else args.wait:
+    if sys.stderr.isatty() if args.wait is None else args.wait:
         return wait(args, collector, operation)
     if args.json:
         print_json(operation)
@@ -112,8 +112,5 @@ def _submit(args: Namespace, collector: Collector, body: Mapping[str, Any]) -> d
     try:
         return Submission(collector, key, say).send(body)
     except KeyboardInterrupt:
-        say(
-            "it may have been taken: look with `novacron operation list`, or give the same "
-            f"command again with --key {key}: then it is done once"
-        )
+        say(f"it may have been taken: {how_to_go_on(key)}")
         raise
