@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input
+from dash import ClientsideFunction, Dash, Input, Output
 
 
 def aria(**values: Any) -> dict[str, Any]:
@@ -20,10 +20,13 @@ def data(**values: Any) -> dict[str, Any]:
 def draw(app: Dash, function: str, source: Any, *, at_first: bool = False) -> None:
     """Whenever the store `source` has new data, give it to `function` of assets/bridge.js.
 
-    `at_first`: the data that the page comes with, too.
+    `at_first`: the data that the page comes with, too. When a page takes another's place, Dash
+    calls for it only what has an output: this one has one that never changes.
     """
+    outputs = [Output(source, "clear_data")] if at_first else []
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("novacron", function),
+        *outputs,
         Input(source, "data"),
         prevent_initial_call=not at_first,
     )
