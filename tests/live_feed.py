@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
@@ -29,10 +29,12 @@ class LiveFeed:
     _clients: set[WebSocket] = field(default_factory=set)
     _seq: int = 0
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def start(self) -> None:
-        app = Starlette(
-            routes=[WebSocketRoute("/v1/live", self._live), Route("/v1/status", self._status)]
-        )
+        app = Starlette(routes=self.routes())
         config = uvicorn.Config(
             app,
             port=self.port,
@@ -44,6 +46,17 @@ class LiveFeed:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         wait_until(lambda: self._server.started)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Anybody may read, and nobody ordered anything."""
+        return [
+            *self.feed_routes(),
+            Route("/v1/self", _anonymous),
+            Route("/v1/commands", _nothing),
+        ]
+
+    def feed_routes(self) -> Sequence[BaseRoute]:
+        return [WebSocketRoute("/v1/live", self._live), Route("/v1/status", self._status)]
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -78,6 +91,15 @@ class LiveFeed:
 
     async def _status(self, _request: Request) -> JSONResponse:
         return JSONResponse({"notices": self.notices})
+
+
+async def _anonymous(_request: Request) -> JSONResponse:
+    grants = [{"role": "viewer", "scope": "fleet"}]
+    return JSONResponse({"kind": "anonymous", "name": "anonymous", "grants": grants, "limit": None})
+
+
+async def _nothing(_request: Request) -> JSONResponse:
+    return JSONResponse({"commands": [], "total": 0, "limit": 5, "offset": 0})
 
 
 def now_ms() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -37,19 +38,35 @@ class World:
         return Inventory(self.state)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a ui.toml has beside the world: lines of [ui] and [collector], and tables."""
+
+    address: str = "127.0.0.1"
+    port: int = 0  # 0: a free one
+    scheme: str = "http"
+    ui: str = ""
+    collector: str = ""
+    tables: str = ""
+
+
 @contextmanager
-def novacron_ui(world: World, collector: str, folder: Path) -> Iterator[str]:
+def novacron_ui(
+    world: World, collector: str, folder: Path, settings: Settings | None = None
+) -> Iterator[str]:
     """Run one in `folder`; its URL."""
-    port = free_port()
+    more = settings or Settings()
+    port = more.port or free_port()
     config = folder / "ui.toml"
     config.write_text(
-        f'[ui]\nlisten = "127.0.0.1:{port}"\n[state]\nurl = "{world.state_url}"\n'
+        f'[ui]\nlisten = "{more.address}:{port}"\n{more.ui}\n[state]\nurl = "{world.state_url}"\n'
         f'[telemetry]\nurl = "{world.url}"\npassword_file = "{world.password_file}"\n'
         f'database = "{world.database}"\n[collector]\nurl = "{collector}"\n'
+        f"{more.collector}\n{more.tables}\n"
     )
     command = [str(Path(sys.executable).with_name("novacron-ui")), "--config", str(config)]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
-        url = f"http://127.0.0.1:{port}"
+        url = f"{more.scheme}://127.0.0.1:{port}"
         try:
             wait_until(lambda: _answers(f"{url}/healthz"), 60)
             yield url
@@ -59,6 +76,7 @@ def novacron_ui(world: World, collector: str, folder: Path) -> Iterator[str]:
 
 
 def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(url, timeout=1):
+    context = ssl._create_unverified_context() if url.startswith("https:") else None
+    with suppress(OSError), urllib.request.urlopen(url, timeout=1, context=context):
         return True
     return False

@@ -22,9 +22,9 @@ from novacron_store.state import ApiTokens, Audit, Caller, Change, Users, open_s
 from novacron_store.state.audit import Wanted
 from novacron_store.state.passwords import Passwords
 from novacron_ui.cli import live_url
+from novacron_ui.collector import OwnToken
 from novacron_ui.live.relay import Relay
 from novacron_ui.query.notices import Notices
-from novacron_ui.settings import CollectorSettings
 from principals import signed_in
 from store_process import StoreProcess
 
@@ -95,15 +95,14 @@ def test_the_ui_gets_in_with_a_token_of_a_file(world: World, tmp_path: Path) -> 
     file = tmp_path / "ui-token"
     file.write_text(signed_in(world.state, Role.VIEWER)["Authorization"].split()[1] + "\n")
     api = world.process.api
-    without = CollectorSettings(url=api)
-    within = CollectorSettings(url=api, token_file=file)
+    without, within = OwnToken(), OwnToken(file)
 
-    def notices(settings: CollectorSettings) -> str:
-        with httpx.Client(timeout=5, headers=settings.headers) as http:
-            return str(Notices(api, http).current())
+    def notices(token: OwnToken) -> str:
+        with httpx.Client(timeout=5) as http:
+            return str(Notices(api, http, token).current())
 
-    async def connected(settings: CollectorSettings, seconds: float) -> bool:
-        relay = Relay(live_url(api), settings.headers)
+    async def connected(token: OwnToken, seconds: float) -> bool:
+        relay = Relay(live_url(api), token)
         viewer = relay.join()
         task = asyncio.create_task(relay.run())
         try:
@@ -116,8 +115,8 @@ def test_the_ui_gets_in_with_a_token_of_a_file(world: World, tmp_path: Path) -> 
             task.cancel()
         return True
 
-    assert "does not let this page in" in notices(without)
-    assert "does not let this page in" not in notices(within)
+    assert "does not let the web UI in" in notices(without)
+    assert "does not let the web UI in" not in notices(within)
     assert asyncio.run(connected(within, 20))
     assert not asyncio.run(connected(without, 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
 
@@ -11,10 +12,13 @@ import pytest
 from browser import HOSTILE
 from fleet_samples import SampleFleet, stored_fleet
 from live_feed import LiveFeed, free_port
+from novacron_contract.access import Role
 from novacron_store.state import Agents, migrate, open_state
 from novacron_store.telemetry import migrations
+from principals import signed_in
 from store_process import StoreProcess
-from ui_world import World, novacron_ui
+from ui_collector import UiCollector
+from ui_world import Settings, World, novacron_ui
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,51 @@ def feed() -> Iterator[LiveFeed]:
     feed.start()
     yield feed
     feed.stop()
+
+
+@pytest.fixture(scope="module")
+def orders(world: World, fleet: SampleFleet) -> Iterator[UiCollector]:
+    """A collector with users, where anybody on this machine may read."""
+    with running(UiCollector(free_port(), world=world)) as collector:
+        collector.states |= {fleet.web: "running", fleet.db: "running", fleet.idle: "stopped"}
+        for name, role in (("ann", Role.OPERATOR), ("vic", Role.VIEWER), ("root", Role.ADMIN)):
+            collector.add_user(name, role)
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def ordering(
+    world: World, orders: UiCollector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a novacron-ui on `orders`."""
+    with novacron_ui(world, orders.url, tmp_path_factory.mktemp("ui")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def closed(world: World, orders: UiCollector) -> Iterator[UiCollector]:
+    """A collector with the same users, where nobody may read without one."""
+    with running(UiCollector(free_port(), world=world, anonymous=False)) as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def closed_ui(
+    world: World, closed: UiCollector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("closed")
+    token = folder / "token"
+    token.write_text(signed_in(world.state, Role.VIEWER)["Authorization"].removeprefix("Bearer "))
+    settings = Settings(collector=f'token_file = "{token}"')
+    with novacron_ui(world, closed.url, folder, settings) as url:
+        yield url
+
+
+@contextmanager
+def running(collector: UiCollector) -> Iterator[UiCollector]:
+    collector.start()
+    yield collector
+    collector.stop()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,9 @@ from novacron_ui.settings import Settings
 SAMPLE = Path(__file__).parents[2] / "packaging" / "config" / "ui.toml"
 
 
+STATE = '[state]\nurl = "sqlite:////tmp/x.db"\n'
+
+
 def run(tmp_path: Path, text: str) -> int:
     config = tmp_path / "ui.toml"
     config.write_text(text)
@@ -34,7 +37,13 @@ def test_the_sample_has_the_defaults() -> None:
         ('[state]\nurl = "sqlite:////tmp/x.db"\n[ui]\nport = 1\n', "port: unknown; allowed:"),
         ('[state]\nurl = "mysql://x"\n', "sqlite:////path/state.db or postgresql"),
         ('[state]\nurl = "sqlite:////tmp/x.db"\n[ui]\nlisten = "8050"\n', "expected HOST:PORT"),
-        ('[state]\nurl = "sqlite:////tmp/x.db"\n[collector]\nurl = "x"\n', "http://HOST:PORT"),
+        (f"{STATE}[collector]\nurl = 'x'\n", "expected a URL such as http://"),
+        (f"{STATE}[collector]\nurl = 'http://192.0.2.1:8440'\n", "use https://, with ca_file"),
+        (f"{STATE}[collector]\ntoken_file = '/none'\n", "/none: the secret cannot be read"),
+        (f"{STATE}[collector]\nca_file = '/none'\n", "ca_file: /none: cannot be used"),
+        (f"{STATE}[ui]\nlisten = '0.0.0.0:0'\n", "set cert_file and key_file under [tls]"),
+        (f"{STATE}[tls]\nkey_file = '/none'\n", "one needs the other"),
+        (f"{STATE}[tls]\nkey_file = '/a'\ncert_file = '/b'\n", "/b, /a: cannot be used"),
     ],
 )
 def test_a_wrong_setting_is_one_line(

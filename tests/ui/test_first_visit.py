@@ -16,10 +16,9 @@ from playwright.sync_api import expect
 
 from browser import Open
 from fleet_samples import SampleFleet
+from live_feed import LiveFeed
 from novacron_ui.cli import QUERY_TIMEOUT_S
 from ui_world import World, novacron_ui
-
-COLLECTOR_AWAY = "http://127.0.0.1:9"
 
 
 def fleet_of(url: str) -> dict[str, Any]:
@@ -52,9 +51,9 @@ def on(world: World, store: socket.socket) -> World:
 
 
 def test_the_numbers_were_read_before_anybody_came(
-    world: World, fleet: SampleFleet, tmp_path: Path
+    world: World, feed: LiveFeed, fleet: SampleFleet, tmp_path: Path
 ) -> None:
-    with novacron_ui(world, COLLECTOR_AWAY, tmp_path) as url:
+    with novacron_ui(world, feed.url, tmp_path) as url:
         ready = time.time() * 1000
         snapshot = fleet_of(url)
 
@@ -64,9 +63,9 @@ def test_the_numbers_were_read_before_anybody_came(
 
 @pytest.mark.browser
 def test_a_store_that_does_not_answer_delays_no_page(
-    world: World, silent: socket.socket, tmp_path: Path, visit: Open
+    world: World, feed: LiveFeed, silent: socket.socket, tmp_path: Path, visit: Open
 ) -> None:
-    with novacron_ui(on(world, silent), COLLECTOR_AWAY, tmp_path) as url:
+    with novacron_ui(on(world, silent), feed.url, tmp_path) as url:
         page = visit(url).page
         expect(page.get_by_role("heading", name="Fleet")).to_be_visible()
         expect(page.get_by_role("status", name="Loading")).to_be_visible()
@@ -74,9 +73,9 @@ def test_a_store_that_does_not_answer_delays_no_page(
 
 
 def test_a_store_that_does_not_answer_delays_no_stop(
-    world: World, silent: socket.socket, tmp_path: Path
+    world: World, feed: LiveFeed, silent: socket.socket, tmp_path: Path
 ) -> None:
-    with novacron_ui(on(world, silent), COLLECTOR_AWAY, tmp_path):
+    with novacron_ui(on(world, silent), feed.url, tmp_path):
         asked = time.monotonic()
 
     assert time.monotonic() - asked < QUERY_TIMEOUT_S / 2

@@ -36,6 +36,15 @@ def test_hosts_and_vms_are_shown_with_their_numbers(
     expect(page).to_have_title("Fleet · NovaCron")
 
 
+def test_fleet_opens_from_another_page_too(ui: str, fleet: SampleFleet, visit: Open) -> None:
+    page = visit(f"{ui}/collector").page
+    page.get_by_role("link", name="Fleet").click()
+    expect(row(page, "db-1")).to_be_visible()
+    page.get_by_role("link", name="Operations").click()
+    page.get_by_role("link", name="Fleet").click()
+    expect(row(page, "db-1")).to_be_visible()
+
+
 def test_numbers_move_without_a_reload(
     ui: str, fleet: SampleFleet, visit: Open, feed: LiveFeed
 ) -> None:

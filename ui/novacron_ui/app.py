@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from flask import request
 from novacron_contract.errors import BadMessage, NotFound, NovaCronError
 from novacron_ui import shell
 from novacron_ui.browser import draw
-from novacron_ui.pages import View, collector, machine, panels
+from novacron_ui.pages import View, collector, machine, operations, panels
 from novacron_ui.pages.fleet import FleetPage
 from novacron_ui.query.collector import Collectors
 from novacron_ui.query.fleet import Fleet
@@ -53,8 +54,12 @@ STYLES = (
     "machine.css",
     "agent.css",
     "collector.css",
+    "menu.css",
+    "actions.css",
+    "operations.css",
     "vendor/uplot/uPlot.min.css",
 )
+LOGIN_STYLES = ("tokens.css", "icons.css", "shell.css", "login.css")
 
 
 def create_app(pages: Pages) -> Dash:
@@ -80,9 +85,18 @@ def script_hashes(app: Dash) -> list[str]:
     return [*app.csp_hashes(), *ours]
 
 
+def login_template() -> str:
+    """Of a page that needs none of Dash."""
+    return _filled("login.html", LOGIN_STYLES)
+
+
 def _index() -> str:
-    page = (FOLDER / "index.html").read_text(encoding="utf-8")
-    page = page.replace("{styles}", "\n".join(_source(name) for name in STYLES))
+    return _filled("index.html", STYLES)
+
+
+def _filled(name: str, styles: Sequence[str]) -> str:
+    page = (FOLDER / name).read_text(encoding="utf-8")
+    page = page.replace("{styles}", "\n".join(_source(name) for name in styles))
     for name in INLINE:
         page = page.replace(f"{{{name}}}", _source(name))
     return page
@@ -119,6 +133,7 @@ class Pages:
         self.fleet.register(app)
         machine.register(app, self.services.fleet, self.services.monitoring)
         collector.register(app, self.services.collectors)
+        operations.register(app)
         panels.register(app, self._drawings())
 
     def _drawings(self) -> dict[str, panels.Drawing]:
@@ -144,6 +159,10 @@ class Pages:
                     return machine.view(self.services.machines.find(unquote(machine_id)))
                 case ["collector"]:
                     return collector.view(self.services.collectors)
+                case ["operations"]:
+                    return operations.view()
+                case ["operations", operation]:
+                    return operations.view(unquote(operation))
                 case ["collector", instance]:
                     return collector.view(self.services.collectors, unquote(instance))
         except (NotFound, BadMessage):

@@ -24,7 +24,10 @@ from novacron_contract.settings import load
 from novacron_store.state import Agents, Inventory, open_state
 from novacron_store.telemetry.builder import HeldHours, Index
 from novacron_store.telemetry.client import connect, per_thread
+from novacron_ui.access.visitors import Visitors
 from novacron_ui.app import Pages, Services
+from novacron_ui.certificate import Certificate
+from novacron_ui.collector import OwnToken, open_collector, trusted
 from novacron_ui.live.relay import Relay
 from novacron_ui.live.topics import MAX_MESSAGE_BYTES
 from novacron_ui.query.collector import Collectors
@@ -32,8 +35,8 @@ from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machines
 from novacron_ui.query.monitoring import Monitoring
 from novacron_ui.query.notices import Notices
-from novacron_ui.server import create_server
-from novacron_ui.settings import Settings
+from novacron_ui.server import Door, create_server
+from novacron_ui.settings import Settings, TlsSettings
 
 QUERY_TIMEOUT_S = 30.0
 STATUS_TIMEOUT_S = 2.0
@@ -48,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = load(args.config, Settings)
-        server = build(settings)
+        certificate = certificate_of(settings.tls)
+        server = build(settings, certificate)
         listener = listen(settings.ui.listen, f"{args.config}: ui: listen")
     except ConfigError as err:
         print(f"novacron-ui: {err}", file=sys.stderr)  # noqa: T201
@@ -60,9 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE_BYTES,
         server_header=False,
+        forwarded_allow_ips=["127.0.0.1", "::1"],  # a proxy here tells whether a browser uses TLS
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
-    logging.getLogger(__name__).info("open http://%s", settings.ui.listen)
+    if certificate is not None:
+        config.load()
+        config.ssl = certificate.context
+    scheme = "http" if certificate is None else "https"
+    logging.getLogger(__name__).info("open %s://%s", scheme, settings.ui.listen)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again at its end:
         signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
     _Server(config).run(sockets=[listener])
@@ -80,11 +89,23 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def build(settings: Settings) -> Starlette:
+def certificate_of(tls: TlsSettings) -> Certificate | None:
+    """
+    Raises:
+        ConfigError: its files cannot be used.
+    """
+    if tls.cert_file is None or tls.key_file is None:
+        return None
+    return Certificate(tls.cert_file, tls.key_file)
+
+
+def build(settings: Settings, certificate: Certificate | None = None) -> Starlette:
     """The server with its collaborators; none of them has to be up yet."""
     telemetry = settings.telemetry
     password = telemetry.password
-    headers = settings.collector.headers
+    url, token = settings.collector.url, OwnToken(settings.collector.token_file)
+    trust = trusted(settings.collector.ca_file)
+    token.headers()  # a file that cannot be read is told now
     state = open_state(settings.state.url)
     inventory = Inventory(state)
 
@@ -106,13 +127,16 @@ def build(settings: Settings) -> Starlette:
             Machines(inventory, store, index),
             Monitoring(inventory, agents, store, index),
             Collectors(store, index),
-            Notices(
-                settings.collector.url, httpx.Client(timeout=STATUS_TIMEOUT_S, headers=headers)
-            ),
+            Notices(url, httpx.Client(timeout=STATUS_TIMEOUT_S, verify=trust), token),
         )
     )
-    relay = Relay(live_url(settings.collector.url), headers)
-    return create_server(pages, relay, allowed_hosts=settings.ui.allowed_hosts)
+    relay = Relay(live_url(url), token, trust)
+    door = Door(
+        Visitors(open_collector(url, trust)),
+        settings.ui.allowed_hosts,
+        everybody_logs_in=not settings.ui.on_loopback,
+    )
+    return create_server(pages, relay, door, certificate)
 
 
 def live_url(collector: str) -> str:

@@ -1,7 +1,7 @@
 """What a browser may send us and what it may load: Host, Origin and the security headers.
 
-The server listens on loopback, where every page the user has open can reach it. Two checks keep
-those pages out: the Host header must name us (a rebound DNS name does not), and a request that
+Every page the user has open can reach this server, on loopback, too. Two checks keep those pages
+out: the Host header must name us (a rebound DNS name does not), and a request that
 carries an Origin must come from our own pages.
 """
 
@@ -18,6 +18,7 @@ from starlette.websockets import WebSocketClose
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY_VIOLATION = 1008
+_HSTS = {"Strict-Transport-Security": "max-age=31536000"}  # the browser asks without TLS no more
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Guard:
             return
         refusal = self._refusal(Headers(scope=scope))
         if refusal is None:
-            await self.app(scope, receive, self._with_headers(send))
+            await self.app(scope, receive, self._with_headers(scope, send))
         elif scope["type"] == "websocket":
             await WebSocketClose(code=_POLICY_VIOLATION)(scope, receive, send)
         else:
-            await PlainTextResponse(refusal, 403)(scope, receive, self._with_headers(send))
+            wrapped = self._with_headers(scope, send)
+            await PlainTextResponse(refusal, 403)(scope, receive, wrapped)
 
     def _refusal(self, headers: Headers) -> str | None:
         host = headers.get("host", "")
@@ -56,15 +58,22 @@ class Guard:
             return "Requests from other sites are refused.\n"
         return None
 
-    def _with_headers(self, send: Send) -> Send:
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
+        wanted = self._headers | (_HSTS if scope["scheme"] == "https" else {})
+
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in wanted.items():
                     headers.setdefault(name, value)
             await send(message)
 
         return wrapped
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether the Host header names this machine itself."""
+    return _name(host) in LOOPBACK_NAMES
 
 
 def _name(host: str) -> str:

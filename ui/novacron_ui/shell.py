@@ -7,6 +7,8 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from novacron_ui import visitor
+from novacron_ui.access.visitors import VISITOR
 from novacron_ui.browser import aria, data
 
 PAGE = "page"  # the element whose children are the page
@@ -15,8 +17,10 @@ SHOWN = "shown"  # what is known of the page that is there; see `shown`
 
 
 def shown(path: str, title: str, hosts: list[dict[str, str]]) -> dict[str, Any]:
-    """The page's path, the document's title, and the hosts in the navigation."""
-    return {"path": path, "title": title, "hosts": hosts}
+    """The page's path, the document's title, the hosts in the navigation; who looks at it, and
+    what they may order."""
+    who = {"visitor": visitor.shown(VISITOR.get()), "verbs": visitor.verbs()}
+    return {"path": path, "title": title, "hosts": hosts, **who}
 
 
 def layout(page: Component, about: dict[str, Any]) -> Component:
@@ -47,6 +51,7 @@ def _header() -> Component:
                 [
                     html.Span("Connecting", id="live-pill", className="pill", role="status"),
                     theme,
+                    html.Div(id="account", className="account"),
                 ],
                 className="header-end",
             ),
@@ -56,7 +61,11 @@ def _header() -> Component:
 
 
 def _navigation() -> Component:
-    pages = [("Fleet", "/", "layout-grid"), ("Collector", "/collector", "radio-tower")]
+    pages = [
+        ("Fleet", "/", "layout-grid"),
+        ("Operations", "/operations", "list-checks"),
+        ("Collector", "/collector", "radio-tower"),
+    ]
     links = [
         html.A([icon(mark), html.Span(name)], href=path, className="nav-link")
         for name, path, mark in pages

@@ -1,5 +1,7 @@
 // The live path: one socket per browser tab. Pages say what they watch and get points.
 
+import { sessionMayBeOver } from "./api.js";
+
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15000;
 
@@ -58,6 +60,7 @@ class Live {
     };
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
     this.socket.onclose = () => {
+      sessionMayBeOver();
       this.setStatus("reconnecting");
       setTimeout(() => this.connect(), this.delay * (0.5 + Math.random() / 2));
       this.delay = Math.min(this.delay * 2, LONGEST_DELAY);

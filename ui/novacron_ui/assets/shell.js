@@ -1,7 +1,9 @@
 // The frame: theme, navigation, keyboard, connection pill, hosts in the navigation.
 
+import { showAccount } from "./account.js";
 import { h, icon, setText, visit } from "./elements.js";
 import { live } from "./live.js";
+import { learn } from "./visitor.js";
 
 const PILL = {
   connecting: "Connecting",
@@ -78,8 +80,10 @@ async function copyText(button) {
   }, 1500);
 }
 
-export function showPage({ title, hosts }) {
+export function showPage({ title, hosts, visitor, verbs }) {
   if (title) document.title = title;
+  showAccount(visitor);
+  learn(visitor, verbs);
   const list = document.getElementById("nav-hosts");
   const links = hosts.slice(0, NAV_HOSTS).map(({ id, name }) =>
     h(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
+from novacron_contract.errors import ConfigError
+from novacron_ui.collector import NO_TOKEN, OwnToken
 from novacron_ui.live.topics import Point, Topic
 from novacron_ui.live.viewer import Viewer
 
@@ -29,7 +32,8 @@ class Relay:
     """`run()` for as long as the server lives; `join()` and `leave()` per browser."""
 
     url: str  # ws://…/v1/live
-    headers: Mapping[str, str] = field(default_factory=dict)  # the credential
+    token: OwnToken = NO_TOKEN
+    trust: ssl.SSLContext | bool = True
     _viewers: set[Viewer] = field(default_factory=set)
     _newest: dict[str, dict[bytes, Point]] = field(default_factory=dict)  # by metric
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,17 +65,22 @@ class Relay:
                 async with self._upstream() as upstream:
                     delay = FIRST_DELAY_S
                     await self._follow(upstream)
-            except (OSError, TimeoutError, WebSocketException) as err:
+            except (OSError, TimeoutError, WebSocketException, ConfigError) as err:
                 if delay == FIRST_DELAY_S:
-                    log.warning("live feed %s is away: %s", self.url, err)
+                    log.warning("live feed %s is away: %s%s", self.url, err, _advice(err))
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LONGEST_DELAY_S)
 
     @asynccontextmanager
     async def _upstream(self) -> AsyncIterator[ClientConnection]:
-        async with connect(
-            self.url, additional_headers=self.headers, max_size=MAX_FRAME_BYTES, proxy=None
-        ) as upstream:
+        upstream_of = connect(
+            self.url,
+            max_size=MAX_FRAME_BYTES,
+            proxy=None,
+            additional_headers=self.token.headers(),
+            ssl=self.trust if self.url.startswith("wss:") else None,
+        )
+        async with upstream_of as upstream:
             self._announce(connected=True)
             try:
                 yield upstream
@@ -129,3 +138,9 @@ class Relay:
 
     def _status(self) -> dict[str, str]:
         return {"status": "live" if self._connected else "reconnecting"}
+
+
+def _advice(err: Exception) -> str:
+    if isinstance(err, InvalidStatus) and err.response.status_code in (401, 403):
+        return ": set token_file under [collector], with an API token of a viewer"
+    return ""

@@ -110,7 +110,9 @@ def _layout(snapshot: dict[str, Any] | None) -> Component:
             html.Div(id="notices", className="notices"),
             html.Div(id="fleet-trouble", className="notices"),
             html.Div(tiles, id="fleet-summary", className="tiles"),
+            html.Div(id="fleet-orders", className="orders"),
             html.Div(table, id="fleet-body"),
+            html.Div(id="fleet-selection"),
         ],
         id="fleet",
     )

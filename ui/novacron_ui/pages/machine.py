@@ -8,6 +8,7 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
+from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import AGENT_SERVICE_NAME
 from novacron_ui.browser import data, draw
@@ -19,6 +20,7 @@ from novacron_ui.query.fleet import Fleet
 from novacron_ui.query.machine import Machine
 from novacron_ui.query.monitoring import Monitoring
 from novacron_ui.shell import icon
+from novacron_ui.visitor import may
 
 _NO_AGENT = "No agent of NovaCron reports this host: its values come from another sender."
 _TILES = ("CPU", "Memory", "Network", "Disk")
@@ -72,6 +74,7 @@ def _layout(machine: Machine) -> Component:
             *(dcc.Store(id=store) for store in ("monitoring-ask", "monitoring-data")),
             _crumbs(machine),
             _head(machine),
+            html.Div(id="machine-orders", className="orders"),
             html.Div(id="machine-trouble", className="notices"),
             html.Div(id="machine-notices", className="notices"),
             html.Div([_tile(title) for title in _TILES], id="machine-tiles", className="tiles"),
@@ -83,8 +86,16 @@ def _layout(machine: Machine) -> Component:
             html.Div(id="machine-vms"),
         ],
         id="machine",
-        **data(entity=machine.id, kind=machine.kind),
+        **data(entity=machine.id, kind=machine.kind, name=machine.name, may=_permissions(machine)),
     )
+
+
+def _permissions(machine: Machine) -> str:
+    """Those of who looks at it that are about acting upon it."""
+    if machine.kind != "vm":
+        return ""
+    acting = (Permission.VM_POWER, Permission.VM_MANAGE)
+    return " ".join(each.value for each in acting if may(each, machine.target))
 
 
 def _agent(machine: Machine) -> Component:
@@ -131,6 +142,7 @@ def _head(machine: Machine) -> Component:
         [
             html.H1(machine.name, className="page-title", title=machine.name),
             html.Span(id="machine-state"),
+            html.Span(id="machine-actions", className="actions"),
             html.Div([copy, *(html.Span(fact) for fact in machine.facts)], className="facts"),
         ],
         className="page-head machine-head",

@@ -8,6 +8,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_contract.access import FLEET, Target
 from novacron_contract.errors import NotFound
 from novacron_store.state import Host, Inventory, Vm
 from novacron_store.telemetry.builder import Index
@@ -29,6 +30,7 @@ class Machine:
     facts: tuple[str, ...] = ()
     host: Host | None = None
     agent_id: str = ""
+    target: Target = FLEET  # of who wants to act upon it
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -64,7 +66,9 @@ class Machines:
             host = self.inventory.host(vm.host_id)
         except NotFound:
             host = None
-        return Machine(vm.id, vm.name or vm.id, "vm", _known(vm.provider), host)
+        target = Target(vm.host_id, vm.id, vm.resource)
+        name, facts = vm.name or vm.id, _known(vm.provider)
+        return Machine(vm.id, name, "vm", facts, host, target=target)
 
 
 def _host(host: Host) -> Machine:

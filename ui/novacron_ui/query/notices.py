@@ -8,6 +8,9 @@ from typing import Any
 
 import httpx
 
+from novacron_contract.errors import ConfigError
+from novacron_ui.collector import NO_TOKEN, OwnToken
+
 log = logging.getLogger(__name__)
 
 MAX_NOTICES = 20
@@ -17,24 +20,26 @@ MAX_NOTICES = 20
 class Notices:
     collector_url: str
     http: httpx.Client
+    token: OwnToken = NO_TOKEN
 
     def current(self) -> list[dict[str, str]]:
         """The worst first. A collector that does not answer is a notice itself."""
         try:
-            answer = self.http.get(f"{self.collector_url.rstrip('/')}/v1/status")
-            if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            url = f"{self.collector_url.rstrip('/')}/v1/status"
+            answer = self.http.get(url, headers=self.token.headers())
+            if answer.status_code in (401, 403):
                 return [self._closed()]
             answer.raise_for_status()
             return _read(answer.json())
-        except (httpx.HTTPError, ValueError) as err:
+        except (httpx.HTTPError, ValueError, ConfigError) as err:
             log.warning("the collector's status: %s", err)
             return [self._away()]
 
     def _closed(self) -> dict[str, str]:
         message = (
-            f"The collector at {self.collector_url} does not let this page in: make a token with "
-            "`novacron token create ui --grant viewer`, and name its file in ui.toml: [collector] "
-            "token_file"
+            f"The collector at {self.collector_url} does not let the web UI in, so numbers do not "
+            "move by themselves: make a token with `novacron token create ui --grant viewer`, and "
+            "name its file in ui.toml: [collector] token_file"
         )
         return {"severity": "critical", "message": message}
 

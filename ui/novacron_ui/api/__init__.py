@@ -1,0 +1,1 @@
+"""What our pages ask beside Dash: JSON, with the session's cookie."""

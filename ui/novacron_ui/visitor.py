@@ -1,0 +1,51 @@
+"""Who sits at the browser, as pages and scripts are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from novacron_contract.access import ANONYMOUS, Permission, Principal, PrincipalKind, Target
+from novacron_contract.commands import VERBS, VerbSpec
+from novacron_ui.access.visitors import VISITOR, permissions
+
+
+def shown(principal: Principal | None) -> dict[str, Any]:
+    """Without a visitor, which is where no browser asks: as of one who may only look."""
+    of = principal or ANONYMOUS
+    return {
+        "name": of.name,
+        "logged_in": of.kind is PrincipalKind.USER,
+        "grants": [{"role": one.role.value, "scope": str(one.scope)} for one in of.grants],
+        "permissions": [one.value for one in permissions(of)],
+    }
+
+
+def verbs() -> list[dict[str, Any]]:
+    """What this visitor is offered, upon whatever VM; nothing to one who may only look."""
+    may = permissions(VISITOR.get() or ANONYMOUS)
+    return [_verb(spec) for spec in VERBS.values() if spec.permission in may]
+
+
+def may(permission: Permission, target: Target) -> bool:
+    return (VISITOR.get() or ANONYMOUS).may(permission, target)
+
+
+def _verb(spec: VerbSpec) -> dict[str, Any]:
+    return {
+        "verb": spec.verb.value,
+        "summary": spec.summary,
+        "permission": spec.permission.value,
+        "sensible_in": sorted(spec.sensible_in),
+        "destructive": spec.destructive,
+        "arguments": [
+            {
+                "name": name,
+                "summary": of.summary,
+                "default": of.default,
+                "choices": list(of.choices),
+                "minimum": of.minimum if of.minimum > float("-inf") else None,
+                "maximum": of.maximum if of.maximum < float("inf") else None,
+            }
+            for name, of in spec.arguments.items()
+        ],
+    }
