@@ -2,8 +2,11 @@
 
 import { ask, Asking } from "./asking.js";
 import { h, icon, remember, remembered, setText } from "./elements.js";
-import { arrange, buildRow, COLUMNS, FILTERS, updateAge, updateRow } from "./fleet_table.js";
+import { arrange, buildRow, COLUMNS, FILTERS, matching, updateAge, updateRow } from "./fleet_table.js";
 import { Summary } from "./fleet_summary.js";
+import { FleetOrders } from "./fleet_orders.js";
+import { labelPick, pickBox, setPick } from "./fleet_picks.js";
+import { Selection } from "./fleet_selection.js";
 import { live } from "./live.js";
 import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
 import { Rows } from "./rows.js";
@@ -46,6 +49,12 @@ class FleetView {
     if (!FILTERS[this.filter]) this.filter = "all";
     this.grouped = remembered("group", "host") === "host";
     this.readSort(remembered("sort", "name"));
+    this.orders = new FleetOrders(root.querySelector("#fleet-orders"));
+    this.selection = new Selection(root.querySelector("#fleet-selection"), {
+      machines: this.machines,
+      onChange: () => this.showPicks(),
+      onBegun: (operation) => this.orders.begun(operation.id),
+    });
     setTimeout(() => this.notices.now(), 100);
     const onSilence = () => this.take({ error: { title: "The web UI's server does not answer" } });
     this.snapshot = new Asking("fleet-ask", { every: SNAPSHOT_EVERY, onSilence });
@@ -149,6 +158,7 @@ class FleetView {
     this.table = h("div", { class: "table card", role: "table", "aria-label": "Machines" }, this.head, this.list);
     this.body().replaceChildren(this.buildToolbar(), this.table, this.nothing);
     this.table.addEventListener("click", (event) => this.onClick(event));
+    this.table.addEventListener("change", (event) => this.onPick(event));
     this.rows?.destroy();
     this.rows = new Rows(this.list, {
       height: () => (narrow.matches ? NARROW_ROW : WIDE_ROW),
@@ -186,11 +196,13 @@ class FleetView {
   }
 
   buildHead() {
+    this.pickAll = pickBox("Select all that match");
     const cells = Object.entries(COLUMNS).map(([name, column]) => {
       const content = column.value
         ? h("button", { type: "button", "data-sort": name }, column.title, icon("arrow-up"))
         : h("span", {}, column.title);
-      return h("div", { class: `cell cell-${name}`, role: "columnheader", "data-column": name }, content);
+      const pick = name === "name" ? this.pickAll : null;
+      return h("div", { class: `cell cell-${name}`, role: "columnheader", "data-column": name }, pick, content);
     });
     return h("div", { class: "row table-head", role: "row", "aria-rowindex": 1 }, ...cells);
   }
@@ -216,20 +228,39 @@ class FleetView {
     }
   }
 
+  onPick({ target }) {
+    const id = target.dataset.pick;
+    if (target === this.pickAll) this.selection.pickAll(target.checked);
+    else if (id) this.selection.toggle(this.machines.all.get(id), target.checked);
+  }
+
+  showPicks() {
+    if (!this.table) return;
+    const { selection } = this;
+    const { matching } = selection;
+    const number = matching.filter((vm) => selection.picked.has(vm.id)).length;
+    setPick(this.pickAll, !matching.length ? null : !number ? "none" : number === matching.length ? "all" : "some");
+    labelPick(this.pickAll, `Select all ${matching.length} VMs that match`);
+    this.table.classList.toggle("selectable", selection.isOffered);
+    this.rows.render();
+  }
+
   context() {
-    const { words, filter, sort, down, grouped, collapsed } = this;
-    return { words, filter, sort, down, grouped, collapsed, now: live.now() };
+    const { words, filter, sort, down, grouped, collapsed, selection } = this;
+    return { words, filter, sort, down, grouped, collapsed, picks: selection, now: live.now() };
   }
 
   arrange() {
     this.arrangedAt = Date.now();
     this.isDirty = false;
     const items = arrange(this.machines.all, this.context());
+    this.selection.setMatching(matching(this.machines.all, this.context()));
     this.table.setAttribute("aria-rowcount", items.length + 1);
     this.nothing.hidden = items.length > 0;
     setText(this.nothing, items.length ? "" : "No machine matches. Clear the search or choose All.");
     this.markChoices();
     this.rows.setItems(items);
+    this.showPicks();
   }
 
   markChoices() {
@@ -281,6 +312,7 @@ class FleetView {
 
   onClock() {
     if (!this.isMounted() || !this.table || document.hidden) return;
+    this.orders.tick();
     const now = live.now();
     const context = this.context();
     for (const [id, row] of this.rows.shown) {
@@ -290,6 +322,7 @@ class FleetView {
       else if (machine) updateAge(row, machine, now);
     }
     this.summary.update(this.machines.all, now);
+    this.selection.show();
     const isOld = Date.now() - this.arrangedAt > REORDER_EVERY;
     if (this.isDirty && isOld && !this.table.matches(":hover")) this.arrange();
   }
@@ -301,6 +334,8 @@ class FleetView {
     clearInterval(this.clock);
     this.snapshot.stop();
     this.notices.stop();
+    this.orders.destroy();
+    this.selection.destroy();
     this.rows?.destroy();
     return false;
   }

@@ -1,6 +1,7 @@
 // Fleet's table: what a row shows, how rows are ordered, grouped and filtered.
 
 import { h, icon, setText } from "./elements.js";
+import { labelPick, pickBox, setPick } from "./fleet_picks.js";
 import { age, bytes, NONE, percent, rate, size } from "./format.js";
 import { ATTENTION, isSilent, STATES, stateOf } from "./machines.js";
 import { drawSparkline, sparkline } from "./sparkline.js";
@@ -32,15 +33,21 @@ export const FILTERS = {
 };
 
 // The machines in the order they are shown; hosts carry their VMs' number as `children`.
-export function arrange(machines, { words, filter, sort, down, grouped, collapsed, now }) {
+export function arrange(machines, choice) {
+  const { sort, down, grouped, collapsed, now } = choice;
+  const order = comparator(sort, down, now);
+  const found = matching(machines, choice);
+  if (!grouped) return found.sort(order);
+  return group(machines, found, order, collapsed);
+}
+
+// Those that search and filter let through, in no order.
+export function matching(machines, { words, filter, now }) {
   const terms = words.toLowerCase().split(/\s+/).filter(Boolean);
   const passes = FILTERS[filter][1];
   const matches = (machine) =>
     passes(stateOf(machine, now)) && terms.every((term) => machine.words.includes(term));
-  const order = comparator(sort, down, now);
-  const found = [...machines.values()].filter(matches);
-  if (!grouped) return found.sort(order);
-  return group(machines, found, order, collapsed);
+  return [...machines.values()].filter(matches);
 }
 
 function group(machines, found, order, collapsed) {
@@ -76,6 +83,7 @@ function comparator(sort, down, now) {
 
 export function buildRow() {
   const cells = {
+    pick: pickBox(""),
     fold: h("button", { class: "fold", "data-fold": true }, icon("chevron-right")),
     kind: h("span", { class: "icon" }),
     link: h("a", { class: "machine-link" }),
@@ -95,7 +103,7 @@ export function buildRow() {
   const row = h(
     "div",
     { class: "row", role: "row" },
-    cell("name", cells.fold, cells.kind, cells.link, cells.note),
+    cell("name", cells.pick, cells.fold, cells.kind, cells.link, cells.note),
     cell("state", cells.state),
     cell("cpu", cells.cpu, cells.cpuMeter),
     cell("spark", cells.spark),
@@ -108,13 +116,14 @@ export function buildRow() {
   return row;
 }
 
-export function updateRow(row, machine, { now, grouped, collapsed }) {
+export function updateRow(row, machine, { now, grouped, collapsed, picks }) {
   const { cells } = row;
   const flash = row.machine === machine.id;
   row.machine = machine.id;
   const silent = isSilent(machine, now);
   row.className = `row row-${machine.kind}${silent ? " stale" : ""}${grouped ? " grouped" : ""}`;
   updateName(cells, machine, grouped, collapsed);
+  updatePick(row, machine, picks);
   updateState(cells.state, stateOf(machine, now));
   write(cells.cpu, percent(machine.cpu), flash);
   setMeter(cells.cpuMeter, machine.cpu);
@@ -153,6 +162,15 @@ function updateName(cells, machine, grouped, collapsed) {
   cells.link.href = `/machine/${encodeURIComponent(machine.id)}`;
   const vms = isHost && grouped && machine.children ? vmCount(machine.children) : "";
   setText(cells.note, isHost ? vms : grouped ? "" : machine.hostName);
+}
+
+function updatePick(row, machine, picks) {
+  const { pick } = row.cells;
+  const state = picks ? picks.stateOf(machine) : null;
+  pick.dataset.pick = machine.id;
+  setPick(pick, state);
+  labelPick(pick, machine.kind === "host" ? `Select the VMs of ${machine.name}` : `Select ${machine.name}`);
+  row.toggleAttribute("data-picked", machine.kind === "vm" && state === "all");
 }
 
 function vmCount(number) {

@@ -5,6 +5,7 @@ import { h, icon, setText } from "./elements.js";
 import { age, bytes, percent, rate, size } from "./format.js";
 import { arrange, buildRow, meter, setMeter, updateRow, updateState } from "./fleet_table.js";
 import { live } from "./live.js";
+import { MachineOrders } from "./machine_orders.js";
 import { EVERYWHERE, Machines, ON_SCREEN, stateOf } from "./machines.js";
 import { Monitoring } from "./monitoring.js";
 import { Panels } from "./panels.js";
@@ -44,6 +45,8 @@ class MachineView {
     const context = { entity: this.entity, kind: root.dataset.kind, ranges: this.ranges };
     this.panels = new Panels(root.querySelector(".panels"), root.querySelector("#machine-empty"), context);
     this.monitoring = new Monitoring(root, { ...context, machines: this.machines, panels: this.panels });
+    const { entity: id, name, may } = root.dataset;
+    if (root.dataset.kind === "vm") this.orders = new MachineOrders(root, { id, name }, may.split(" "));
     const onSilence = () => this.take({ error: { title: "The web UI's server does not answer" } });
     this.snapshot = new Asking("machine-ask", {
       every: SNAPSHOT_EVERY,
@@ -109,6 +112,7 @@ class MachineView {
     if (this.isMounted() && !document.hidden) {
       this.showNow();
       this.rows?.render();
+      this.orders?.tick();
       this.monitoring.show();
     }
   }
@@ -121,6 +125,7 @@ class MachineView {
     this.badge ??= this.buildBadge();
     updateState(this.badge.firstChild, stateOf(machine, now));
     setText(this.badge.lastChild, `${age(now - machine.seen)} ago`);
+    this.orders?.setState(stateOf(machine, now));
   }
 
   buildBadge() {
@@ -158,6 +163,7 @@ class MachineView {
     clearInterval(this.clock);
     this.snapshot.stop();
     this.rows?.destroy();
+    this.orders?.destroy();
     this.panels.destroy();
     this.monitoring.destroy();
     return false;

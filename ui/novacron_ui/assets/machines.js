@@ -15,6 +15,7 @@ export const STATES = {
   silent: ["warn", "clock-alert", "Not reporting"],
 };
 export const ATTENTION = new Set(["crashed", "blocked", "paused", "unknown", "silent"]);
+export const UNKNOWN = new Set(["silent", "unknown"]); // nobody can say what is sensible then
 
 // Metrics of every machine, and those of the machines on the screen.
 export const EVERYWHERE = [

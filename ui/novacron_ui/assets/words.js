@@ -1,0 +1,80 @@
+// Verbs and states in words, with their icons and tones.
+
+const VERBS = {
+  start: { title: "Start", icon: "play", doing: "Starting", done: "Started" },
+  stop: { title: "Stop", icon: "power", doing: "Stopping", done: "Stopped" },
+  reboot: { title: "Reboot", icon: "rotate-cw", doing: "Rebooting", done: "Rebooted" },
+  reset: { title: "Reset", icon: "zap", doing: "Resetting", done: "Reset" },
+  suspend: { title: "Suspend", icon: "pause", doing: "Suspending", done: "Suspended" },
+  resume: { title: "Resume", icon: "play", doing: "Resuming", done: "Resumed" },
+};
+
+// Of a command: tone, icon, word.
+export const COMMAND_STATES = {
+  queued: ["idle", "clock", "Queued"],
+  delivered: ["idle", "send", "Delivered"],
+  accepted: ["idle", "clock", "Accepted"],
+  running: ["busy", "loader-circle", "Running"],
+  succeeded: ["good", "circle-check", "Done"],
+  failed: ["bad", "circle-x", "Failed"],
+  rejected: ["bad", "ban", "Rejected"],
+  expired: ["warn", "clock-alert", "Expired"],
+  cancelled: ["idle", "ban", "Cancelled"],
+  outcome_unknown: ["warn", "circle-help", "Outcome unknown"],
+};
+export const FINAL = new Set(["succeeded", "failed", "rejected", "expired", "cancelled", "outcome_unknown"]);
+
+// Of an operation.
+export const STAGES = {
+  running: ["busy", "loader-circle", "Running"],
+  succeeded: ["good", "circle-check", "Done"],
+  failed: ["bad", "circle-x", "Failed"],
+  cancelled: ["idle", "ban", "Cancelled"],
+};
+
+const WAITING = {
+  queued: "waits until its agent asks",
+  delivered: "the agent was told",
+  accepted: "the agent has it in its journal",
+};
+const ENDED = {
+  rejected: "the agent did not begin it",
+  expired: "it did not begin in time",
+  cancelled: "it was cancelled before it began",
+  outcome_unknown: "it began, and nobody can tell what became of it: look at the VM",
+};
+
+export function verbWords(verb) {
+  const title = `${verb[0].toUpperCase()}${verb.slice(1)}`;
+  return VERBS[verb] || { title, icon: "terminal", doing: title, done: `${title}: done` };
+}
+
+export function vms(number) {
+  return number === 1 ? "1 VM" : `${number.toLocaleString("en")} VMs`;
+}
+
+// What an operation does: "Stop", or "Stop, Start".
+export function stepsTitle(steps) {
+  const titles = steps.map((step) => verbWords(step.verb).title);
+  return titles.length > 3 ? `${titles.slice(0, 3).join(", ")} …` : titles.join(", ");
+}
+
+export function commandText({ state, text, error, cancelling }) {
+  if (cancelling && !FINAL.has(state)) return "is being cancelled";
+  return error || text || WAITING[state] || ENDED[state] || "";
+}
+
+export function argumentsText(given) {
+  const { force, grace_s: grace } = given;
+  if (force === "now") return "power taken away at once";
+  if (force === "never") return `asked to shut down, ${grace} s to do so`;
+  if (force === "after-grace") return `asked to shut down, power taken away after ${grace} s`;
+  return Object.entries(given).map(([name, value]) => `${name}: ${value}`).join(", ");
+}
+
+export function length(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
