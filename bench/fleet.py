@@ -33,7 +33,7 @@ from dash import Dash, html
 from playwright.sync_api import Browser, sync_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
@@ -131,16 +131,34 @@ def store(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def fleet_page(folder: Path, state: str, telemetry: str) -> Iterator[str]:
-    """A new novacron-ui; the URL of Fleet."""
+def fleet_page(folder: Path, state: str, telemetry: str, collector: str) -> Iterator[str]:
+    """A new novacron-ui; the URL of Fleet, which anybody may read."""
     port = _free_port()
     (folder / "ui.toml").write_text(
         f'[ui]\nlisten = "127.0.0.1:{port}"\n[state]\nurl = "{state}"\n'
         f'[telemetry]\nurl = "{telemetry}"\npassword_file = "{folder}/password"\n'
+        f'[collector]\nurl = "{collector}"\n'
     )
     url = f"http://127.0.0.1:{port}/"
     with process(_program("ui", folder), f"{url}healthz"):
         yield url
+
+
+@contextmanager
+def collector() -> Iterator[str]:
+    """What stands in for the collector: it lets everybody read. Its URL."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    with process([sys.executable, __file__, "serve-collector", str(port)], f"{url}/v1/self"):
+        yield url
+
+
+def serve_collector(port: int) -> None:
+    async def who(_request: Request) -> JSONResponse:
+        grants = [{"role": "viewer", "scope": "fleet"}]
+        return JSONResponse({"kind": "anonymous", "name": "", "grants": grants, "limit": None})
+
+    uvicorn.run(Starlette(routes=[Route("/v1/self", who)]), port=port, log_level="error")
 
 
 @contextmanager
@@ -202,9 +220,13 @@ def visits(browser: Browser, pages: Sequence[Page]) -> list[list[float]]:
 
 
 def measure(folder: Path, state: str) -> dict[str, float]:
-    with store(folder) as telemetry, sync_playwright() as playwright:
+    with (
+        store(folder) as telemetry,
+        collector() as asked,
+        sync_playwright() as playwright,
+    ):
         pages: list[Page] = [
-            (lambda: fleet_page(folder, state, telemetry), FLEET_READY),
+            (lambda: fleet_page(folder, state, telemetry, asked), FLEET_READY),
             (empty_page, EMPTY_READY),
         ]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -248,5 +270,7 @@ def _free_port() -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve-empty-page"]:
         serve_empty_page(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["serve-collector"]:
+        serve_collector(int(sys.argv[2]))
     else:
         sys.exit(main())

@@ -36,7 +36,8 @@ def everywhere(
 ) -> Iterator[str]:
     """Its URL; the collector lets anybody on this machine read."""
     tables = f'[tls]\ncert_file = "{pair.cert}"\nkey_file = "{pair.key}"'
-    settings = Settings(address="0.0.0.0", scheme="https", tables=tables)
+    names = 'allowed_hosts = ["nova.example"]'
+    settings = Settings(address="0.0.0.0", scheme="https", ui=names, tables=tables)
     with novacron_ui(world, orders.url, tmp_path_factory.mktemp("tls"), settings) as url:
         yield url
 
@@ -63,10 +64,17 @@ def test_the_cookie_is_of_this_host_and_of_tls_alone(
     cookie = answer.headers["Set-Cookie"].split("; ")
     assert cookie[0].startswith("__Host-novacron-session=nvs_")
     assert {"HttpOnly", "Path=/", "SameSite=strict", "Secure"} == set(cookie[1:])
-    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
     headers = {"Cookie": cookie[0].removeprefix("__Host-")}  # planted by another page
     assert httpx.get(f"{everywhere}/", verify=trust, headers=headers).status_code == 401
+
+
+def test_browsers_come_back_by_tls_alone(everywhere: str, trust: ssl.SSLContext) -> None:
+    headers = {"Host": "nova.example:8050"}
+    answer = httpx.get(f"{everywhere}/login", verify=trust, headers=headers)
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    here = httpx.get(f"{everywhere}/login", verify=trust)
+    assert "Strict-Transport-Security" not in here.headers, "other programs are there, too"
 
 
 def test_numbers_come_over_tls_too(everywhere: str, trust: ssl.SSLContext) -> None:

@@ -18,7 +18,8 @@ from starlette.websockets import WebSocketClose
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY_VIOLATION = 1008
-_HSTS = {"Strict-Transport-Security": "max-age=31536000"}  # the browser asks without TLS no more
+# The browser asks without TLS no more: by names that are ours alone, which localhost is not.
+_HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Guard:
         return None
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
-        wanted = self._headers | (_HSTS if scope["scheme"] == "https" else {})
+        is_elsewhere = not is_loopback_name(Headers(scope=scope).get("host", ""))
+        wanted = self._headers | (_HSTS if scope["scheme"] == "https" and is_elsewhere else {})
 
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
