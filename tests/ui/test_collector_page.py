@@ -194,14 +194,15 @@ def test_every_state_has_its_words(
 
 
 @pytest.fixture
-def collector_away() -> str:
-    return f"http://127.0.0.1:{free_port()}"
+def anybody_reads(feed: LiveFeed) -> str:
+    """The URL of a collector that says so."""
+    return feed.url
 
 
 def test_without_any_collector_the_page_waits_for_one(
-    empty_world: World, collector_away: str, tmp_path: Path, visit: Open
+    empty_world: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
-    with novacron_ui(empty_world, collector_away, tmp_path) as url:
+    with novacron_ui(empty_world, anybody_reads, tmp_path) as url:
         page = visit(f"{url}/collector").page
         expect(page.get_by_role("heading")).to_have_text("No collector reports yet")
         expect(page.locator(".notice")).to_contain_text("check that novacron-collector runs")
@@ -212,10 +213,10 @@ def test_without_any_collector_the_page_waits_for_one(
 
 
 def test_a_store_that_is_away_is_explained(
-    world: World, collector_away: str, tmp_path: Path, visit: Open
+    world: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
     away = replace(world, url=f"http://127.0.0.1:{free_port()}")
-    with novacron_ui(away, collector_away, tmp_path) as url:
+    with novacron_ui(away, anybody_reads, tmp_path) as url:
         page = visit(f"{url}/collector").page
         expect(page.get_by_role("heading")).to_have_text("The store does not answer")
         expect(page.get_by_role("link", name="Look again")).to_be_visible()

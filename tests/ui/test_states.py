@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import Open
-from live_feed import free_port
+from live_feed import LiveFeed, free_port
 from novacron_store.telemetry import migrations
 from novacron_ui.cli import QUERY_TIMEOUT_S
 from tcp_peers import hang, serving
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def collector_away() -> str:
-    return f"http://127.0.0.1:{free_port()}"
+def anybody_reads(feed: LiveFeed) -> str:
+    """The URL of a collector that says so."""
+    return feed.url
 
 
 @pytest.fixture
@@ -39,29 +40,42 @@ def unmigrated(world: World) -> Iterator[World]:
 
 
 def test_an_empty_fleet_says_how_to_start_an_agent(
-    world: World, collector_away: str, tmp_path: Path, visit: Open
+    world: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
-    with novacron_ui(world, collector_away, tmp_path) as url:
+    with novacron_ui(world, anybody_reads, tmp_path) as url:
         page = visit(url).page
         expect(page.get_by_text("No machine reports yet")).to_be_visible()
         expect(page.get_by_text("novacron-agent --config agent.toml")).to_be_visible()
+
+
+def test_a_collector_that_went_away_is_told_and_the_pages_stay(
+    world: World, tmp_path: Path, visit: Open
+) -> None:
+    feed = LiveFeed(free_port())
+    feed.start()
+    with novacron_ui(world, feed.url, tmp_path) as url:
+        page = visit(url).page
+        expect(page.get_by_text("No machine reports yet")).to_be_visible()
+        feed.stop()
+        page.reload()
         expect(page.locator(".notice")).to_contain_text("check that novacron-collector runs")
+        expect(page.get_by_text("No machine reports yet")).to_be_visible()
 
 
 def test_a_store_that_is_away_is_explained(
-    world: World, collector_away: str, tmp_path: Path, visit: Open
+    world: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
     away = replace(world, url=f"http://127.0.0.1:{free_port()}")
-    with novacron_ui(away, collector_away, tmp_path) as url:
+    with novacron_ui(away, anybody_reads, tmp_path) as url:
         page = visit(url).page
         expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_fleet_recovers_by_itself(
-    unmigrated: World, collector_away: str, tmp_path: Path, visit: Open
+    unmigrated: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
-    with novacron_ui(unmigrated, collector_away, tmp_path) as url:
+    with novacron_ui(unmigrated, anybody_reads, tmp_path) as url:
         page = visit(url).page
         expect(page.get_by_role("alert")).to_contain_text("This cannot be shown")
         client = unmigrated.client()
@@ -71,7 +85,7 @@ def test_fleet_recovers_by_itself(
 
 
 def test_a_stop_waits_for_no_page_whose_store_does_not_answer(
-    world: World, collector_away: str, tmp_path: Path, visit: Open
+    world: World, anybody_reads: str, tmp_path: Path, visit: Open
 ) -> None:
     asked = threading.Event()
 
@@ -81,7 +95,7 @@ def test_a_stop_waits_for_no_page_whose_store_does_not_answer(
 
     with ExitStack() as running, serving(hang_and_tell) as silent:
         hanging = replace(world, url=f"http://127.0.0.1:{silent}")
-        url = running.enter_context(novacron_ui(hanging, collector_away, tmp_path))
+        url = running.enter_context(novacron_ui(hanging, anybody_reads, tmp_path))
         asked.clear()  # by the server itself, which is its own first visitor
         visit(f"{url}/collector")
         assert asked.wait(30)

@@ -11,7 +11,8 @@ const FIRST_RETRY = 1000;
 const LONGEST_RETRY = 15000;
 
 export class Follow {
-  // `onChange(operation)`; `onTrouble(message)`, with "" when it is over.
+  // `onChange(operation)` gives false where it could not show it: it is told again then.
+  // `onTrouble(message)`, with "" when it is over.
   constructor(id, onChange, onTrouble = () => {}) {
     Object.assign(this, { id, onChange, onTrouble, version: null, retry: FIRST_RETRY });
     this.onVisibility = () => document.hidden && this.held?.abort();
@@ -54,10 +55,10 @@ export class Follow {
     }
     if (this.retry !== FIRST_RETRY) this.onTrouble("");
     this.retry = FIRST_RETRY;
-    const isNew = data.version !== this.version;
-    this.version = data.version;
-    if (isNew) await this.onChange(data);
-    if (data.state !== "running") this.stop();
+    const isShown = data.version === this.version || (await this.onChange(data)) !== false;
+    this.version = isShown ? data.version : null;
+    if (!isShown) await pause(FIRST_RETRY);
+    else if (data.state !== "running") this.stop();
     else await pause(data.total > MANY ? BUSY : CALM);
   }
 }

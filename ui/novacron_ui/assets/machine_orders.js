@@ -149,9 +149,8 @@ export class MachineOrders {
   async show(entry, operation) {
     const query = `operation=${operation.id}&vm=${encodeURIComponent(this.vm.id)}&limit=40`;
     const answer = await get(`/api/commands?${query}`);
-    if (!answer.ok) return;
-    const command = current(answer.data.commands);
-    if (!command) return;
+    const command = answer.ok && current(answer.data.commands);
+    if (!command) return answer.ok;
     const { title, doing, done } = verbWords(command.verb);
     const isOver = FINAL.has(command.state) && operation.state !== "running";
     const isDone = command.state === "succeeded";
@@ -170,6 +169,7 @@ export class MachineOrders {
     });
     if (!entry.line.root.isConnected && this.lines.has(operation.id)) this.list.prepend(entry.line.root);
     this.showButtons();
+    return true;
   }
 }
 

@@ -60,7 +60,7 @@ export class OperationView {
     this.showCancel();
     this.showTime();
     this.showGroups();
-    await this.look();
+    return this.look();
   }
 
   build() {
@@ -120,11 +120,16 @@ export class OperationView {
     const filters = this.group === "all" ? [""] : states.map((state) => `&state=${state}`);
     const ask = (filter) => get(`/api/commands?operation=${this.id}&limit=${this.wanted}${filter}`);
     const answers = await Promise.all(filters.map(ask));
-    if (asked !== `${this.group} ${this.wanted}` || answers.some(({ ok }) => !ok)) return;
+    if (answers.some(({ ok }) => !ok)) return false;
+    if (asked !== `${this.group} ${this.wanted}`) return true;
     const commands = answers.flatMap(({ data }) => data.commands);
     const total = answers.reduce((sum, { data }) => sum + data.total, 0);
-    this.list.replaceChildren(...commands.map((command) => this.row(command)));
+    const rows = commands.map((command) => this.row(command));
+    const { children } = this.list;
+    const isSame = rows.length === children.length && rows.every((row, index) => row === children[index]);
+    if (!isSame) this.list.replaceChildren(...rows); // else who stands on one of them stays there
     this.more.hidden = total <= commands.length;
+    return true;
   }
 
   row(command) {
