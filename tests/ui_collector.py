@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from command_world import commands_of
 from enrolments import enrolment_of
 from live_feed import LiveFeed
 from novacron_collector.access.access import Access
@@ -68,6 +69,7 @@ class UiCollector(LiveFeed):
             agents=Agents(self.world.state),
             access=self.access,
             enrolment=enrolment_of(self.world.state),
+            commands=commands_of(self.world.state, self.access),
             telemetry=_nothing,
             reader=_nothing,
             version="0.1.0",

@@ -87,21 +87,32 @@ class Progress:
 
     async def _once(self) -> None:
         touched, self._touched = self._touched, set()
-        now = time.monotonic()
-        others = now - self._checked >= EVERY_S
-        if others:
-            self._checked = now
         followed = self._followed()
-        if followed and others:
-            versions = await asyncio.to_thread(self._listing.open_versions)
-            touched |= {key for key, of in versions.items() if self._told.get(key) != of}
-            touched |= self._told.keys() - versions.keys()
-        asked = touched if followed else touched & self._held.keys()
-        if others:
-            asked |= self._held.keys()
+        asked = await self._to_ask(touched, followed)
         if not asked:
             return
         found = await asyncio.to_thread(self._listing.some, asked)
+        self._answer(found, asked)
+        if followed:
+            self._feed([one for one in found if self._told.get(one.id) != one.version], asked)
+        if touched:
+            await asyncio.sleep(_GATHER_S)
+
+    async def _to_ask(self, touched: set[str], followed: bool) -> set[str]:
+        """Which operations are to be read: those that changed here, where somebody waits for them,
+        and once in a while those that others may have changed."""
+        now = time.monotonic()
+        if now - self._checked < EVERY_S:
+            return touched if followed else touched & self._held.keys()
+        self._checked = now
+        if not followed:
+            return set(self._held)
+        versions = await asyncio.to_thread(self._listing.open_versions)
+        changed = {key for key, of in versions.items() if self._told.get(key) != of}
+        gone = self._told.keys() - versions.keys()
+        return touched | changed | gone | self._held.keys()
+
+    def _answer(self, found: Sequence[Any], asked: set[str]) -> None:
         for one in found:
             for future in list(self._held.get(one.id, ())):
                 if one.version > self._after[future] or one.finished is not None:
@@ -109,10 +120,6 @@ class Progress:
         for key in asked - {one.id for one in found}:
             for future in self._held.get(key, ()):
                 _done(future)  # there is none: the answer says so
-        if followed:
-            self._feed([one for one in found if self._told.get(one.id) != one.version], asked)
-        if touched:
-            await asyncio.sleep(_GATHER_S)
 
     def _feed(self, changed: Sequence[Any], asked: Iterable[str]) -> None:
         for key in asked:
