@@ -75,6 +75,7 @@ def _lifespan(
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        warm.load_libraries()
         loops = [relay.run(), warm.keep_ready(pages.fleet.snapshot)]
         loops += [certificate.follow()] if certificate else []
         tasks = [asyncio.create_task(loop) for loop in loops]

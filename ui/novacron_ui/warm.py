@@ -7,6 +7,8 @@ the page to load; on a small machine the reading also takes the processor from t
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from importlib import import_module
 
 from flask import Flask
 
@@ -15,6 +17,13 @@ from novacron_ui.query.shared import Shared
 READY_WITHIN_S = 0.5  # a store that is away or slow delays the start no longer than that
 RENEW_EVERY_S, RENEW_AFTER_S = 20.0, 35.0  # together less than a page's first numbers may be old
 WANTED_S = 600.0  # after the start, and after the last visit: then nothing is asked
+
+
+def load_libraries() -> None:
+    """Before anybody comes. The store's client imports pandas with its first answer, in a thread of
+    its own; Dash looks into it for every answer it writes, and fails on a half of it."""
+    with suppress(ImportError):
+        import_module("pandas")
 
 
 async def visit(server: Flask) -> None:
