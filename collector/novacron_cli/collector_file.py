@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from novacron_store.telemetry.retention import Retention
 
+MACHINES = Path("/var/lib/novacron")  # root's data folder
 INSTALLED = Path("/etc/novacron/collector.toml")
 
 
@@ -91,8 +92,10 @@ def applied(kept: RetentionSettings) -> Retention:
 
 def default_path() -> Path:
     """The data folder of `novacron up`."""
+    if chosen := os.environ.get("NOVACRON_DATA"):
+        return Path(chosen)
     if os.geteuid() == 0:
-        return Path("/var/lib/novacron")
+        return MACHINES
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(home) / "novacron"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from novacron_cli.client_file import usual
 from novacron_cli.collector import DEFAULT_URL, Collector
 from novacron_cli.credentials import credential
 
@@ -23,8 +24,8 @@ def add_command(
     parser = add_explained(commands, name, summary, examples)
     parser.add_argument(
         "--url",
-        default=os.environ.get("NOVACRON_URL") or DEFAULT_URL,
-        help=f"the collector's API (default: $NOVACRON_URL, else {DEFAULT_URL})",
+        default=usual().url,
+        help=f"the collector's API (default: $NOVACRON_URL, else this machine's, or {DEFAULT_URL})",
     )
     parser.add_argument(
         "--token-file",
@@ -35,9 +36,9 @@ def add_command(
     parser.add_argument(
         "--ca-file",
         type=Path,
-        default=os.environ.get("NOVACRON_CA_FILE"),
+        default=os.environ.get("NOVACRON_CA_FILE") or None,
         metavar="FILE",
-        help="the collector's authority, ca.pem (default: $NOVACRON_CA_FILE, else the system's)",
+        help="the collector's authority, ca.pem (default: $NOVACRON_CA_FILE, else the machine's)",
     )
     parser.add_argument("--json", action="store_true", help="JSON as the API gives it")
     parser.set_defaults(run=run)
@@ -50,7 +51,14 @@ def collector_of(args: argparse.Namespace) -> Collector:
     Raises:
         ConfigError: the credential cannot be read, or is not for such a URL.
     """
-    return Collector(args.url, credential(args.url, args.token_file), args.ca_file)
+    return Collector(args.url, credential(args.url, args.token_file), authority_of(args))
+
+
+def authority_of(args: argparse.Namespace) -> Path | None:
+    """What this machine's collector is trusted by, where it is the one that is asked."""
+    chosen: Path | None = args.ca_file
+    found = usual()
+    return found.ca_file if chosen is None and args.url == found.url else chosen
 
 
 def repeated(args: argparse.Namespace) -> str:

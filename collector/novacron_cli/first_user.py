@@ -27,7 +27,7 @@ def add(config: Path, name: str, password: str, reason: str) -> None:
     with state(config) as engine:
         kept = _hashed(password, name)
         try:
-            Users(engine).add(name, kept, (Grant(Role.ADMIN),), _machine(reason), first=True)
+            Users(engine).add(name, kept, (Grant(Role.ADMIN),), by_machine(reason), first=True)
         except (BadMessage, Conflict) as err:
             raise ConfigError(str(err)) from err
 
@@ -43,22 +43,34 @@ def reset(config: Path, name: str, password: str, reason: str) -> None:
     with state(config) as engine:
         kept = _hashed(password, name)
         try:
-            Users(engine).change(name, Change(password=kept), _machine(reason))
+            Users(engine).change(name, Change(password=kept), by_machine(reason))
         except NotFound as err:
             raise ConfigError(str(err)) from err
 
 
-def _hashed(password: str, name: str) -> str:
-    from novacron_store.state.passwords import Passwords, check_password
+def check(name: str, password: str) -> None:
+    """
+    Raises:
+        ConfigError: that can be no name or password.
+    """
+    from novacron_store.state.passwords import check_password
+    from novacron_store.state.users import check_name
 
     try:
+        check_name(name)
         check_password(password, name)
     except BadMessage as err:
         raise ConfigError(str(err)) from err
+
+
+def _hashed(password: str, name: str) -> str:
+    from novacron_store.state.passwords import Passwords
+
+    check(name, password)
     return Passwords().hashed(password)
 
 
-def _machine(reason: str) -> Caller:
+def by_machine(reason: str) -> Caller:
     """Nobody has logged in: on record is who it was on the machine."""
     from novacron_store.state import Caller
 

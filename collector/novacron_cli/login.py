@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from novacron_cli import asking, credentials, granting
 from novacron_cli.collector import Collector, NotAllowed, require_private
-from novacron_cli.command import Commands, add_command, collector_of
+from novacron_cli.command import Commands, add_command, authority_of, collector_of
 from novacron_cli.output import moment, plain, print_facts, print_json
 
 _LOGIN = """\
@@ -43,7 +43,7 @@ def _login(args: Namespace) -> int:
     name = args.name or getpass.getuser()
     require_private(args.url)
     body = {"name": name, "password": asking.password()}
-    session = Collector(args.url, ca_file=args.ca_file).change("POST", "/v1/sessions", body)
+    session = Collector(args.url, ca_file=authority_of(args)).change("POST", "/v1/sessions", body)
     credentials.keep(args.url, session["name"], session["token"])
     if args.json:
         print_json({key: value for key, value in session.items() if key != "token"})
@@ -56,7 +56,7 @@ def _logout(args: Namespace) -> int:
     session, said = credentials.kept(args.url), "there was no session"
     if session:
         with suppress(NotAllowed):  # it had ended by itself
-            Collector(args.url, session, args.ca_file).change("DELETE", "/v1/sessions")
+            Collector(args.url, session, authority_of(args)).change("DELETE", "/v1/sessions")
             said = "logged out"
         credentials.forget(args.url)
     if args.json:

@@ -29,6 +29,7 @@ from novacron_cli import (
     query,
     retention,
     schedules,
+    setup,
     sql,
     status,
     tokens,
@@ -45,7 +46,7 @@ _ACCESS = (login, users, tokens, audit)
 _ENROLMENT = (agents, ingest_tokens)
 _ORDERS = (operations, commands, schedules, brake)
 _ASKING = (*_TELEMETRY, *_ORDERS, *_ACCESS, *_ENROLMENT)
-_COMMANDS = (up, *_ASKING, retention, backup, migrate)
+_COMMANDS = (setup, up, *_ASKING, retention, backup, migrate)
 _EPILOG = """\
 Every command explains itself: novacron vm list --help
 
@@ -62,8 +63,8 @@ _MAX_MESSAGE = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
+        args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         code: int = args.run(args)
         sys.stdout.flush()
     except NovaCronError as err:

@@ -15,8 +15,9 @@ import uvloop
 
 from novacron_collector.app import Collector
 from novacron_collector.listening import listeners
+from novacron_collector.preparing import prepare
 from novacron_collector.settings import Settings
-from novacron_contract.errors import ConfigError
+from novacron_contract.errors import ConfigError, Unavailable
 from novacron_contract.settings import load
 
 # What is known of series lives long, and Python looks through it for cycles again and again: at its
@@ -35,12 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every request
     try:
         settings = load(args.config, Settings)
+        if args.prepare:
+            prepare(settings, args.config)
+            return 0
         gc.set_threshold(*_GC_THRESHOLDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, args.config))
     except ConfigError as err:
         sys.stderr.write(f"novacron-collector: {err}\n")
         return 2
+    except Unavailable as err:
+        sys.stderr.write(f"novacron-collector: {err}\n")
+        return 1
     return 0
 
 
@@ -61,4 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Receives OTLP metrics, stores them, serves the REST API and the live feed.",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="collector.toml")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="check the settings, make authority, certificate and state database, and end",
+    )
     return parser

@@ -96,16 +96,16 @@ def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path, path: str) -> N
 
 
 def test_one_novacron_at_a_time_runs_from_a_folder(data: DataFolder) -> None:
-    assert data.holder() is None
-    with data.claimed("http://127.0.0.1:8050"):
-        assert data.holder() == {"pid": os.getpid(), "url": "http://127.0.0.1:8050"}
+    assert data.claim.holder() is None
+    with data.claim.held("http://127.0.0.1:8050"):
+        assert data.claim.holder() == {"pid": os.getpid(), "url": "http://127.0.0.1:8050"}
         with (
             pytest.raises(ConfigError, match=r"already runs from .* see http://127\.0\.0\.1:8050"),
-            data.claimed("http://127.0.0.1:8050"),
+            data.claim.held("http://127.0.0.1:8050"),
         ):
             pass
 
-    assert data.holder() is None
+    assert data.claim.holder() is None
 
 
 def test_a_port_in_use_is_told_with_its_owner_and_a_way_out() -> None:

@@ -38,6 +38,14 @@ def on_loopback(offset: int = 0) -> Addresses:
     return Addresses(*(f"127.0.0.1:{port + offset}" for port in ports))
 
 
+def offset_of(store: str) -> int:
+    """What was added to the usual ports, by the store's address."""
+    try:
+        return max(0, host_port(store)[1] - host_port(on_loopback().store)[1])
+    except ConfigError:
+        return 0
+
+
 def require_free(addresses: Addresses) -> None:
     """Raises ConfigError, naming port and owner, if one of the addresses is taken."""
     for what, address in addresses.each().items():

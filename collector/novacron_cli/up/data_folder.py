@@ -1,6 +1,7 @@
 """The data folder: configuration, secrets, databases and logs of `novacron up`.
 
 config/*.toml    written here; a file that somebody edited stays as it is
+client.toml      where the `novacron` command finds the API
 secrets/         the store's passwords, for the owner's eyes only
 store/           telemetry        state.db    everything else
 wal/             what was acknowledged and is not in the store yet
@@ -10,22 +11,22 @@ log/             one file per part
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import os
 import secrets
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from novacron_cli.up.addresses import Addresses
+from novacron_cli.client_file import ClientFile
+from novacron_cli.collector_file import MACHINES
+from novacron_cli.up.addresses import Addresses, offset_of
+from novacron_cli.up.choices import Choices, SetupFile
+from novacron_cli.up.claim import Claim
+from novacron_cli.up.settings_files import SettingsFiles
 from novacron_contract.errors import ConfigError
-
-Tables = Mapping[str, Mapping[str, Any]]
+from novacron_contract.settings import load
 
 _LISTENERS = {  # where an edited file says it listens
     "store": {"store": ("store", "listen")},
@@ -48,7 +49,11 @@ class DataFolder:
         return self.path / "log"
 
     def config(self, name: str) -> Path:
-        return self.path / "config" / f"{name}.toml"
+        return self._files.path(name)
+
+    @property
+    def _files(self) -> SettingsFiles:
+        return SettingsFiles(self.path / "config")
 
     def agent_id(self, name: str) -> Path:
         return self.path / "agents" / f"{name}-id"
@@ -78,14 +83,101 @@ class DataFolder:
         """`default`, except where an edited file says otherwise."""
         found: dict[str, str] = {}
         for name, keys in _LISTENERS.items():
-            tables = self._edited_tables(name)
+            tables = self._files.edited(name)
             for field, (table, key) in keys.items():
                 if isinstance(value := tables.get(table, {}).get(key), str):
                     found[field] = value
         return replace(default, **found)
 
+    def choices(self) -> Choices:
+        """What `novacron setup` was told.
+
+        Raises:
+            ConfigError: the file was edited, and says something that is not allowed.
+        """
+        path = self.config("setup")
+        return load(path, SetupFile).setup if path.exists() else Choices()
+
+    @property
+    def was_set_up(self) -> bool:
+        return self.config("setup").exists()
+
+    def keep_choices(self, choices: Choices) -> None:
+        """
+        Raises:
+            ConfigError: somebody edited the file, and it says something else.
+        """
+        self._files.require("setup", {"setup": choices.tables()})
+        self._files.write("setup", {"setup": choices.tables()})
+
+    def require_follows(self, choices: Choices, addresses: Addresses) -> None:
+        """
+        Raises:
+            ConfigError: somebody edited collector.toml, and it says something else.
+        """
+        self._files.require("collector", self._collector(addresses, choices))
+
+    def port_offset(self) -> int:
+        """The one that the last `novacron up` had."""
+        try:
+            tables = tomllib.loads(self.config("store").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return 0
+        return offset_of(str(tables.get("store", {}).get("listen", "")))
+
+    def client(self, addresses: Addresses) -> ClientFile:
+        """How programs on this machine ask the API."""
+        choices = self.choices()
+        url = choices.api_url(addresses)
+        if url.startswith("http:"):
+            return ClientFile(url)
+        return ClientFile(url, choices.ca_file if choices.brings_certificate else self.ca_file)
+
+    @property
+    def is_the_machines(self) -> bool:
+        """Where root's `novacron up` has it, when nobody says anything else."""
+        return os.geteuid() == 0 and self.path == MACHINES
+
+    @property
+    def has_state(self) -> bool:
+        """Whether its collector's database may hold something already."""
+        is_edited = bool(self._files.edited("collector"))
+        return is_edited or (self.path / "state.db").exists()
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether what runs began with other settings."""
+        if self.claim.holder() is None:
+            return False
+        try:
+            return self._started.read_text(encoding="ascii") != self._settings()
+        except OSError:
+            return True
+
+    def note_start(self) -> None:
+        """What is written in the settings now is what runs."""
+        self._started.write_text(self._settings(), encoding="ascii")
+
+    @property
+    def _started(self) -> Path:
+        return self.path / "up.settings"
+
+    def _settings(self) -> str:
+        return self._files.state(("store", "collector", "ui"))
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the collector's own authority."""
+        return self.authority / "ca.pem"
+
+    @property
+    def ui_token(self) -> Path:
+        """By which the web UI asks an API that lets nobody in without one."""
+        return self.path / "secrets" / "ui-token"
+
     def write_configuration(self, addresses: Addresses) -> None:
-        """The files of store, collector and UI."""
+        """The files of store, collector and UI, and where the command line finds the API."""
+        client = self.client(addresses)
         telemetry = {
             "url": f"http://{addresses.store}",
             "user": "service",
@@ -98,25 +190,21 @@ class DataFolder:
             "service_password_file": str(self._secret("service")),
             "reader_password_file": str(self._secret("reader")),
         }
-        listen = {
-            "otlp_grpc": addresses.otlp_grpc,
-            "otlp_http": addresses.otlp_http,
-            "api": addresses.api,
-            "agents": addresses.agents,
-        }
-        self._write("store", {"store": store})
+        self._files.write("store", {"store": store})
         both = {**telemetry, "reader_password_file": str(self._secret("reader"))}
         wal = {"path": str(self.path / "wal")}
-        self._write("collector", {"telemetry": both, "state": state, "wal": wal, "listen": listen})
-        self._write(
+        own = {"telemetry": both, "state": state, "wal": wal}
+        self._files.write("collector", {**own, **self._collector(addresses, self.choices())})
+        self._files.write(
             "ui",
             {
                 "ui": {"listen": addresses.ui},
                 "telemetry": telemetry,
                 "state": state,
-                "collector": {"url": f"http://{addresses.api}"},
+                "collector": self._of_ui(client),
             },
         )
+        client.write(self.path)
 
     def write_agent(self, name: str, *, host: bool, libvirt: str | None) -> None:
         """It sends to the collector that it joins, and to no other."""
@@ -128,48 +216,27 @@ class DataFolder:
         tables: dict[str, Mapping[str, Any]] = {"agent": agent, "host": {"enabled": host}}
         if libvirt is not None:
             tables["provider"] = {"name": "kvm", "uri": libvirt}
-        self._write(name, tables)
+        self._files.write(name, tables)
 
-    @contextmanager
-    def claimed(self, url: str) -> Iterator[None]:
-        """Hold the folder for this process: one `novacron up` at a time.
+    @staticmethod
+    def _collector(addresses: Addresses, choices: Choices) -> dict[str, dict[str, Any]]:
+        listen = {
+            name: getattr(addresses, name) for name in ("otlp_grpc", "otlp_http", "api", "agents")
+        }
+        return {"listen": listen, **choices.for_collector(addresses)}
 
-        Raises:
-            ConfigError: another one holds it.
-        """
-        with self._lock_file.open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as err:
-                other = self.holder() or {"pid": "?", "url": "?"}
-                raise ConfigError(
-                    f"NovaCron already runs from {self.path} (process {other['pid']}), see "
-                    f"{other['url']}; stop it by Ctrl-C there or by: novacron down"
-                ) from err
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "url": url}))
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
-
-    def holder(self) -> dict[str, Any] | None:
-        """Process and URL of the `novacron up` that runs from this folder, if one does."""
-        try:
-            with self._lock_file.open("r", encoding="utf-8") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except OSError:
-                    text = file.read()
-                    return dict(json.loads(text)) if text else None
-        except FileNotFoundError:
-            pass
-        return None
+    def _of_ui(self, client: ClientFile) -> dict[str, str]:
+        found = {"url": client.url}
+        if client.url.startswith("https:"):
+            found["token_file"] = str(self.ui_token)
+        if client.ca_file is not None:
+            found["ca_file"] = str(client.ca_file)
+        return found
 
     @property
-    def _lock_file(self) -> Path:
-        return self.path / "up.lock"
+    def claim(self) -> Claim:
+        """Of the `novacron up` that runs from here."""
+        return Claim(self.path / "up.lock")
 
     def _secret(self, principal: str) -> Path:
         return self.path / "secrets" / f"{principal}-password"
@@ -181,37 +248,3 @@ class DataFolder:
             return
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
-
-    def _edited_tables(self, name: str) -> dict[str, Any]:
-        path = self.config(name)
-        if not path.exists() or _is_ours(path.read_text(encoding="utf-8")):
-            return {}
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as err:
-            raise ConfigError(f"{path}: not valid TOML: {err}") from err
-
-    def _write(self, name: str, tables: Tables) -> None:
-        path = self.config(name)
-        if not path.exists() or _is_ours(path.read_text(encoding="utf-8")):
-            path.write_text(_render(tables), encoding="utf-8")
-
-
-def _render(tables: Tables) -> str:
-    """TOML with a mark by which an edit shows; JSON's strings and booleans are TOML's as well."""
-    lines = []
-    for table, values in tables.items():
-        lines.append(f"\n[{table}]")
-        lines += (f"{key} = {json.dumps(value)}" for key, value in values.items())
-    body = "\n".join(lines) + "\n"
-    mark = f"# Written by `novacron up` ({_digest(body)}). Once edited, it stays as you left it."
-    return f"{mark}\n{body}"
-
-
-def _is_ours(text: str) -> bool:
-    head, _, body = text.partition("\n")
-    return f"({_digest(body)})" in head
-
-
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:12]

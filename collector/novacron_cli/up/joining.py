@@ -7,22 +7,21 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
-from novacron_cli.collector_file import read
 from novacron_cli.up.addresses import Addresses
 from novacron_cli.up.data_folder import DataFolder
 from novacron_contract.access import SYSTEM
 from novacron_contract.errors import ConfigError, NotFound, Unavailable
 from novacron_contract.settings import host_port
-from novacron_store.state import Caller, open_state
+from novacron_store.state import Caller
 from novacron_store.state.identities import Identities, Standing
 from novacron_store.state.join_tokens import JoinTokens
 
@@ -52,7 +51,7 @@ class Joining:
         self._forget(name)
         now = datetime.now(UTC)
         _, secret = JoinTokens(self.state).create(_token(name), _US, now, now + _LASTS, 1)
-        line = f"{self._url}#{self._pin()}:{secret}\n"
+        line = f"{line_of(self._url, self.data.ca_file, secret)}\n"
         try:
             ended = subprocess.run(
                 command,
@@ -110,25 +109,22 @@ class Joining:
                 why = "joins anew: its files were lost, or too old"
                 identities.end(known.agent_id, Standing.REVOKED, why, datetime.now(UTC), entry)
 
-    def _pin(self) -> str:
-        path = self.data.authority / "ca.pem"
-        try:
-            key = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
-        except (OSError, ValueError) as err:
-            raise ConfigError(f"{path}: cannot be used: {err}") from err
-        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+
+def line_of(url: str, ca_file: Path, secret: str) -> str:
+    """What `novacron-agent join` takes.
+
+    Raises:
+        ConfigError: the authority's certificate cannot be used.
+    """
+    try:
+        key = x509.load_pem_x509_certificate(ca_file.read_bytes()).public_key()
+    except (OSError, ValueError) as err:
+        raise ConfigError(f"{ca_file}: cannot be used: {err}") from err
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+    return f"{url}#{pin}:{secret}"
 
 
 def _token(name: str) -> str:
     """What its join token is called."""
     return f"novacron up: {name}"
-
-
-@contextmanager
-def joining(data: DataFolder, addresses: Addresses) -> Iterator[Joining]:
-    state = open_state(read(data.config("collector")).state.url)
-    try:
-        yield Joining(data, addresses, state)
-    finally:
-        state.dispose()

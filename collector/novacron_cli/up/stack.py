@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
+from sqlalchemy import Engine
 
 from novacron_cli.up.addresses import Addresses
 from novacron_cli.up.data_folder import DataFolder
 from novacron_cli.up.program import Program
-from novacron_contract.errors import ConfigError
+from novacron_contract.errors import ConfigError, NotFound
+from novacron_store.state import Agents
 
 _AGENT_PATIENCE = 60.0
 
@@ -23,59 +25,61 @@ _AGENT_PATIENCE = 60.0
 class Stack:
     data: DataFolder
     addresses: Addresses
-    http: httpx.Client
+    state: Engine
 
     def store(self) -> Program:
         return self._program("store", f"http://{self.addresses.store}/ping")
 
     def collector(self) -> Program:
-        return self._program("collector", f"http://{self.addresses.api}/readyz")
+        return self._program("collector", f"{self.api_url}/readyz")
+
+    @property
+    def api_url(self) -> str:
+        return self.data.client(self.addresses).url
 
     def ui(self) -> Program:
         return self._program("ui", f"http://{self.addresses.ui}/healthz")
 
     def agent(self, name: str) -> Program:
-        command = _command("novacron-agent", self.data.config(name))
+        command = command_of("novacron-agent", self.data.config(name))
         return Program(name, command, self._reports(name), _AGENT_PATIENCE)
 
     def join(self, name: str) -> tuple[str, ...]:
         """The command by which the agent joins; it reads the line that lets it."""
-        return (*_command("novacron-agent", self.data.config(name)), "join", "--again")
+        return (*command_of("novacron-agent", self.data.config(name)), "join", "--again")
 
     def _program(self, name: str, url: str) -> Program:
-        command = _command(f"novacron-{name}", self.data.config(name))
+        command = command_of(f"novacron-{name}", self.data.config(name))
         return Program(name, command, lambda: self._get(url) is not None)
 
     def _reports(self, name: str) -> Callable[[], bool]:
         """Has the collector heard of the agent since now?"""
-        asked = time.monotonic()
+        asked = datetime.now(UTC)
 
         def is_ready() -> bool:
-            answer = self._get(f"http://{self.addresses.api}/v1/agents")
-            agents = answer.json()["agents"] if answer is not None else []
-            since = time.monotonic() - asked
-            identity = _agent_identity(self.data, name)
-            return any(a["id"] == identity and a["seen_age_s"] < since for a in agents)
+            try:
+                seen = Agents(self.state).agent(_agent_identity(self.data, name)).last_seen
+            except NotFound:
+                return False
+            return seen > asked
 
         return is_ready
 
-    def machines(self) -> dict[str, list[dict[str, Any]]]:
-        """The hosts and VMs the collector knows."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for kind in ("hosts", "vms"):
-            answer = self._get(f"http://{self.addresses.api}/v1/{kind}")
-            found[kind] = answer.json()[kind] if answer is not None else []
-        return found
+    def _trusted(self) -> ssl.SSLContext | bool:
+        """Read each time: the collector makes its authority when it starts."""
+        authority = self.data.client(self.addresses).ca_file
+        return True if authority is None else ssl.create_default_context(cafile=authority)
 
     def _get(self, url: str) -> httpx.Response | None:
         try:
-            answer = self.http.get(url)
-        except httpx.HTTPError:
+            with httpx.Client(timeout=2.0, trust_env=False, verify=self._trusted()) as http:
+                answer = http.get(url)
+        except (httpx.HTTPError, OSError):
             return None
         return answer if answer.status_code == httpx.codes.OK else None
 
 
-def _command(program: str, config: Path) -> tuple[str, ...]:
+def command_of(program: str, config: Path) -> tuple[str, ...]:
     """The program that was installed beside this Python, started by this Python."""
     path = Path(sys.executable).with_name(program)
     if not path.exists():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from novacron_cli.collector_file import default_path
-from novacron_cli.up.addresses import Addresses, on_loopback
+from novacron_cli.up.addresses import Addresses
+from novacron_cli.up.choices import is_here
 from novacron_cli.up.data_folder import DataFolder
 from novacron_cli.up.hypervisors import LAB_DIRECTORY, Lab
+from novacron_contract.settings import host_port
 
 _QUERY = "SELECT * FROM vm_state"
 
@@ -21,19 +24,16 @@ def summary(
     memory: Mapping[str, int],
     lab: Lab | None,
 ) -> str:
-    here = _shortest(Path(sys.executable).parent)
-    novacron = f"{here}/novacron"
-    if addresses.api != on_loopback().api:
-        novacron = f"NOVACRON_URL=http://{addresses.api} {novacron}"
-    lines = [
-        "",
-        f"NovaCron runs: http://{addresses.ui}",
-        "",
+    here, api = _here(), data.client(addresses).url
+    lines = ["", f"NovaCron runs: http://{addresses.ui}", ""]
+    novacron = command_for(data)
+    if not data.was_set_up:
+        lines.append(f"  users    {here}/novacron setup{folder_option(data)}")
+    lines += [
         f"  list     {novacron} vm list",
         f'  ask      {novacron} sql "{_QUERY}"',
-        f"  fetch    curl http://{addresses.api}/v1/vms",
-        f"  send     any OpenTelemetry sender: http://{addresses.otlp_http}, "
-        f"or gRPC at {addresses.otlp_grpc}",
+        *([f"  fetch    curl {api}/v1/vms"] if is_here(addresses.api) else []),
+        f"  send     {_senders(addresses)}",
     ]
     if lab is not None and (guests := lab.guests()):
         where = "" if lab.directory == LAB_DIRECTORY else f" --dir {lab.directory}"
@@ -47,9 +47,37 @@ def summary(
     return "\n".join(lines)
 
 
+def command_for(data: DataFolder) -> str:
+    """The command that finds this collector by itself."""
+    if data.path == default_path():
+        return program()
+    return f"NOVACRON_DATA={shlex.quote(str(data.path))} {program()}"
+
+
+def program() -> str:
+    return f"{_here()}/novacron"
+
+
+def _here() -> str:
+    return _shortest(Path(sys.executable).parent)
+
+
+def folder_option(data: DataFolder) -> str:
+    """What `novacron up` and `setup` must be told."""
+    return "" if data.path == default_path() else f" --data {shlex.quote(str(data.path))}"
+
+
+def _senders(addresses: Addresses) -> str:
+    http, grpc = addresses.otlp_http, addresses.otlp_grpc
+    if is_here(http):
+        return f"any OpenTelemetry sender: http://{http}, or gRPC at {grpc}"
+    ports = f"port {host_port(http)[1]}, or gRPC at {host_port(grpc)[1]}"
+    return f"OpenTelemetry senders with a token, by https: {ports}"
+
+
 def _folders(data: DataFolder, lab: Lab | None) -> str:
     """What `novacron down` must be told, where it is not what it takes by itself."""
-    words = "" if data.path == default_path() else f" --data {data.path}"
+    words = folder_option(data)
     if lab is not None and lab.directory != LAB_DIRECTORY:
         words += f" --lab-dir {lab.directory}"
     return words

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from novacron_collector.tls.names import plain_name, server_name
 from novacron_contract.errors import BadMessage, ConfigError
+from novacron_contract.names import plain_name, server_name
 from novacron_contract.settings import host_port
 from novacron_store.state.identities import Identities
 from novacron_store.state.ingest_tokens import IngestTokens

@@ -25,8 +25,8 @@ from novacron_collector.settings import Settings
 from novacron_collector.tls.authority import open_authority
 from novacron_collector.tls.certificates import OwnCertificate
 from novacron_collector.tls.listeners import Tls, is_beyond
-from novacron_collector.tls.names import own_names
 from novacron_contract.access import Principal, PrincipalKind
+from novacron_contract.names import own_names
 from novacron_contract.settings import host_port
 from novacron_store.state.audit import Audit, Entry, Outcome
 from novacron_store.state.identities import Identities

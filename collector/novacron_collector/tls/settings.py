@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from novacron_collector.tls.names import server_name
 from novacron_contract.errors import ConfigError
+from novacron_contract.names import server_name
 from novacron_contract.settings import host_port, setting
 
 
