@@ -63,10 +63,9 @@ def authority_of(args: argparse.Namespace) -> Path | None:
 
 def repeated(args: argparse.Namespace) -> str:
     """What a further command has to say to reach the same collector as the same user."""
-    usual = os.environ.get("NOVACRON_URL") or DEFAULT_URL
     usual_ca = os.environ.get("NOVACRON_CA_FILE")
     said = {
-        "--url": None if args.url == usual else args.url,
+        "--url": None if args.url == usual().url else args.url,
         "--token-file": args.token_file,
         "--ca-file": None if str(args.ca_file) == usual_ca else args.ca_file,
     }
