@@ -14,6 +14,7 @@ import pytest
 
 from certificates import Certificates, certificates
 from enrolled import ADMIN, World, enrolling
+from novacron_agent.enrolment.membership import ssl_context
 from novacron_contract.access import Role
 from novacron_otlp.answer import Accepted, Later
 from novacron_store.state.ingest_tokens import IngestTokens
@@ -221,3 +222,30 @@ def test_the_api_beyond_this_machine_speaks_tls_and_lets_nobody_in_who_is_not_kn
         assert [one["agent_id"] for one in known] == [agent.id]
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://localhost:{ports['api']}/healthz")
+
+
+def test_each_credential_is_one_at_its_own_port_alone(tmp_path: Path) -> None:
+    """All ports are open and speak TLS: what is known at one of them is nobody at the others."""
+    ports, listen = everywhere("otlp_http", "api")
+    url = {name: f"https://localhost:{port}" for name, port in ports.items()}
+    with enrolling(tmp_path, listen=listen, api=url["api"]) as world:
+        agent = world.joined("agent")
+        url["agents"] = f"https://{world.collector.agents}"
+        user = signed_in(world.state, Role.ADMIN)
+        ingest = {"Authorization": f"Bearer {token(world)[1]}"}
+        join = {"Authorization": f"Bearer {world.secret()}"}
+        certificate = ssl_context(agent.folder / "identity")
+        asked = {
+            "api": ("GET", f"{url['api']}/v1/users"),
+            "agents": ("GET", f"{url['agents']}/v1/agents/self/commands?wait=0"),
+            "otlp_http": ("POST", f"{url['otlp_http']}/v1/metrics"),
+        }
+        allowed = {("user", "api"), ("ingest", "otlp_http"), ("certificate", "agents")}
+        for port, (method, where) in asked.items():
+            for name, headers in (("user", user), ("ingest", ingest), ("join", join)):
+                with httpx.Client(verify=trusting(world), trust_env=False) as client:
+                    sent = client.request(method, where, headers={**PROTOBUF, **headers})
+                assert (sent.status_code != 401) == ((name, port) in allowed), (name, port)
+            with httpx.Client(verify=certificate, trust_env=False) as client:
+                sent = client.request(method, where, headers=PROTOBUF)
+            assert (sent.status_code != 401) == (("certificate", port) in allowed), port
