@@ -13,8 +13,8 @@ _ON = """\
 examples:
   novacron brake on --reason 'storage is in trouble'
 
-Commands wait, and none is begun, until `novacron brake off`; what was begun goes on. What waits
-for longer than its --ttl expires. Exit code 4: you are no admin."""
+Commands wait until `novacron brake off`; what agents were told already goes on. What waits for
+longer than its --ttl expires. Exit code 4: you are no admin."""
 _OFF = """\
 examples:
   novacron brake off

@@ -95,7 +95,7 @@ def test_interrupting_ends_the_waiting_and_not_the_operation(served: Served) -> 
     assert f"novacron operation cancel {operation['id']}" in shown.text
     assert "Traceback" not in shown.text
     assert b"\x1b[?25h" in shown.raw.rpartition(b"\x1b[?25l")[2], "the cursor is there again"
-    watched = on_terminal(ordering.service.url, "operation", "watch")
+    watched = on_terminal(ordering.service.url, "operation", "watch", operation["id"])
     assert watched.code == 0
     assert watched.lines[-1].startswith("✓ start 1 VM: 1 succeeded")
 
@@ -109,6 +109,11 @@ def test_a_brake_is_told_as_the_reason_why_nothing_happens(served: Served) -> No
     )
     assert shown.code == 130
     assert re.search(r"the brake is on, by u\w+: storage is in trouble", shown.text)
+    watched = on_terminal(
+        *(ordering.service.url, "operation", "watch"),
+        typed=[("the brake is on, by ", INTERRUPT)],
+    )
+    assert (watched.code, "start 1 VM" in watched.text) == (130, True)
 
 
 def hostile(ordering: Ordering) -> None:

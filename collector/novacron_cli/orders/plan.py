@@ -80,8 +80,8 @@ def _require_possible(plan: Mapping[str, Any]) -> None:
 def _ask(plan: Mapping[str, Any], what: str) -> None:
     print_vms(plan, _SHOWN, to_stderr=True)
     right, prompt = _typed(plan, what) if plan["destructive"] else _agreed(what)
-    print(prompt, end="", file=sys.stderr, flush=True)
     try:
+        print(prompt, end="", file=sys.stderr, flush=True)
         typed = sys.stdin.readline()
     except KeyboardInterrupt:
         print("\nnothing was done", file=sys.stderr)
