@@ -62,6 +62,21 @@ def lived(path: Path, hypervisor: Hypervisor, clock: SetClock, points: float, on
         agent.die()
 
 
+def test_what_was_done_before_a_kill_is_not_said_to_have_been_so_before(tmp_path: Path) -> None:
+    claimed = set()
+    for points in itertools.count(1):
+        clock, hypervisor = SetClock(), Hypervisor(states={VM: VmState.STOPPED})
+        path, one = tmp_path / f"{points}.sqlite", order(Verb.START)
+        survived = lived(path, hypervisor, clock, points, one)
+        lived(path, hypervisor, clock, float("inf"), one)
+        agent = MortalAgent(path, hypervisor, clock)
+        claimed.add(final(agent.told())[one.id].detail["changed"])
+        agent.die()
+        if survived:
+            break
+    assert claimed == {True, None}
+
+
 @pytest.mark.parametrize("verb", list(Verb))
 def test_killed_at_every_point_and_again_there_is_one_effect(tmp_path: Path, verb: Verb) -> None:
     survived = False

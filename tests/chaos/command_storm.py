@@ -28,6 +28,7 @@ from novacron_store.state.audit import Wanted
 _REDELIVER = '[commands]\nredeliver = "1s"\n'
 _ENDED_S = 240.0  # after the last kill
 _TLS_BYTES = 9_000  # a handshake, and some requests or answers
+_CONNECTIONS, _EVERYBODY, _COLLECTOR = 0.15, 0.2, 0.35  # who is struck; above that, agents
 _LOST = (Kind.CUT_ANSWER, Kind.DROP_ANSWER)
 _PAGE = 1000
 
@@ -162,14 +163,14 @@ class Storm:
         assert not failed, failed[0]
 
     def _strike(self, fleet: Fleet, proxy: Running, chance: random.Random) -> None:
-        """Every connection, or everybody, the collector, an agent or several."""
-        roll = chance.random()
-        if roll < 0.15:
+        """Every connection, or everybody, the collector, an agent or several; first everybody."""
+        roll = chance.random() if self._killed else _EVERYBODY
+        if roll < _CONNECTIONS:
             proxy.reset_all()
             return
-        collector: list[CollectorProgram] = [fleet.world.collector] if roll < 0.35 else []
-        number = len(fleet.agents) if roll < 0.2 else chance.choice((1, 1, 2, 3))
-        agents = chance.sample(fleet.agents, number) if not collector or roll < 0.2 else []
+        collector: list[CollectorProgram] = [fleet.world.collector] if roll < _COLLECTOR else []
+        number = len(fleet.agents) if roll <= _EVERYBODY else chance.choice((1, 1, 2, 3))
+        agents = chance.sample(fleet.agents, number) if not collector or roll <= _EVERYBODY else []
         victims: list[CollectorProgram | AgentProgram] = [*agents, *collector]
         for victim in victims:
             victim.kill()

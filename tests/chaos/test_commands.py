@@ -27,7 +27,7 @@ def test_each_command_ends_and_is_done_once_whatever_is_killed(tmp_path: Path) -
     sys.stdout.writelines(f"{name}: {figure}\n" for name, figure in report.rows())
     assert report.violations == ()
     assert len(report.told) == COMMANDS
-    assert set(report.killed) == {"novacron-agent", "novacron-collector"}
+    assert min(report.killed["novacron-agent"], report.killed["novacron-collector"]) > 0
     assert report.struck.total() > 0
-    assert Counter(one.state for one in report.told)[State.SUCCEEDED] > COMMANDS / 4
-    assert report.happened > COMMANDS / 6
+    assert Counter(one.state for one in report.told)[State.SUCCEEDED] > COMMANDS / 6
+    assert report.happened > COMMANDS / 10

@@ -17,6 +17,7 @@ import pytest
 
 from certificates import Certificates, certificates
 from enrolled import ADMIN, Agent, World, enrolling, soon
+from novacron_agent.enrolment.membership import ssl_context
 from novacron_agent.enrolment.renew import renew
 from novacron_agent.enrolment.request import new_request
 from novacron_collector.tls.authority import key_pem, new_key, open_authority
@@ -208,6 +209,21 @@ def test_http_without_tls_is_not_answered(world: World) -> None:
 
 
 # -- ending ---------------------------------------------------------------------------------------
+
+
+def test_an_agent_that_goes_away_in_the_middle_of_a_request_is_no_defect(
+    world: World, agent: Agent
+) -> None:
+    host, _, port = world.collector.agents.rpartition(":")
+    head = b"POST /v1/agents/renew HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    with (
+        socket.create_connection((host, int(port))) as sock,
+        ssl_context(agent.folder / "identity").wrap_socket(sock, server_hostname=host) as tls,
+    ):
+        tls.sendall(head)
+    with agent.client() as client:
+        soon(400, client)
+    assert "Traceback" not in world.collector.log
 
 
 def test_a_revoked_agent_is_refused_within_a_second_on_an_open_connection(world: World) -> None:

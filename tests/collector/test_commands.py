@@ -310,6 +310,18 @@ def test_polls_end_when_the_agent_is_revoked_and_when_the_collector_stops(world:
     asyncio.run(scenario())
 
 
+def test_thousands_that_are_cancelled_at_once_are_one_row_of_the_audit(world: World) -> None:
+    world.add_host(600)
+    by = world.somebody()
+    operation = world.commands.submit(by, parse(start(world)), None).operation
+
+    assert world.commands.cancel(by, operation.id).ended == 600
+
+    [row] = world.audit("command.cancelled")
+    assert row.target == f"operation:{operation.id}"
+    assert '"count":600' in row.detail
+
+
 def test_a_cancelled_operation_begins_nothing_more(world: World) -> None:
     world.add_host(10)
 
@@ -325,6 +337,7 @@ def test_a_cancelled_operation_begins_nothing_more(world: World) -> None:
             assert of.state is Stage.CANCELLED
             counts = world.commands.listing.counts(of.id)
             assert counts["cancelled"] >= 6
+            assert len(world.audit("command.cancelled")) == counts["cancelled"]
             assert counts.get("succeeded", 0) == sum(agent.effects.values()) <= 4
 
     asyncio.run(scenario())
