@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +46,35 @@ def next_of(http: httpx.Client, operation: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def watched(http: httpx.Client, operation: str) -> Iterator[subprocess.Popen[str]]:
+    """`novacron operation watch`, as somebody has it open all the time."""
+    token = http.headers["Authorization"].removeprefix("Bearer ")
+    about = {"NOVACRON_URL": str(http.base_url).rstrip("/"), "NOVACRON_TOKEN": token}
+    command = [str(Path(sys.executable).with_name("novacron")), "operation", "watch", operation]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **about}
+    ) as watch:
+        try:
+            yield watch
+        finally:
+            watch.kill()
+
+
 def test_a_bulk_command_goes_on_where_everything_was_killed(
     fleet: Fleet, hypervisor: Hypervisors
 ) -> None:
-    with fleet.operator() as http:
+    with fleet.operator() as http, ExitStack() as ends:
         body = {"verb": "start", "targets": {"select": {"name": "*-*"}}, "max_parallel": 4}
         answer = http.post("/v1/operations", json=body)
         assert answer.status_code == 201, answer.text
         seen = [answer.json()]
+        watch = ends.enter_context(watched(http, seen[0]["id"]))
         while seen[-1]["ended"] < 5:
             seen.append(next_of(http, seen[-1]))
+        assert watch.stderr is not None
+        watch.stderr.readline()  # it has begun to tell
 
         fleet.world.collector.kill()
         fleet.end()
@@ -63,6 +86,10 @@ def test_a_bulk_command_goes_on_where_everything_was_killed(
 
         while seen[-1]["finished"] is None:
             seen.append(next_of(http, seen[-1]))
+        out, err = watch.communicate(timeout=30)
+        assert watch.returncode == 0, err
+        assert "the collector answers again" in err
+        assert f"{_GUESTS} succeeded" in out + err, (out, err)
     settle()
 
     last = seen[-1]
