@@ -41,6 +41,7 @@ class FileHypervisor:
         wanted = _BECOMES.get(one.verb, state)
         if VERBS[one.verb].effect is Effect.CONVERGENT and state is wanted:
             return Done(changed=False)
+        print("about to do it", flush=True)  # noqa: T201 (who kills us counts these)
         time.sleep(random.random() * 0.02)
         db = sqlite3.connect(self.path, timeout=10)
         with db:
@@ -63,8 +64,6 @@ def main(folder: Path) -> None:
     journal = Journal(folder / "journal.sqlite", clock)
     executor = Executor(journal, clock, CommandCounts(), lambda: None)
     executor.adopt(CommandsTable(parallel=4), FileHypervisor(folder / "hypervisor.sqlite"))
-    sys.stdout.write("begins\n")
-    sys.stdout.flush()
     executor.restore()
     for one in orders:
         executor.take([one], clock.since_boot())
