@@ -67,7 +67,7 @@ def blueprint(services: Services) -> Blueprint:
     def cancel(operation_id: str) -> dict[str, Any]:
         parameters.allow({"reason"})
         of, by = commands.operations.one(operation_id), caller()
-        if of.issuer_id != by.principal.id:
+        if of.issuer_id != by.principal.id or by.principal.limit is not None:
             _require_all(services, of)
         by = replace(by, reason=parameters.text("reason") or "")
         return _detail(services, commands.cancel(by, operation_id))
@@ -133,7 +133,8 @@ def _key() -> str | None:
 def _require_all(services: Services, of: Operation) -> None:
     """Whoever may act on all of its VMs may cancel what another asked for."""
     tags = {vm.id: vm.resource for vm in services.inventory.vms()}
-    permissions: Iterable[Permission] = {VERBS[step.verb].permission for step in of.steps}
+    every = [*of.steps, *(step.undo for step in of.steps if step.undo)]
+    permissions: Iterable[Permission] = {VERBS[step.verb].permission for step in every}
     for vm_id, host_id in services.commands.listing.targets(of.id):
         for permission in permissions:
             require(permission, Target(host_id, vm_id, tags.get(vm_id, {})))

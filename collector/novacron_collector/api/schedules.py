@@ -95,8 +95,10 @@ def _on_record() -> Caller:
 
 
 def _own(of: Schedule) -> Schedule:
-    """One's own; all of them are an admin's."""
-    if caller().principal.id != of.owner_id:
+    """One's own, for a token with a limit those made with the same; all of them are an admin's."""
+    by = caller().principal
+    may_all = by.limit is None or granting.shown(by.limit) == of.limit
+    if by.id != of.owner_id or not may_all:
         require(Permission.ADMINISTER)
     return of
 
