@@ -114,7 +114,16 @@ class Polls:
             self._checked = now
             self._wanted = await asyncio.to_thread(self.dispatch.wanted, self._now())
         woken, self._woken = self._woken, set()
-        self._wanted |= woken | await self._strayed()
+        try:
+            await self._round(woken)
+        except BaseException:
+            self._woken |= woken
+            raise
+
+    async def _round(self, woken: set[str]) -> None:
+        new = self._unknown()
+        strayed = await asyncio.to_thread(self.dispatch.strayed, new) if new else set()
+        self._wanted |= woken | strayed
         asking = {
             identity: poll.asking
             for identity, poll in self._waiting.items()
@@ -123,20 +132,16 @@ class Polls:
         if asking:
             made = await asyncio.to_thread(self.dispatch.round, asking, self._now())
             self._answer(asking, made)
+        self._known.update(new)  # after the round: what another journal was told of is closed
 
-    async def _strayed(self) -> set[str]:
-        """Of agents that are new here, or come with another journal, those whose commands another
-        one was told of."""
-        new = {
+    def _unknown(self) -> dict[str, str]:
+        """Agents that are new here, or come with another journal: another one may have been told
+        of their commands."""
+        return {
             identity: poll.asking.instance
             for identity, poll in self._waiting.items()
             if self._known.get(identity) != poll.asking.instance
         }
-        if not new:
-            return set()
-        found = await asyncio.to_thread(self.dispatch.strayed, new)
-        self._known.update(new)
-        return found
 
     def _answer(self, asking: dict[str, Asking], made: Round) -> None:
         for identity, one in asking.items():
