@@ -68,13 +68,23 @@ class Runner:
     audit: Audit
 
     def run_due(self, now: datetime) -> None:
+        """Each of them, whatever becomes of the others.
+
+        Raises:
+            Unavailable: some could not be run: again, in a second.
+        """
+        problem: Unavailable | None = None
         for schedule in self.schedules.due(now):
             try:
                 self._run(schedule, now)
-            except Unavailable:
-                raise
+            except Unavailable as err:
+                problem = err
             except NovaCronError as err:
                 log.error("schedule %s: %s", schedule.id, err)
+            except Exception:  # one that is damaged does not hold up the others
+                log.exception("schedule %s", schedule.id)
+        if problem is not None:
+            raise problem
 
     def _run(self, of: Schedule, now: datetime) -> None:
         assert of.next_run is not None

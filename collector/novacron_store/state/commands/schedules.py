@@ -84,6 +84,7 @@ class Schedules:
 
     def due(self, now: datetime) -> list[Schedule]:
         statement = select(schedules).where(schedules.c.next_run <= now, schedules.c.paused == 0)
+        statement = statement.order_by(schedules.c.next_run, schedules.c.id)
         with reading(self.engine) as connection:
             return [_schedule(row) for row in connection.execute(statement).mappings()]
 
