@@ -568,3 +568,27 @@ def test_a_collector_that_stops_sends_new_polls_away(world: World) -> None:
     world.commands.close()
     with pytest.raises(Unavailable, match="come back"):
         asyncio.run(world.commands.polls.wait("a", Asking("i", 1), 1))
+
+
+def test_a_host_is_given_no_more_than_it_takes_in_several_turns_of_one_round(world: World) -> None:
+    agent = world.agent_of[world.add_host(6)]
+    for vm in world.vms:
+        world.commands.submit(world.somebody(), parse(start(world, [vm], max_parallel=1)), None)
+    dispatch = world.commands.polls.dispatch
+    told = dispatch.round({agent: Asking(ONE, 2)}, world.clock.now()).told[agent]
+    assert len(told.orders) == 2
+
+
+def test_what_failures_have_stopped_can_be_cancelled_once(world: World) -> None:
+    agent = world.agent_of[world.add_host(2)]
+    by = world.somebody()
+    body = start(world, stop_after_failures=1)
+    of = world.commands.submit(by, parse(body), None).operation
+    dispatch = world.commands.polls.dispatch
+    dispatch.round({agent: Asking(ONE, 2)}, world.clock.now())
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE operations SET stopping = 1, problem = 'stopped'")
+    for _ in range(2):
+        world.commands.cancel(by, of.id)
+    assert [one.cancelling for one in of_operation(world, of)] == [True, True]
+    assert len(world.audit("operation.cancel")) == 1

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from novacron_store.state.audit import Audit, Entry
+from novacron_store.state.commands.locking import one_after_another
 from novacron_store.state.database import reading, writing
 from novacron_store.state.tables.commands import brakes
 
@@ -33,6 +34,7 @@ class Brakes:
 
     def set(self, new: Brake, asked: Entry) -> Brake:
         with writing(self.engine) as connection:
+            one_after_another(connection)  # no round under way delivers after this
             connection.execute(delete(brakes))
             row = {"held": int(new.held), "since": new.since, "by": new.by, "reason": new.reason}
             connection.execute(insert(brakes), [{"id": _ID, **row}])

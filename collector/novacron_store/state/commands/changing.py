@@ -14,13 +14,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Engine, Select, bindparam, insert, select, update
 
 from novacron_contract.access import Principal
 from novacron_contract.commands import State
 from novacron_contract.errors import Unavailable
 from novacron_store.state.audit import Audit, Entry
 from novacron_store.state.commands.advancing import advance
+from novacron_store.state.commands.locking import one_after_another
 from novacron_store.state.commands.noting import end_of, ends_of
 from novacron_store.state.commands.records import (
     MUTABLE,
@@ -35,7 +36,6 @@ from novacron_store.state.commands.stopping import cancel_queued, cancel_unbegun
 from novacron_store.state.database import writing
 from novacron_store.state.tables.commands import command_events, commands, operations
 
-_LOCK = 0x6E6F7662  # beside that of migrations
 _CHUNK = 500
 T = TypeVar("T")
 
@@ -225,8 +225,7 @@ def changing(engine: Engine, now: datetime, audit: Audit) -> Iterator[Change]:
         Unavailable: the database does not answer.
     """
     with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        one_after_another(connection)
         change = Change(connection, now, audit)
         yield change
         change.settle()

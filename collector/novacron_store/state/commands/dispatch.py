@@ -87,7 +87,7 @@ class Dispatch:
         return Round(told, frozenset(change.touched))
 
     def _begin(
-        self, change: Change, asking: Mapping[str, Asking], free: Mapping[str, int], left: Room
+        self, change: Change, asking: Mapping[str, Asking], free: dict[str, int], left: Room
     ) -> Iterator[tuple[str, list[Order]]]:
         """As many as there is room for. When an operation has reached a limit, it is looked for
         once who still has others: not asked of every agent."""
@@ -98,6 +98,7 @@ class Dispatch:
             waiting = _agents(change.connection, *first, among=asking)
             for identity in sorted(waiting - done):
                 orders = self._fresh(change, identity, asking[identity], free[identity], left)
+                free[identity] -= len(orders)
                 if orders:
                     yield identity, orders
                 if left.refused:

@@ -27,6 +27,7 @@ from novacron_store.state.database import reading, writing
 from novacron_store.state.tables.commands import command_events, commands, operations
 
 MAX_OPEN = 1000
+_CANCELLED = "cancelled by "
 KEPT_AT_LEAST = timedelta(days=7)  # with their idempotency keys
 
 
@@ -99,8 +100,9 @@ class Operations:
         with changing(self.engine, now, self.audit) as change:
             connection = change.connection
             of = _one(connection, operation_id)
-            if of.finished is None and not of.stopping:
-                problem = f"cancelled by {asked.actor.name}"
+            # One that failures have stopped goes on with what has begun: that can be cancelled.
+            if of.finished is None and not of.problem.startswith(_CANCELLED):
+                problem = f"{_CANCELLED}{asked.actor.name}"
                 connection.execute(
                     update(operations)
                     .where(operations.c.id == of.id)
@@ -154,7 +156,10 @@ def _line(of: Operation, place: Place, timeout_s: float | None, now: datetime) -
 def _ask_to_cancel(change: Change, of: Operation) -> None:
     told = [State.DELIVERED.value, State.ACCEPTED.value]
     asked = select(commands).where(
-        commands.c.operation_id == of.id, commands.c.ended.is_(None), commands.c.state.in_(told)
+        commands.c.operation_id == of.id,
+        commands.c.ended.is_(None),
+        commands.c.state.in_(told),
+        commands.c.undoes == 0,  # a VM is not left half-way
     )
     for row in change.connection.execute(asked).mappings().all():
         old = command(row)
