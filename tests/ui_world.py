@@ -5,9 +5,10 @@ from __future__ import annotations
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,11 @@ def novacron_ui(
 
 def _answers(url: str) -> bool:
     context = ssl._create_unverified_context() if url.startswith("https:") else None
-    with suppress(OSError), urllib.request.urlopen(url, timeout=1, context=context):
-        return True
-    return False
+    try:
+        with urllib.request.urlopen(url, timeout=1, context=context):
+            return True
+    except urllib.error.HTTPError as err:
+        with err:
+            return err.code == 403  # by this name it tells nothing, but it runs
+    except OSError:
+        return False

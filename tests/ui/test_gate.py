@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -34,9 +34,9 @@ from ui_world import Settings, World, novacron_ui
 PAGES = ("/", "/machine/x", "/collector", "/operations", "/anything")
 
 
-def log_in(url: str, name: str = "ann") -> httpx.Cookies:
-    body = {"name": name, "password": PASSWORD}
-    return httpx.post(f"{url}/api/login", json=body).cookies
+def log_in(url: str, headers: Mapping[str, str] | None = None) -> httpx.Cookies:
+    body = {"name": "ann", "password": PASSWORD}
+    return httpx.post(f"{url}/api/login", json=body, headers=headers).cookies
 
 
 @pytest.fixture
@@ -128,15 +128,28 @@ def test_without_a_token_the_pages_say_what_to_do(
         wait_until(lambda: "set token_file under [collector]" in (tmp_path / "log").read_text())
 
 
-def test_who_comes_by_another_name_logs_in_even_where_anybody_may_read(
+def test_behind_a_proxy_everybody_logs_in_whatever_name_they_send(
     world: World, orders: UiCollector, fleet: SampleFleet, tmp_path: Path
 ) -> None:
     settings = Settings(ui='allowed_hosts = ["nova.example"]')
     with novacron_ui(world, orders.url, tmp_path, settings) as url:
-        assert httpx.get(f"{url}/").status_code == 200
+        for host in ("localhost", "127.0.0.1:8050", "[::1]"):
+            answer = httpx.get(f"{url}/api/operations", headers={"Host": host})
+            assert answer.status_code == 403, host
+            assert "allowed_hosts" in answer.text
         elsewhere = {"Host": "nova.example"}
         assert httpx.get(f"{url}/", headers=elsewhere).status_code == 401
-        assert httpx.get(f"{url}/", headers=elsewhere, cookies=log_in(url)).status_code == 200
+        cookies = log_in(url, headers=elsewhere)
+        assert httpx.get(f"{url}/", headers=elsewhere, cookies=cookies).status_code == 200
+
+
+def test_a_loopback_name_among_the_allowed_ones_is_answered_with_a_login(
+    world: World, orders: UiCollector, fleet: SampleFleet, tmp_path: Path
+) -> None:
+    settings = Settings(ui='allowed_hosts = ["nova.example", "127.0.0.1"]')
+    with novacron_ui(world, orders.url, tmp_path, settings) as url:
+        assert httpx.get(f"{url}/").status_code == 401
+        assert httpx.get(f"{url}/", cookies=log_in(url)).status_code == 200
 
 
 def ask(visitors: Visitors, credential: str | None) -> Any:

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from fleet_samples import SampleFleet
-from novacron_ui.guard import Guard
+from novacron_ui.guard import LOOPBACK_NAMES, Guard
 
 
 async def hello(_request: Request) -> PlainTextResponse:
@@ -26,7 +26,7 @@ async def hello(_request: Request) -> PlainTextResponse:
 
 def ask(**headers: str) -> httpx.Response:
     app = Starlette(routes=[Route("/", hello, methods=["POST"])])
-    guard = Guard(app, allowed_hosts=("nova.example",), script_hashes=("'sha256-x'",))
+    guard = Guard(app, names={*LOOPBACK_NAMES, "nova.example"}, script_hashes=("'sha256-x'",))
 
     async def post() -> httpx.Response:
         transport = httpx.ASGITransport(guard)

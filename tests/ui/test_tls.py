@@ -36,7 +36,7 @@ def everywhere(
 ) -> Iterator[str]:
     """Its URL; the collector lets anybody on this machine read."""
     tables = f'[tls]\ncert_file = "{pair.cert}"\nkey_file = "{pair.key}"'
-    names = 'allowed_hosts = ["nova.example"]'
+    names = 'allowed_hosts = ["nova.example", "127.0.0.1"]'
     settings = Settings(address="0.0.0.0", scheme="https", ui=names, tables=tables)
     with novacron_ui(world, orders.url, tmp_path_factory.mktemp("tls"), settings) as url:
         yield url

@@ -134,7 +134,7 @@ def build(settings: Settings, certificate: Certificate | None = None) -> Starlet
     door = Door(
         Visitors(open_collector(url, trust)),
         settings.ui.allowed_hosts,
-        everybody_logs_in=not settings.ui.on_loopback,
+        settings.ui.everybody_logs_in,
     )
     return create_server(pages, relay, door, certificate)
 

@@ -7,7 +7,7 @@ carries an Origin must come from our own pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -24,10 +24,11 @@ _HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 
 @dataclass(frozen=True)
 class Guard:
-    """ASGI middleware. `script_hashes` are those of the inline scripts that Dash writes."""
+    """ASGI middleware. `names` are those that browsers may use for us, without the port;
+    `script_hashes` those of the inline scripts that Dash writes."""
 
     app: ASGIApp
-    allowed_hosts: Sequence[str] = ()
+    names: Collection[str] = LOOPBACK_NAMES
     script_hashes: Sequence[str] = ()
     _headers: dict[str, str] = field(init=False, repr=False)
 
@@ -49,10 +50,10 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        if _name(host) not in LOOPBACK_NAMES | set(self.allowed_hosts):
+        if _name(host) not in self.names:
             return (
-                "This server does not answer to that name: open it as http://127.0.0.1, "
-                "or add the name to allowed_hosts under [ui].\n"
+                "This server does not answer to that name: add it to allowed_hosts under [ui], "
+                "or, where there are none, open it as http://127.0.0.1.\n"
             )
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -60,7 +61,7 @@ class Guard:
         return None
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
-        is_elsewhere = not is_loopback_name(Headers(scope=scope).get("host", ""))
+        is_elsewhere = _name(Headers(scope=scope).get("host", "")) not in LOOPBACK_NAMES
         wanted = self._headers | (_HSTS if scope["scheme"] == "https" and is_elsewhere else {})
 
         async def wrapped(message: Message) -> None:
@@ -71,11 +72,6 @@ class Guard:
             await send(message)
 
         return wrapped
-
-
-def is_loopback_name(host: str) -> bool:
-    """Whether the Host header names this machine itself."""
-    return _name(host) in LOOPBACK_NAMES
 
 
 def _name(host: str) -> str:

@@ -12,7 +12,7 @@ from a2wsgi import WSGIMiddleware
 from dash import Dash
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -27,7 +27,7 @@ from novacron_ui.api import operations
 from novacron_ui.app import ASSETS, Pages, create_app, login_template, script_hashes
 from novacron_ui.certificate import Certificate
 from novacron_ui.collector import Collector
-from novacron_ui.guard import Guard, is_loopback_name
+from novacron_ui.guard import LOOPBACK_NAMES, Guard
 from novacron_ui.live.endpoint import endpoint
 from novacron_ui.live.relay import Relay
 
@@ -36,15 +36,17 @@ WORKERS = 8  # threads that run Dash's callbacks; sockets need none
 
 @dataclass(frozen=True)
 class Door:
-    """Who is let in: `everybody_logs_in`, or only who comes by another name than loopback's."""
+    """Who is let in, by which names: a remote client can send those of loopback, too, so they are
+    ours only where nobody comes from elsewhere, or `allowed_hosts` has them."""
 
     visitors: Visitors
     allowed_hosts: tuple[str, ...] = ()
-    everybody_logs_in: bool = False
+    everybody_logs_in: bool = True
 
-    def must_log_in(self, connection: HTTPConnection) -> bool:
-        is_local = is_loopback_name(connection.headers.get("host", ""))
-        return self.everybody_logs_in or not is_local
+    @property
+    def names(self) -> frozenset[str]:
+        further = frozenset(self.allowed_hosts)
+        return further if self.everybody_logs_in else further | LOOPBACK_NAMES
 
 
 def create_server(
@@ -52,8 +54,8 @@ def create_server(
 ) -> Starlette:
     dash = create_app(pages)
     login = LoginPage(login_template())
-    guard = Middleware(Guard, allowed_hosts=door.allowed_hosts, script_hashes=script_hashes(dash))
-    gate = Middleware(Gate, visitors=door.visitors, page=login, must_log_in=door.must_log_in)
+    guard = Middleware(Guard, names=door.names, script_hashes=script_hashes(dash))
+    gate = Middleware(Gate, visitors=door.visitors, page=login, must_log_in=door.everybody_logs_in)
     collector = door.visitors.collector
     return Starlette(
         routes=[

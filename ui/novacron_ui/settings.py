@@ -23,6 +23,11 @@ class UiSettings:
     def on_loopback(self) -> bool:
         return is_loopback(host_port(self.listen)[0])
 
+    @property
+    def everybody_logs_in(self) -> bool:
+        """Whoever comes through a proxy comes from loopback, too: further names tell of one."""
+        return not self.on_loopback or bool(self.allowed_hosts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSettings:

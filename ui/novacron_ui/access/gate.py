@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
@@ -66,19 +65,19 @@ def admission(connection: HTTPConnection) -> Admission:
 
 @dataclass(frozen=True)
 class Gate:
-    """ASGI middleware. `must_log_in`: who comes by that name, whatever the collector allows."""
+    """ASGI middleware. `must_log_in`: everybody, whatever the collector allows."""
 
     app: ASGIApp
     visitors: Visitors
     page: LoginPage
-    must_log_in: Callable[[HTTPConnection], bool]
+    must_log_in: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        asked = Admission(self.visitors, cookie.read(connection), self.must_log_in(connection))
+        asked = Admission(self.visitors, cookie.read(connection), self.must_log_in)
         scope[_KEY] = asked
         if _is_public(scope["path"]):
             await self.app(scope, receive, send)
