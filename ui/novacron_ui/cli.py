@@ -41,6 +41,9 @@ from novacron_ui.settings import Settings, TlsSettings
 QUERY_TIMEOUT_S = 30.0
 STATUS_TIMEOUT_S = 2.0
 STOP_TIMEOUT_S = 3  # open sockets are closed after that
+MAX_CONNECTIONS = 512  # of browsers; with those to the collector under the usual 1024 open files
+MAX_HEAD_BYTES = 32 * 1024
+KEEP_ALIVE_S = 5
 ENDING_S = 6  # and threads that still work for them are left behind
 
 
@@ -57,16 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as err:
         print(f"novacron-ui: {err}", file=sys.stderr)  # noqa: T201
         return 2
-    config = uvicorn.Config(
-        server,
-        log_config=None,
-        access_log=False,
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE_BYTES,
-        server_header=False,
-        forwarded_allow_ips=["127.0.0.1", "::1"],  # a proxy here tells whether a browser uses TLS
-        timeout_graceful_shutdown=STOP_TIMEOUT_S,
-    )
+    config = bounded(server)
     if certificate is not None:
         config.load()
         config.ssl = certificate.context
@@ -76,6 +70,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)  # a stop that was asked for is no failure
     _Server(config).run(sockets=[listener])
     return 0
+
+
+def bounded(server: Starlette) -> uvicorn.Config:
+    """What one client may take of us, as far as uvicorn has limits; docs/ui.md tells the others."""
+    return uvicorn.Config(
+        server,
+        http="h11",  # the only one that bounds a request's head
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=["127.0.0.1", "::1"],  # a proxy here tells whether a browser uses TLS
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 View = Callable[[Request], Awaitable[Response]]
 _NO_STORE = {"Cache-Control": "no-store"}
+BODY_S = 10.0
+
+
+class TooSlow(NovaCronError):
+    status = 408
 
 
 def answering(view: View) -> View:
@@ -31,30 +36,44 @@ def answering(view: View) -> View:
             if err.status >= 500:
                 log.warning("%s %s: %s", request.method, request.url.path, err)
             body = {"error": type(err).__name__, "message": str(err)}
-            return JSONResponse(body, err.status, _NO_STORE)
+            unread = isinstance(err, (TooSlow, TooLarge))  # what is left of it is not waited for
+            headers = _NO_STORE | ({"Connection": "close"} if unread else {})
+            return JSONResponse(body, err.status, headers)
 
     return answer
 
 
-async def read_json(request: Request, most: int) -> tuple[bytes, Any]:
+async def read_json(request: Request, most: int, within_s: float = BODY_S) -> tuple[bytes, Any]:
     """A form of another site cannot send JSON; this one's scripts send nothing else.
 
     Raises:
         BadMessage: it is no JSON.
         TooLarge: it is over `most` bytes.
+        TooSlow: it is not here after `within_s`.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadMessage("expected Content-Type: application/json")
+    try:
+        async with asyncio.timeout(within_s):
+            body = await _body(request, most)
+    except TimeoutError as err:
+        raise TooSlow(
+            f"the body did not arrive within {within_s:g} seconds: send it again"
+        ) from err
+    try:
+        return body, orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError) as err:
+        raise BadMessage("expected JSON") from err
+
+
+async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > most:
             raise TooLarge(f"a body over {most} bytes")
-    try:
-        return bytes(body), orjson.loads(body)
-    except (orjson.JSONDecodeError, RecursionError) as err:
-        raise BadMessage("expected JSON") from err
+    return bytes(body)
 
 
 def relayed(reply: Reply) -> Response:
