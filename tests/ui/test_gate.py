@@ -158,7 +158,7 @@ def ask(visitors: Visitors, credential: str | None) -> Any:
         try:
             return await visitors.who(credential)
         finally:
-            await visitors.collector.http.aclose()
+            await visitors.collector.close()
 
     return asyncio.run(once())
 

@@ -15,7 +15,8 @@ from novacron_contract.errors import ConfigError, Unavailable
 from novacron_contract.settings import read_secret
 
 TIMEOUT_S = 15.0
-CONNECTIONS = 512  # a page that follows an operation holds one
+CONNECTIONS = 64
+HELD = 384  # a page that follows an operation holds one
 MAX_ANSWER = 16 * 2**20
 
 
@@ -51,10 +52,16 @@ NO_TOKEN = OwnToken()
 
 @dataclass(frozen=True)
 class Collector:
-    """`http` belongs to one event loop."""
+    """`http` and `held` belong to one event loop. Answers that are held have connections of their
+    own: neither a login nor who somebody is waits for those."""
 
     url: str
     http: httpx.AsyncClient
+    held: httpx.AsyncClient
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self.held.aclose()
 
     async def ask(
         self,
@@ -77,8 +84,9 @@ class Collector:
             sent |= bearer(credential)
         if body is not None:
             sent["Content-Type"] = "application/json"
+        http = self.held if held_s else self.http
         try:
-            request = self.http.build_request(
+            request = http.build_request(
                 method,
                 f"{self.url.rstrip('/')}{path}",
                 params=dict(query or {}),
@@ -86,28 +94,34 @@ class Collector:
                 headers=sent,
                 timeout=httpx.Timeout(TIMEOUT_S, read=TIMEOUT_S + held_s),
             )
-            return await self._answer(request)
+            return await _answer(http, request)
+        except httpx.PoolTimeout as err:
+            raise Unavailable("all connections to the collector are in use: try again") from err
         except (httpx.HTTPError, httpx.InvalidURL) as err:
             raise Unavailable(
                 f"the collector at {self.url} does not answer: check that novacron-collector runs"
             ) from err
 
-    async def _answer(self, request: httpx.Request) -> Reply:
-        answer = await self.http.send(request, stream=True)
-        try:
-            content = bytearray()
-            async for piece in answer.aiter_bytes():
-                content += piece
-                if len(content) > MAX_ANSWER:
-                    raise Unavailable(f"the collector's answer is over {MAX_ANSWER >> 20} MiB")
-        finally:
-            await answer.aclose()
-        return Reply(answer.status_code, bytes(content))
+
+async def _answer(http: httpx.AsyncClient, request: httpx.Request) -> Reply:
+    answer = await http.send(request, stream=True)
+    try:
+        content = bytearray()
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if len(content) > MAX_ANSWER:
+                raise Unavailable(f"the collector's answer is over {MAX_ANSWER >> 20} MiB")
+    finally:
+        await answer.aclose()
+    return Reply(answer.status_code, bytes(content))
 
 
 def open_collector(url: str, trust: ssl.SSLContext | bool = True) -> Collector:
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=32)
-    return Collector(url, httpx.AsyncClient(limits=limits, verify=trust, trust_env=False))
+    def client(most: int) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=32)
+        return httpx.AsyncClient(limits=limits, verify=trust, trust_env=False)
+
+    return Collector(url, client(CONNECTIONS), client(HELD))
 
 
 def trusted(ca_file: Path | None) -> ssl.SSLContext | bool:

@@ -86,7 +86,7 @@ def _lifespan(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await collector.http.aclose()
+        await collector.close()
 
     return lifespan
 
