@@ -213,7 +213,11 @@ def test_the_api_beyond_this_machine_speaks_tls_and_lets_nobody_in_who_is_not_kn
         assert client.get("/v1/hosts").status_code == 401
         admin = signed_in(world.state, Role.ADMIN)
         assert client.get("/v1/identities", headers=admin).json()["total"] == 0
-        for host, status in (("collector.example.com:8440", 200), ("evil.example.com", 400)):
+        for host, status in (
+            ("collector.example.com:8440", 200),
+            ("[::1]:8440", 200),
+            ("evil.example.com", 400),
+        ):
             assert client.get("/healthz", headers={"host": host}).status_code == status
         made = client.post("/v1/join-tokens", json={}, headers=admin)
         agent = world.agent("invited")

@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from novacron_collector.api import (
     agents,
@@ -33,6 +33,7 @@ from novacron_collector.api import (
 )
 from novacron_collector.api.guard import guard
 from novacron_collector.api.services import Services
+from novacron_collector.trusted_names import TrustedNames
 from novacron_contract.errors import NovaCronError, Unauthenticated
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def create_app(services: Services) -> Flask:
     app = Flask("novacron_collector.api", static_folder=None)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.config["TRUSTED_HOSTS"] = list(services.trusted_hosts)
+    _require_trusted(app, TrustedNames.of(services.trusted_hosts))
     for routes in _ROUTES:
         app.register_blueprint(routes.blueprint(services))
     guard(app, services.access)
@@ -60,6 +61,17 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(Exception, _surprise)
     app.after_request(_not_cached)
     return app
+
+
+def _require_trusted(app: Flask, trusted: TrustedNames) -> None:
+    """Before anything else. Flask's own check knows no addresses of IPv6."""
+
+    def check() -> None:
+        host = request.headers.get("Host", "")
+        if not trusted.has_host(host):
+            raise BadRequest(f"Host {host[:80]!r} is not trusted.")
+
+    app.before_request(check)
 
 
 class OrjsonProvider(JSONProvider):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from novacron_collector.access.access import Access
 from novacron_collector.live.hub import Client, Hub, parse_subscription
+from novacron_collector.trusted_names import TrustedNames
 from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage, NovaCronError, Unavailable
 from novacron_store.state import Caller
@@ -25,9 +25,10 @@ def endpoint(
     hub: Hub, trusted_hosts: tuple[str, ...], access: Access
 ) -> Callable[[WebSocket], Awaitable[None]]:
     """`trusted_hosts`: the names this server may be asked by, and pages may come from."""
+    trusted = TrustedNames.of(trusted_hosts)
 
     async def live(socket: WebSocket) -> None:
-        if not _is_trusted(socket, trusted_hosts):
+        if not _is_trusted(socket, trusted):
             await socket.close(_POLICY_VIOLATION)
             return
         caller = await _let_in(socket, access)
@@ -101,9 +102,8 @@ async def _send(socket: WebSocket, client: Client) -> None:
         await socket.send_text(await client.next_frame())
 
 
-def _is_trusted(socket: WebSocket, trusted_hosts: tuple[str, ...]) -> bool:
+def _is_trusted(socket: WebSocket, trusted: TrustedNames) -> bool:
     """A web page elsewhere must not read the feed through its visitor's browser."""
-    asked = urlsplit(f"//{socket.headers.get('host', '')}").hostname or ""
     origin = socket.headers.get("origin")
-    names = {name.strip("[]") for name in trusted_hosts}
-    return asked in names and (origin is None or urlsplit(origin).hostname in names)
+    is_ours = origin is None or trusted.has_origin(origin)
+    return is_ours and trusted.has_host(socket.headers.get("host", ""))
