@@ -19,6 +19,7 @@ from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
 
 MAX_TEXT = 2000  # of a reason or an error: longer ones are cut
+_LEAST_GRACE_S = 5.0  # no guest shuts down in less
 MAX_DETAIL = 16 * 1024  # bytes of a report's detail as JSON
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -143,7 +144,9 @@ class VerbSpec:
 
     def is_destructive(self, arguments: Mapping[str, object]) -> bool:
         """Whether a guest may lose what it has not written."""
-        return self.destructive or arguments.get("force") == Force.NOW
+        force, grace_s = arguments.get("force"), arguments.get("grace_s", 0.0)
+        at_once = isinstance(grace_s, int | float) and grace_s < _LEAST_GRACE_S
+        return self.destructive or force == Force.NOW or (force == Force.AFTER_GRACE and at_once)
 
 
 _GRACE = Argument(default=120.0, minimum=0, maximum=3600, summary="for the guest to shut down")

@@ -19,7 +19,7 @@ from novacron_collector.commands.request import parse
 from novacron_collector.commands.settings import CommandSettings
 from novacron_contract.access import Grant, Role, Scope, ScopeKind
 from novacron_contract.commands import VERBS, Effect, Order, State
-from novacron_contract.errors import Conflict, NotFound, Refused, TooMany, Unavailable
+from novacron_contract.errors import BadMessage, Conflict, NotFound, Refused, TooMany, Unavailable
 from novacron_store.state import Caller
 from novacron_store.state.commands import Asking, Command, Operation, Stage
 from novacron_store.state.identities import Standing
@@ -443,6 +443,20 @@ def test_no_more_than_so_many_a_minute(engine: Engine) -> None:
             await finished(world, operation)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_timeout_is_no_way_to_take_a_guests_power_early(undo: bool) -> None:
+    stop = {"verb": "stop", "arguments": {"grace_s": 120}}
+    steps = [{"verb": "start", "undo": stop} if undo else stop]
+    asked = {"steps": steps, "targets": {"vms": ["web-1"]}}
+
+    with pytest.raises(BadMessage, match="a guest has 120 s to shut down.*at least 180 s"):
+        parse({**asked, "timeout": 179})
+
+    assert parse({**asked, "timeout": 180}).timeout_s == 180
+    assert not parse(asked).is_destructive
+    assert parse({**asked, "steps": [{"verb": "stop", "arguments": {"grace_s": 0}}]}).is_destructive
 
 
 def test_the_same_key_is_the_same_operation_and_never_another(world: World) -> None:

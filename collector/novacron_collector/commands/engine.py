@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
 _FORGET_EVERY_S = 600.0
+_JUMP_S = 10.0
 
 Require = Callable[[Caller, Permission, Target], None]
 
@@ -103,6 +104,7 @@ class Commands:
         self._inbox: Together[Said, Taken] = Together(self._take)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening = time.monotonic()
+        self._ahead = self.now().timestamp() - time.monotonic()  # the clock's, of monotonic time
         self._forgot = 0.0
         self._problem = ""
 
@@ -203,6 +205,7 @@ class Commands:
                 if str(err) != self._problem:
                     log.warning("commands are not looked after: %s", err)
                 self._problem = str(err)
+                self._listening = time.monotonic()  # agents were not heard meanwhile
             except Exception:  # the outermost edge of this loop: it goes on
                 log.exception("commands are not looked after")
             await asyncio.sleep(_EVERY_S)
@@ -210,15 +213,23 @@ class Commands:
     def look_after(self) -> None:
         """Close what is over, run what is due, forget what is old."""
         now = self.now()
+        self._notice_a_jump(now)
         # Agents that could not reach us have that long to come back with what they know.
         told_too = time.monotonic() - self._listening >= self._settings.margin
         lapsed = self._lapsing.lapse(now, told_too=told_too)
         self.changed(lapsed.agents, lapsed.touched)
-        self._runner.run_due(now)
         if time.monotonic() - self._forgot > _FORGET_EVERY_S:
             old = now - timedelta(seconds=self._settings.keep)
             if self.operations.forget(old) == 0:  # otherwise there may be more, in a second
                 self._forgot = time.monotonic()
+        self._runner.run_due(now)
+
+    def _notice_a_jump(self, now: datetime) -> None:
+        """The machine slept, or its clock was set: for agents that is as if we had been away."""
+        ahead = now.timestamp() - time.monotonic()
+        if abs(ahead - self._ahead) > _JUMP_S:
+            self._listening = time.monotonic()
+        self._ahead = ahead
 
     def _take(self, every: Sequence[Said]) -> Sequence[Taken]:
         answered = self._reports.take(every, self.now())

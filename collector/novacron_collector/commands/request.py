@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from novacron_contract.commands import VERBS, Verb
+from novacron_contract.commands import VERBS, Force, Verb
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
 from novacron_store.state.commands import Step
@@ -23,6 +23,7 @@ MAX_NAME = 512
 MAX_TAGS = 20
 _MAX_TTL_S = 7 * 86400.0
 _MAX_TIMEOUT_S = 86400.0
+_AFTER_GRACE_S = 60.0  # for taking the power of a guest that hangs
 _DEFAULT_TTL_S = 3600.0
 MEMBERS = (
     *("verb", "arguments", "steps", "targets", "expect", "reason", "ttl", "timeout", "dry_run"),
@@ -83,14 +84,17 @@ def parse(body: Any) -> Request:
         raise BadMessage(_FORM)
     _only(body, MEMBERS, "")
     vms, select = _targets(body["targets"])
+    steps = _steps(body)
+    timeout_s = _optional(body, "timeout", _number, 1, _MAX_TIMEOUT_S)
+    _leave_grace(steps, timeout_s)
     return Request(
-        steps=_steps(body),
+        steps=steps,
         vms=vms,
         select=select,
         expect=_states("expect", body.get("expect", [])),
         reason=_text("reason", body.get("reason", ""), MAX_REASON, empty=True),
         ttl_s=_number("ttl", body.get("ttl", _DEFAULT_TTL_S), 1, _MAX_TTL_S),
-        timeout_s=_optional(body, "timeout", _number, 1, _MAX_TIMEOUT_S),
+        timeout_s=timeout_s,
         dry_run=_flag("dry_run", body.get("dry_run", False)),
         confirm=_confirm(body.get("confirm")),
         max_parallel=_optional(body, "max_parallel", _whole, 1, MAX_VMS),
@@ -98,6 +102,23 @@ def parse(body: Any) -> Request:
         stop_after_failures=_optional(body, "stop_after_failures", _whole, 1, MAX_VMS),
         body=body,
     )
+
+
+def _leave_grace(steps: Iterable[Step], timeout_s: float | None) -> None:
+    """A timeout is no way to take a guest's power early.
+
+    Raises:
+        BadMessage: it ends before a guest had its grace.
+    """
+    for one in [of for step in steps for of in (step, step.undo) if of is not None]:
+        grace_s = float(one.arguments.get("grace_s", 0.0))
+        if one.arguments.get("force") == Force.AFTER_GRACE and timeout_s is not None:
+            least = grace_s + _AFTER_GRACE_S
+            if timeout_s < least:
+                raise BadMessage(
+                    f"timeout: a guest has {grace_s:g} s to shut down before its power is taken: "
+                    f"give at least {least:g} s, or a shorter grace_s"
+                )
 
 
 def _steps(body: Mapping[str, Any]) -> tuple[Step, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
@@ -18,6 +18,7 @@ from novacron_store.state.commands.records import Command, command
 from novacron_store.state.database import reading, writing
 from novacron_store.state.tables.commands import abilities, commands
 
+_TOLD_EVERY = timedelta(hours=1)
 _NAMED = 20  # ids of commands in one entry of the audit
 
 
@@ -44,6 +45,7 @@ class Entered:
 class Journals:
     engine: Engine
     audit: Audit
+    _told: dict[str, datetime] = field(default_factory=dict)  # of orders we know nothing of
 
     def verbs(self, identities: Iterable[str]) -> dict[str, frozenset[str]]:
         """What those agents can do that told."""
@@ -82,7 +84,7 @@ class Journals:
             ]
             for _, of in differing:
                 change.move(of, alarm(of))
-            if unordered:
+            if unordered and self._is_news(identity, now):
                 shown = {"commands": unordered[:_NAMED], "count": len(unordered)}
                 change.entries.append(_alarm("journal.unordered", identity, shown))
             if differing:
@@ -92,6 +94,14 @@ class Journals:
                 }
                 change.entries.append(_alarm("journal.differs", identity, shown))
         return len(unordered) + len(differing)
+
+    def _is_news(self, identity: str, now: datetime) -> bool:
+        """Once an hour: an agent may say it as often as it likes."""
+        before = self._told.get(identity)
+        if before is not None and now - before < _TOLD_EVERY:
+            return False
+        self._told[identity] = now
+        return True
 
 
 def _known(change: Change, identity: str, ids: Iterable[str]) -> dict[str, Command]:
