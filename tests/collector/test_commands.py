@@ -451,7 +451,7 @@ def test_a_timeout_is_no_way_to_take_a_guests_power_early(undo: bool) -> None:
     steps = [{"verb": "start", "undo": stop} if undo else stop]
     asked = {"steps": steps, "targets": {"vms": ["web-1"]}}
 
-    with pytest.raises(BadMessage, match="a guest has 120 s to shut down.*at least 180 s"):
+    with pytest.raises(BadMessage, match=r"a guest has 120 s to shut down.*at least 180 s"):
         parse({**asked, "timeout": 179})
 
     assert parse({**asked, "timeout": 180}).timeout_s == 180
