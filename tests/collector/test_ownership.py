@@ -138,6 +138,35 @@ def test_a_key_within_what_looks_like_another_field_is_found() -> None:
     says_nothing_of_others(stored(body))
 
 
+KEY, HOST_KEY = b"\x0a\x03foo", b"\x0a\x07host.id"
+OURS, THEIRS = b"\x12\x05\x0a\x03h-1", b"\x12\x05\x0a\x03h-2"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [KEY, THEIRS, HOST_KEY],
+        [KEY, HOST_KEY, THEIRS],
+        [HOST_KEY, OURS, THEIRS],
+        [KEY, OURS, HOST_KEY, THEIRS],
+        [KEY, OURS, THEIRS, HOST_KEY],
+        [THEIRS, HOST_KEY],
+        [THEIRS, KEY, HOST_KEY],
+    ],
+)
+def test_of_fields_that_come_twice_or_in_another_order_the_last_is_looked_at(
+    fields: list[bytes],
+) -> None:
+    attribute = b"".join(fields)
+    resource = b"\x0a" + bytes([len(attribute)]) + attribute
+    metrics = MetricsData.FromString(of()).resource_metrics[0].SerializeToString()
+    part = b"\x0a" + bytes([len(resource)]) + resource + metrics
+    body = b"\x0a" + bytes([len(part)]) + part
+    assert told(body) == [{"host.id": "h-2"}]
+    assert not is_owned(body, OWNER, RIGHT)
+    assert told(stored(body)) == [{"host.id": "h-1"}]
+
+
 def test_what_is_sent_twice_is_merged_as_readers_do() -> None:
     first, second = (MetricsData.FromString(of(("host.id", h))) for h in ("h-1", "h-2"))
     parts = [one.resource_metrics[0].SerializeToString() for one in (first, second)]
@@ -196,17 +225,24 @@ def longer(length: int, extra: int) -> bytes:
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
     """Requests in which lengths are longer than need be, parts come twice and in another order,
-    and unknown fields stand between."""
+    other keys and values with them, and unknown fields stand between."""
     extra = st.integers(0, 2)
 
     def field(tag: int, content: bytes) -> bytes:
         return bytes([tag]) + longer(len(content), draw(extra)) + content
 
-    def one(key: str, told: object) -> bytes:
+    def pair(key: str, told: object) -> list[bytes]:
         whole = MetricsData.FromString(of((key, told))).resource_metrics[0].resource
         inner = whole.attributes[0].value.SerializeToString()
-        parts = [field(0x0A, key.encode()), field(0x12, inner)]
-        parts += draw(st.lists(st.sampled_from([*parts, field(0x7A, b"host.id")]), max_size=2))
+        return [field(0x0A, key.encode()), field(0x12, inner)]
+
+    def one(key: str, told: object) -> bytes:
+        parts = pair(key, told)
+        others = pair(*draw(st.tuples(st.sampled_from(KEYS), value)))
+        any_field = st.sampled_from([*parts, *others, field(0x7A, b"host.id")])
+        if draw(st.booleans()):
+            return field(0x0A, b"".join(draw(st.lists(any_field, max_size=4))))
+        parts += draw(st.lists(any_field, max_size=2))
         return field(0x0A, b"".join(draw(st.permutations(parts))))
 
     def resource() -> bytes:

@@ -138,9 +138,9 @@ def _check(resource: bytes, host_id: bytes, agent_id: bytes) -> None:
         size, at = _length(resource, at + 1)
         key = resource[at : at + size]
         at += size
-        if key in told or at > stop or stop > end:
+        if key in told or at >= stop or stop > end:
             raise _Odd
-        told[key] = resource[at:stop]
+        told[key] = _only_value(resource[at:stop])
         at = stop
     expected = _value(host_id)
     if told.get(b"host.id", expected) != expected or told.get(b"vm.host.id", expected) != expected:
@@ -151,6 +151,17 @@ def _check(resource: bytes, host_id: bytes, agent_id: bytes) -> None:
     is_agent = _text(told.get(b"service.name")) == _AGENT
     if is_agent and told.get(b"service.instance.id") != _value(agent_id):
         raise _Odd
+
+
+def _only_value(rest: bytes) -> bytes:
+    """What follows an attribute's key, which is its value and nothing else: of a field that came
+    twice, the key too, readers take the last."""
+    if rest[0] != _SECOND:
+        raise _Odd
+    size, at = _length(rest, 1)
+    if at + size != len(rest):
+        raise _Odd
+    return rest
 
 
 def _value(text: bytes) -> bytes:
