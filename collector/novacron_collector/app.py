@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 
 from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
-from novacron_collector.api.app import create_app
+from novacron_collector.api.app import MAX_BODY, create_app
+from novacron_collector.api.arrival import Arrival
 from novacron_collector.api.handover import QUEUED
 from novacron_collector.api.services import Services
 from novacron_collector.channel.commands import routes as command_routes
@@ -258,10 +259,11 @@ class Collector:
         )
         # a2wsgi's own names for what ASGI and WSGI are differ from everybody's
         wsgi = cast(ASGIApp, WSGIMiddleware(rest, _API_THREADS, QUEUED))  # type: ignore[arg-type]
+        held = Held(wsgi, self._access, self._commands.progress)
         app = Starlette(
             routes=[
                 WebSocketRoute("/v1/live", endpoint(self._hub, names, self._access)),
-                Mount("/", Held(wsgi, self._access, self._commands.progress)),
+                Mount("/", Arrival(held, MAX_BODY)),
             ]
         )
         tls = self._agents.tls.for_listener(self._settings.listen.api)

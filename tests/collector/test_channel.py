@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from novacron_agent.enrolment.membership import ssl_context
 from novacron_agent.enrolment.renew import renew
 from novacron_agent.enrolment.request import new_request
 from novacron_collector.tls.authority import key_pem, new_key, open_authority
+from novacron_contract.settings import host_port
+from novacron_store.state.audit import Audit, Wanted
 from novacron_store.state.copy import dump
 from novacron_store.state.identities import Certificate, Standing
 from novacron_store.state.ingest_tokens import IngestTokens
@@ -316,6 +319,28 @@ def test_who_guesses_is_slowed_down_and_who_joined_is_not(tmp_path: Path) -> Non
             assert client.post("/v1/agents/renew", json={}).status_code == 400
 
 
+def test_who_sends_no_request_is_sent_away_and_few_are_waited_for(tmp_path: Path) -> None:
+    head = b"POST /v1/agents/enroll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    with enrolling(tmp_path) as world, ExitStack() as open_ones:
+        context = ssl.create_default_context(cafile=world.collector.folder / "authority" / "ca.pem")
+        where = host_port(world.collector.agents)
+        answers = []
+        for _ in range(64 + 1):
+            sock = socket.create_connection(where, timeout=30)
+            peer = open_ones.enter_context(context.wrap_socket(sock, server_hostname=where[0]))
+            peer.sendall(head)
+            answers.append(peer)
+        statuses = []
+        for peer in answers:
+            answer = b""
+            while part := peer.recv(4096):  # to its end: the connection is closed
+                answer += part
+            statuses.append(answer.split()[1])
+        assert statuses.count(b"429") == 1
+        assert statuses.count(b"408") == 64
+        assert world.joined("after", "h-after").id
+
+
 # -- renewal --------------------------------------------------------------------------------------
 
 
@@ -331,6 +356,10 @@ def test_a_renewed_certificate_is_another_one_and_the_old_lasts_a_while(world: W
     ends = {one.serial: one.ends for one in world.identities.certificates(agent.id)}
     assert ends[first] - datetime.now(UTC) < timedelta(minutes=5)
     assert ends[agent.membership.serial] - datetime.now(UTC) > timedelta(days=6)
+    told = Audit(world.state).rows(Wanted(action="agent.renew"))
+    entry = next(row for row in told if row.target == f"agent:{agent.id}")
+    assert entry.source == "127.0.0.1"
+    assert agent.membership.serial in entry.detail
 
 
 def test_certificates_that_are_never_used_are_few(world: World) -> None:

@@ -3,6 +3,7 @@ can forget it; `POST /v1/agents/enroll` alone is for those who are not known yet
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -14,15 +15,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from novacron_collector.admission import Busy
 from novacron_collector.channel.caller import REGISTRY, caller
 from novacron_collector.channel.registry import Registry
 from novacron_collector.receivers.answers import RETRY_AFTER_S
+from novacron_collector.receivers.body import SlowSender
 from novacron_contract.errors import BadMessage, NotFound, NovaCronError, TooLarge
 
 log = logging.getLogger(__name__)
 
 ENROLL = "/v1/agents/enroll"
 METRICS = "/v1/metrics"
+
+_BODY_S = 10.0
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -68,12 +73,17 @@ async def read_json(request: Request, limit: int) -> object:
     Raises:
         TooLarge: it is longer than `limit` bytes.
         BadMessage: it is no JSON.
+        SlowSender: it does not arrive in time.
     """
     content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > limit:
-            raise TooLarge(f"the request is more than {limit} bytes")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for part in request.stream():
+                content += part
+                if len(content) > limit:
+                    raise TooLarge(f"the request is more than {limit} bytes")
+    except TimeoutError as err:
+        raise SlowSender(f"the request did not arrive within {_BODY_S:g} s") from err
     return parsed(content)
 
 
@@ -101,7 +111,7 @@ def _app(routes: Sequence[BaseRoute]) -> ASGIApp:
 
 def _error(_request: Request, err: NovaCronError) -> Response:
     headers = {"Retry-After": str(RETRY_AFTER_S)} if err.retryable else {}
-    if isinstance(err, TooLarge):
+    if isinstance(err, (TooLarge, SlowSender, Busy)):
         headers["Connection"] = "close"  # the rest of the body is not read
     return _told(type(err).__name__, str(err), err.status, headers)
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from novacron_collector.admission import Room
 from novacron_collector.channel.app import answer, read_json
 from novacron_collector.channel.attempts import Attempts
 from novacron_collector.channel.caller import caller
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024
 _AT_A_TIME = 4
+_IN_HAND = 64  # of strangers, whose requests may be slow
 _LONGEST = {"host_id": 100, "name": 253, "version": 64}
 
 
@@ -61,10 +63,15 @@ class Enrolment:
     life: timedelta
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     attempts: Attempts = field(default_factory=Attempts)
+    _room: Room = field(default_factory=lambda: Room(_IN_HAND * MAX_BODY, _IN_HAND))
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     async def enroll(self, request: Request) -> Response:
-        source = request.client.host if request.client else ""
+        with self._room.enter():
+            return await self._enroll(request)
+
+    async def _enroll(self, request: Request) -> Response:
+        source = _source(request)
         self.attempts.check(source)
         try:
             joining = parse(await read_json(request, MAX_BODY))
@@ -82,7 +89,9 @@ class Enrolment:
         match await read_json(request, MAX_BODY):
             case {"csr": str(csr)}:
                 async with self._turns:
-                    signed = await asyncio.to_thread(self._renew, csr, agent.agent_id)
+                    signed = await asyncio.to_thread(
+                        self._renew, csr, agent.agent_id, _source(request)
+                    )
             case _:
                 raise BadMessage('expected {"csr": …}')
         await self.registry.refresh()
@@ -114,9 +123,11 @@ class Enrolment:
         self.identities.join(identity, certificate, digest(joining.token), entry)
         return signed
 
-    def _renew(self, csr: str, agent_id: str) -> Signed:
+    def _renew(self, csr: str, agent_id: str, source: str) -> Signed:
+        name = self.identities.identity(agent_id).name
         signed = self.authority.sign_agent(csr, agent_id, self.now(), self.life)
-        self.identities.renew(_certificate(signed, agent_id))
+        entry = _entry(agent_id, name, "agent.renew", source, serial=signed.serial)
+        self.identities.renew(_certificate(signed, agent_id), entry)
         return signed
 
     async def _denied(self, source: str, err: NovaCronError) -> None:
@@ -175,6 +186,10 @@ def _uuid(text: str) -> str:
     if parsed != text:
         raise BadMessage("agent_id: expected a UUID in its usual form")
     return text
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _certificate(signed: Signed, agent_id: str) -> Certificate:
