@@ -280,6 +280,15 @@ def test_a_token_makes_no_tokens_and_no_passwords(world: World) -> None:
     json_of(world.http.delete("/v1/sessions", headers=headers), 403)
 
 
+def test_an_admins_token_makes_no_admin(world: World) -> None:
+    headers = bearer(make_token(world, "root")["token"])
+    grants = [{"role": "admin"}]
+    new = {"name": "eve", "password": "another password", "grants": grants}
+    json_of(world.http.post("/v1/users", json=new, headers=headers), 403)
+    for body in ({"grants": grants}, {"password": "another password"}, {"disabled": False}):
+        json_of(world.http.patch("/v1/users/ann", json=body, headers=headers), 403)
+
+
 def test_nobody_revokes_anothers_token_but_an_admin(world: World) -> None:
     of_root, of_ann = make_token(world, "root"), make_token(world, "ann")
     ann, root = world.headers("ann"), world.headers("root")

@@ -27,6 +27,7 @@ ANYBODY = "anybody"  # with whatever credential
 LET_IN = "let in"  # anonymous, too
 ACCOUNT = "account"
 PERSON = "person"  # who logged in, and no token
+ADMIN_PERSON = "admin in person"
 ITSELF = "itself"  # who logged in, and a token for itself: this test asks for another
 READ, ADMINISTER = Permission.READ, Permission.ADMINISTER
 POWER = Permission.VM_POWER  # within some scope
@@ -50,9 +51,9 @@ ROUTES = {
     "POST /v1/sql": READ,
     "DELETE /v1/sessions": PERSON,
     "GET /v1/users": ADMINISTER,
-    "POST /v1/users": ADMINISTER,
+    "POST /v1/users": ADMIN_PERSON,
     "GET /v1/users/{name}": ADMINISTER,  # of others, as this test asks
-    "PATCH /v1/users/{name}": ADMINISTER,
+    "PATCH /v1/users/{name}": ADMIN_PERSON,
     "DELETE /v1/users/{name}": ADMINISTER,
     "GET /v1/tokens": ACCOUNT,
     "POST /v1/tokens": PERSON,
@@ -127,6 +128,8 @@ def may(need: str | Permission, role: Role, within: str, *, by_token: bool) -> b
         return is_admin
     if need is POWER:
         return POWER in role.permissions
+    if need == ADMIN_PERSON:
+        return is_admin and not by_token
     if need == PERSON:
         return not by_token
     return is_admin or not by_token if need == ITSELF else True

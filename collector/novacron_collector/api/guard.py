@@ -29,9 +29,14 @@ class Need:
     person: bool = False
 
 
-def needs(permission: Permission, *, somewhere: bool = False) -> Callable[[View], View]:
-    """For the fleet; or `somewhere`, and the view asks `require` for every target."""
-    return _declared(Need(permission=permission, somewhere=somewhere))
+def needs(
+    permission: Permission, *, somewhere: bool = False, person: bool = False
+) -> Callable[[View], View]:
+    """For the fleet; or `somewhere`, and the view asks `require` for every target. `person`: by a
+    session, and no token's."""
+    return _declared(
+        Need(permission=permission, somewhere=somewhere, account=person, person=person)
+    )
 
 
 def public(view: View) -> View:
