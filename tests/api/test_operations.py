@@ -21,7 +21,7 @@ from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 from novacron_store.state import Agents, ApiTokens, Change, NewToken
 from novacron_store.state.commands import About, Asking
-from principals import signed_in
+from principals import logged_in, signed_in
 
 ONE_ENGINE = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 INSTANCE = "00000000-0000-4000-8000-000000000000"
@@ -411,3 +411,26 @@ def test_stop_at_once_is_destructive_and_a_graceful_one_is_not(
             "targets": {"vms": ["vm-0-0"]},
         }
         assert http.post("/v1/operations", json=body, headers=operator).status_code == status
+
+
+@ONE_ENGINE
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"disabled": True}, "its issuer was disabled"),
+        ({"grants": []}, "its issuer's grants changed"),
+        (None, "its issuer was removed"),
+    ],
+)
+def test_what_goes_on_of_who_may_not_any_more_is_cancelled(
+    world: World, http: FlaskClient, engine: Engine, body: Any, why: str
+) -> None:
+    operator, admin = signed_in(engine, Role.OPERATOR), logged_in(engine, Role.ADMIN)
+    asked = {"verb": "start", "targets": {"vms": ["vm-0-0"]}}
+    made = json_of(http.post("/v1/operations", json=asked, headers=operator), 201)
+    name = ApiTokens(engine).all()[0].user
+    path = f"/v1/users/{name}"
+    ask = http.delete(path, headers=admin) if body is None else None
+    json_of(ask or http.patch(path, json=body, headers=admin))
+    assert world.commands.operations.one(made["id"]).problem.startswith("cancelled by admin-")
+    assert [row.reason for row in world.audit("operation.cancel")] == [why]

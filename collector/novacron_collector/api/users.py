@@ -67,14 +67,19 @@ def blueprint(services: Services) -> Blueprint:
         wanted = Change(wish.grants, wish.disabled, kept)
         changed = access.users.change(name, wanted, on_record())
         access.remembered.forget()
+        if wish.disabled or wish.grants is not None:
+            why = "its issuer was disabled" if wish.disabled else "its issuer's grants changed"
+            services.commands.cancel_all_of(on_record(), changed.id, why)
         return _shown(changed)
 
     @bp.delete("/<name>")
     @needs(Permission.ADMINISTER)
     def remove(name: str) -> dict[str, Any]:
         parameters.allow({"reason"})
+        user_id = access.users.user(name).id
         access.users.remove(name, on_record())
         access.remembered.forget()
+        services.commands.cancel_all_of(on_record(), user_id, "its issuer was removed")
         return {}
 
     return bp

@@ -151,6 +151,13 @@ class Commands:
         self.changed(done.agents, (operation_id,))
         return done.operation
 
+    def cancel_all_of(self, caller: Caller, issuer_id: str, reason: str) -> None:
+        """What goes on of somebody's who may not any more."""
+        by = replace(caller, reason=reason)
+        for of in self.listing.some(self.listing.open_versions()):
+            if of.issuer_id == issuer_id:
+                self.cancel(by, of.id)
+
     async def take(self, said: Said) -> Taken:
         """The reports of an agent: they are on disk when this returns."""
         return await self._inbox.do(said)
