@@ -146,3 +146,35 @@ def test_an_error_of_libvirt_is_told_by_its_meaning(
     assert type(meaning(err, alive=True)) is becomes
     assert re.search(says, str(meaning(err, alive=True)))
     assert type(meaning(err, alive=False)) is EffectUnknown, "who knows whether it arrived"
+
+
+def test_a_guest_whose_grace_does_not_fit_into_its_time_keeps_its_power(
+    conn: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = conn.defineXML(DOMAIN)
+    domain.create()
+    stop = order(Verb.STOP, domain.UUIDString(), grace_s=30)
+    kvm = KvmLifecycle("test:///default")
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda _domain, _how: 0)
+
+    with pytest.raises(EffectFailed, match="within 1 s; its power was not taken"):
+        kvm.perform(stop, Heard(), time.monotonic() + 1)
+
+    assert domain.isActive()
+    kvm.close()
+
+
+def test_a_guest_that_had_its_grace_loses_its_power(
+    conn: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = conn.defineXML(DOMAIN)
+    domain.create()
+    kvm = KvmLifecycle("test:///default")
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda _domain, _how: 0)
+
+    stop = order(Verb.STOP, domain.UUIDString(), grace_s=1)
+    ended = kvm.perform(stop, Heard(), time.monotonic() + 10)
+
+    assert ended.detail == {"forced": True}
+    assert not domain.isActive()
+    kvm.close()

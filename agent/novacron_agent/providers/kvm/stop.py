@@ -36,7 +36,6 @@ _HARDER = (
     (libvirt.VIR_DOMAIN_DESTROY_GRACEFUL, 20.0),  # it is told to end
     (libvirt.VIR_DOMAIN_DESTROY_DEFAULT, 40.0),  # it is told, and killed after some seconds
 )
-_RESERVE_S = 15.0  # of the time, for taking the power away
 _AGENT_AFTER = 0.25  # of the grace: who does not react to the button is asked by its agent
 _OFTEN_S, _SELDOM_S, _OFTEN_FOR_S = 0.1, 0.5, 10.0
 
@@ -70,16 +69,31 @@ class Stop:
                 state = guest.seen.state
                 raise NotPossible(f"the VM is {state}, and cannot shut itself down: resume it")
             return self._powered_off()
-        if self._has_shut_down(guest):
+        began = time.monotonic()
+        if self._has_shut_down(guest, began):
             return self._done(forced=False)
         if force is Force.NEVER:
             raise EffectFailed("the guest was asked to shut down and did not in time; it still may")
+        self._must_have_had_its_grace(began)
         return self._powered_off()
 
-    def _has_shut_down(self, guest: _Guest) -> bool:
-        began = time.monotonic()
-        grace = float(self.order.arguments["grace_s"])
-        until = max(began, min(began + grace, self.deadline - _RESERVE_S))
+    @property
+    def _grace_s(self) -> float:
+        return float(self.order.arguments["grace_s"])
+
+    def _must_have_had_its_grace(self, began: float) -> None:
+        """A guest that may be writing is not cut off because the order's time was short."""
+        if began + self._grace_s > self.deadline:
+            waited = max(0.0, time.monotonic() - began)
+            raise EffectFailed(
+                f"the guest did not shut down within {waited:.0f} s; its power was not taken, "
+                f"because the command's time is over before grace_s ({self._grace_s:g} s) is: "
+                "it still may shut down; order it with a longer timeout"
+            )
+
+    def _has_shut_down(self, guest: _Guest, began: float) -> bool:
+        grace = self._grace_s
+        until = min(began + grace, self.deadline)
         self._press(guest)
         agent_at = began + grace * _AGENT_AFTER
         while not self._is_off():
