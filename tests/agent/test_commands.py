@@ -16,7 +16,13 @@ import pytest
 from command_collector import Answer, Collector, command_collector
 from novacron_agent.commands.service import JOURNAL, CommandService, Situation
 from novacron_agent.commands.settings import CommandsTable
-from novacron_agent.providers.lifecycle import EffectUnknown, FoundVm, Progress
+from novacron_agent.providers.lifecycle import (
+    Done,
+    EffectUnknown,
+    FoundVm,
+    Progress,
+    VmNotFound,
+)
 from novacron_agent.readings import Reading
 from novacron_contract.commands import VERBS, Order, State, Verb
 from novacron_contract.errors import Refused, Unavailable
@@ -500,6 +506,40 @@ def test_a_convergent_effect_nobody_knows_of_is_looked_at_again(
         end = collector.end(one.id)
     assert end.state is State.SUCCEEDED
     assert hypervisor.effects[one.id] == 1
+
+
+def test_a_convergent_effect_that_is_never_answered_is_not_said_to_have_failed(
+    tmp_path: Path, collector: Collector, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(_self: Hypervisor, _order: Order, _progress: Progress, _until: float) -> Done:
+        raise errors.pop() if len(errors) > 1 else errors[0]
+
+    errors: list[Exception] = [
+        Unavailable("an earlier call still hangs"),
+        EffectUnknown("no answer in time"),
+    ]
+    monkeypatch.setattr(Hypervisor, "perform", hangs)
+    one = order(Verb.START, timeout_s=1)
+    with agent(tmp_path, collector, hypervisor):
+        collector.order(one)
+        end = collector.end(one.id)
+    assert (end.state, end.error) == (State.OUTCOME_UNKNOWN, "an earlier call still hangs")
+
+
+def test_a_vm_that_is_gone_since_it_was_asked_to_stop_may_have_moved(
+    tmp_path: Path, collector: Collector, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = [VmNotFound("no such VM"), EffectUnknown("the connection broke")]
+
+    def leaves(_self: Hypervisor, _order: Order, _progress: Progress, _until: float) -> Done:
+        raise errors.pop()
+
+    monkeypatch.setattr(Hypervisor, "perform", leaves)
+    one = order(Verb.STOP)
+    with agent(tmp_path, collector, hypervisor):
+        collector.order(one)
+        end = collector.end(one.id)
+    assert end.state is State.OUTCOME_UNKNOWN
 
 
 def test_a_hypervisor_that_is_restarted_is_waited_for(tmp_path: Path, collector: Collector) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from lifecycle_contract import Heard, LifecycleContract, done, force, order
 from novacron_agent.providers.kvm import KvmProvider
-from novacron_agent.providers.kvm.control import meaning
+from novacron_agent.providers.kvm.control import Control, meaning
+from novacron_agent.providers.kvm.hanging import hanging_at
 from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
 from novacron_agent.providers.lifecycle import (
     EffectFailed,
@@ -23,7 +25,7 @@ from novacron_agent.providers.lifecycle import (
     lifecycle_of,
 )
 from novacron_contract.commands import Verb
-from novacron_contract.errors import NovaCronError, Refused
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
 
 DOMAIN = """
 <domain type='test'><name>commanded</name><memory unit='MiB'>64</memory>
@@ -178,3 +180,80 @@ def test_a_guest_that_had_its_grace_loses_its_power(
     assert ended.detail == {"forced": True}
     assert not domain.isActive()
     kvm.close()
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+    until = time.monotonic() + 10
+    while hanging_at("test:///default").number:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_vm_whose_state_hangs_takes_one_thread_however_often_it_is_looked_at(
+    conn: libvirt.virConnect, hang: threading.Event
+) -> None:
+    controls = [Control("test:///default"), Control("test:///default")]  # as after new settings
+    looks: list[float] = []
+
+    def look(_conn: libvirt.virConnect) -> None:
+        looks.append(time.monotonic())
+        hang.wait(60)
+
+    for number in range(4):
+        with pytest.raises((EffectUnknown, Unavailable)):
+            controls[number % 2].ask("one", look, 0, step="look")
+
+    assert len(looks) == 1
+    hang.set()
+    assert controls[0].ask("one", lambda _: 7, time.monotonic() + 10, step="look") == 7
+    for control in controls:
+        control.close()
+
+
+def test_what_hangs_has_a_limit_for_whatever_is_asked(hang: threading.Event) -> None:
+    control = Control("test:///default")
+    for number in range(4):
+        with pytest.raises(EffectUnknown):
+            control.ask(f"{number}", lambda _: hang.wait(60), 0)
+    with pytest.raises(Unavailable, match="4 calls hang"):
+        control.ask("other", lambda _: 1, time.monotonic() + 10)
+    for number in range(4):
+        with pytest.raises(EffectUnknown):
+            control.ask(f"{number}", lambda _: hang.wait(60), 0, step="look")
+    with pytest.raises(Unavailable, match="8 calls hang"):
+        control.ask("other", lambda _: 1, time.monotonic() + 10, step="look")
+    control.close()
+
+
+def test_a_guest_that_may_yet_start_is_not_said_to_be_off(
+    conn: libvirt.virConnect, hang: threading.Event
+) -> None:
+    vm = conn.defineXML(DOMAIN).UUIDString()
+    before, after = Control("test:///default"), KvmLifecycle("test:///default")
+    with pytest.raises(EffectUnknown):
+        before.ask(vm, lambda _: hang.wait(60), 0)
+
+    with pytest.raises(Unavailable, match="is off, but an earlier call for it still hangs"):
+        done(after, Verb.STOP, vm)
+    before.close()
+    after.close()
+
+
+def test_a_guest_that_leaves_this_host_while_it_is_waited_for_is_not_said_to_be_off(
+    kvm: Lifecycle, conn: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = conn.defineXML(DOMAIN)
+    domain.create()
+
+    def leave(left: libvirt.virDomain, _how: int) -> None:
+        left.undefine()
+        left.destroy()
+
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", leave)
+
+    with pytest.raises(EffectUnknown, match="is gone from this host"):
+        done(kvm, Verb.STOP, domain.UUIDString(), grace_s=5)

@@ -17,6 +17,7 @@ from novacron_agent.providers.lifecycle import (
     Done,
     EffectFailed,
     EffectUnknown,
+    Elsewhere,
     FoundVm,
     Lifecycle,
     NotPossible,
@@ -139,9 +140,11 @@ class Work:
                     return _unknown(str(err), progress.evidence)
                 patience = _AWAY_S if surely_not else _UNKNOWN_S
                 if time.monotonic() > min(deadline, began + patience):
+                    if asked_before:  # it may happen yet
+                        return _unknown(str(err), progress.evidence)
                     return Outcome(state=State.FAILED, error=str(err))
             except NovaCronError as err:
-                return _ended(entry, err)
+                return _ended(entry, err, asked_before=asked_before)
             except Exception as err:
                 log.exception("%s: %s failed", entry.id, entry.order.verb)
                 if entry.effect is Effect.OPAQUE:
@@ -169,12 +172,13 @@ def _unknown(error: str, evidence: str) -> Outcome:
     return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
 
 
-def _ended(entry: Entry, err: NovaCronError) -> Outcome:
-    """Of a command that had begun before this process did nobody can say that nothing was done."""
-    if entry.again and isinstance(err, VmNotFound) and entry.order.verb is Verb.STOP:
-        text = "the VM is gone: with its end, or since"
-        return Outcome(state=State.SUCCEEDED, text=text, detail={"gone": True})
-    refused = isinstance(err, VmNotFound | NotPossible | Refused) and not entry.again
+def _ended(entry: Entry, err: NovaCronError, *, asked_before: bool) -> Outcome:
+    """Of what the hypervisor may have been asked before nobody can say that nothing was done; and
+    of a VM that is not here any more, not what became of it."""
+    if asked_before and isinstance(err, VmNotFound | Elsewhere) and entry.order.verb is Verb.STOP:
+        error = f"{err}: it is gone with its end, was removed, or has moved to another"
+        return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+    refused = isinstance(err, VmNotFound | NotPossible | Refused) and not asked_before
     if not refused and not isinstance(err, EffectFailed):
         log.warning("%s: %s: %s", entry.id, entry.order.verb, err)
     return Outcome(state=State.REJECTED if refused else State.FAILED, error=str(err))

@@ -20,6 +20,10 @@ class NotPossible(Conflict):
     """The VM is in a state in which this cannot be done; nothing was done."""
 
 
+class Elsewhere(NotPossible):
+    """The VM moves to another host, or has moved."""
+
+
 class EffectFailed(NovaCronError):
     """The hypervisor tried, and says that it did not succeed; or the time was over."""
 

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import libvirt
 
-from novacron_agent.providers.kvm.caller import Ask, Call, Caller
+from novacron_agent.providers.kvm.caller import Ask, Caller
 from novacron_agent.providers.kvm.connection import Connection
+from novacron_agent.providers.kvm.hanging import hanging_at
 from novacron_agent.providers.lifecycle import (
     EffectFailed,
     EffectUnknown,
@@ -23,7 +24,6 @@ from novacron_contract.errors import NovaCronError, Refused, Unavailable
 T = TypeVar("T")
 
 _IDLE = 2  # threads that are kept, each with its connection
-_HANGING = 8  # calls; libvirtd has twenty threads for all its users
 _SLACK_S = 1.0  # what looks at the deadline itself ends by itself
 
 _GRANT = "let this user command VMs: see docs/install.md, 'Commands'"
@@ -70,24 +70,25 @@ class Control:
         self._uri = uri
         self._lock = threading.Lock()
         self._idle: list[Caller] = []
-        self._hanging: list[tuple[str, Call[object]]] = []
+        self._hanging = hanging_at(uri)
         self._closed = False
 
-    def ask(self, vm_id: str, ask: Ask[T], deadline: float, *, past_hanging: bool = False) -> T:
-        """`past_hanging`: it needs no answer of the VM's QEMU, so a call that hangs is no obstacle.
+    def ask(self, vm_id: str, ask: Ask[T], deadline: float, *, step: str = "") -> T:
+        """`step` names what another call of this VM that hangs is no obstacle for, as what needs no
+        answer of its QEMU; one of the same name is waited for.
 
         Raises:
             NovaCronError: what libvirt said, by its meaning.
             Unavailable: nothing was asked, since too much hangs.
             EffectUnknown: no answer by then.
         """
-        caller = self._take(vm_id, past_hanging=past_hanging)
+        self._hanging.admit(vm_id, step, deadline)
+        caller = self._take()
         call = caller.begin(ask)
         left = max(0.0, deadline - time.monotonic())
         if not call.done.wait(left + _SLACK_S):
             caller.end()
-            with self._lock:
-                self._hanging.append((vm_id, call))  # type: ignore[arg-type]
+            self._hanging.add(vm_id, step, call)  # type: ignore[arg-type]
             raise EffectUnknown(
                 f"no answer from libvirt at {self._uri} in time, and it may still be done: "
                 "does the VM's QEMU hang?"
@@ -97,6 +98,10 @@ class Control:
             raise call.error
         return call.result  # type: ignore[return-value]
 
+    def may_change(self, vm_id: str) -> bool:
+        """Whether a call that hangs may still have its effect on this VM."""
+        return self._hanging.may_change(vm_id)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -104,13 +109,8 @@ class Control:
         for caller in idle:
             caller.end()
 
-    def _take(self, vm_id: str, *, past_hanging: bool) -> Caller:
+    def _take(self) -> Caller:
         with self._lock:
-            self._hanging = [(of, call) for of, call in self._hanging if not call.done.is_set()]
-            if not past_hanging and any(of == vm_id for of, _call in self._hanging):
-                raise Unavailable("an earlier call for this VM still hangs in libvirt")
-            if not past_hanging and len(self._hanging) >= _HANGING:
-                raise Unavailable(f"{_HANGING} calls hang in libvirt at {self._uri}")
             if self._idle:
                 return self._idle.pop()
         return Caller(self._uri, "command libvirt", WriteConnection(self._uri))

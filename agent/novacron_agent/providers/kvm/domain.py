@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
-from novacron_agent.providers.lifecycle import EffectFailed, NotPossible
+from novacron_agent.providers.lifecycle import EffectFailed, Elsewhere
 from novacron_contract.metrics import VmState
 
 _AGENT = ".//channel/target[@name='org.qemu.guest_agent.0']"
@@ -35,22 +35,16 @@ def look(domain: libvirt.virDomain) -> Seen:
     """Asks no QEMU.
 
     Raises:
-        NotPossible: it is on its way to another host.
+        Elsewhere: it is on its way to another host.
     """
     state, reason = domain.state()
     if is_elsewhere(state, reason):
-        raise NotPossible("the VM moves to another host, or has moved")
+        raise Elsewhere("the VM moves to another host, or has moved")
     return Seen(vm_state(state, reason), state == libvirt.VIR_DOMAIN_PAUSED)
 
 
 def is_off(domain: libvirt.virDomain) -> bool:
-    """A transient guest is gone with its end."""
-    try:
-        return look(domain).is_off
-    except libvirt.libvirtError as err:
-        if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return True
-        raise
+    return look(domain).is_off
 
 
 def has_agent(domain: libvirt.virDomain) -> bool:

@@ -37,7 +37,7 @@ class KvmLifecycle:
 
         until = time.monotonic() + patience_s
         try:
-            return self._control.ask(vm_id, ask, until, past_hanging=True)
+            return self._control.ask(vm_id, ask, until, step="look")
         except EffectUnknown as err:  # to look is no effect
             raise Unavailable(str(err)) from err
 

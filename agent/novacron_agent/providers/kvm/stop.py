@@ -37,6 +37,7 @@ _HARDER = (
     (libvirt.VIR_DOMAIN_DESTROY_DEFAULT, 40.0),  # it is told, and killed after some seconds
 )
 _AGENT_AFTER = 0.25  # of the grace: who does not react to the button is asked by its agent
+_GONE = "the VM is gone from this host: it may have moved to another, or was removed"
 _OFTEN_S, _SELDOM_S, _OFTEN_FOR_S = 0.1, 0.5, 10.0
 
 
@@ -56,8 +57,13 @@ class Stop:
     _detail: dict[str, bool] = field(default_factory=dict)
 
     def carry_out(self) -> Done:
-        guest = self._ask(_guest, _LOOK_S)
+        guest = self._seen()
         if guest.seen.is_off:
+            if self.control.may_change(self.order.vm_id):
+                raise Unavailable(
+                    "the VM is off, but an earlier call for it still hangs in libvirt, and may "
+                    "change that"
+                )
             return Done(changed=False)
         if not guest.is_persistent:
             self._detail["transient"] = True
@@ -76,6 +82,12 @@ class Stop:
             raise EffectFailed("the guest was asked to shut down and did not in time; it still may")
         self._must_have_had_its_grace(began)
         return self._powered_off()
+
+    def _seen(self) -> _Guest:
+        try:
+            return self._ask(_guest, _LOOK_S, "look")
+        except EffectUnknown as err:  # to look is no effect
+            raise Unavailable(str(err)) from err
 
     @property
     def _grace_s(self) -> float:
@@ -113,8 +125,8 @@ class Stop:
         how = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN if guest.is_qemu else 0
         in_time(self.deadline)
         try:
-            self._ask(lambda domain: domain.shutdownFlags(how), _PRESS_S)
-        except (EffectUnknown, EffectFailed, NotPossible) as err:
+            self._ask(lambda domain: domain.shutdownFlags(how), _PRESS_S, "press")
+        except (EffectUnknown, EffectFailed, NotPossible, Unavailable) as err:
             self.progress.tell(str(err))
 
     def _ask_agent(self) -> None:
@@ -126,7 +138,7 @@ class Stop:
                 domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT)
 
         with contextlib.suppress(NovaCronError):
-            self._ask(ask, _PRESS_S)
+            self._ask(ask, _PRESS_S, "agent")
 
     def _powered_off(self, *, at_once: bool = False) -> Done:
         """QEMU is told to end, and killed where it does not; libvirt gives it some seconds even
@@ -136,14 +148,16 @@ class Stop:
         for how, patience_s in _HARDER[at_once:]:
             in_time(self.deadline)
             try:
-                self._ask(partial(_destroy, how), patience_s)
-            except (EffectFailed, EffectUnknown, NotPossible, VmNotFound) as err:
+                self._ask(partial(_destroy, how), patience_s, f"destroy {how}")
+            except (EffectFailed, EffectUnknown, NotPossible, VmNotFound, Unavailable) as err:
                 failure = err
             else:
                 return self._done(forced=True)
             if self._is_off():
                 return self._done(forced=True)
-        raise failure or EffectFailed("its power could not be taken away")
+        if isinstance(failure, EffectUnknown):
+            raise failure
+        raise EffectFailed(f"its power could not be taken away: {failure}") from failure
 
     def _done(self, *, forced: bool) -> Done:
         said = ["its power was taken away"] if forced else []
@@ -153,20 +167,28 @@ class Stop:
         return Done(changed=True, text="; ".join(said), detail=detail)
 
     def _is_off(self) -> bool:
-        """While libvirtd is restarted nobody can tell."""
+        """While libvirtd is restarted nobody can tell.
+
+        Raises:
+            EffectUnknown: it is not here any more, and that is not its end.
+        """
         try:
-            return self._ask(is_off, _LOOK_S)
-        except VmNotFound:
-            return True
+            return self._ask(is_off, _LOOK_S, "look")
+        except VmNotFound as err:
+            if self._detail:  # a transient guest is gone with its end
+                return True
+            raise EffectUnknown(_GONE) from err
+        except NotPossible as err:
+            raise EffectUnknown(f"it was asked to end, and since then: {err}") from err
         except (EffectUnknown, EffectFailed, Unavailable):
             return False
 
-    def _ask(self, ask: Callable[[libvirt.virDomain], T], patience_s: float) -> T:
+    def _ask(self, ask: Callable[[libvirt.virDomain], T], patience_s: float, step: str) -> T:
         def of_domain(conn: libvirt.virConnect) -> T:
             return ask(conn.lookupByUUIDString(self.order.vm_id))
 
         until = time.monotonic() + patience_s
-        return self.control.ask(self.order.vm_id, of_domain, until, past_hanging=True)
+        return self.control.ask(self.order.vm_id, of_domain, until, step=step)
 
 
 def _destroy(how: int, domain: libvirt.virDomain) -> None:
