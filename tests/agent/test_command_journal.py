@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from novacron_agent.commands.counts import CommandCounts
 from novacron_agent.commands.entry import Outcome
+from novacron_agent.commands.executor import Executor
 from novacron_agent.commands.journal import KEPT_S, Journal
 from novacron_agent.commands.journal_file import JournalFile
+from novacron_agent.commands.settings import CommandsTable
 from novacron_agent.providers.lifecycle import FoundVm
 from novacron_contract.commands import MAX_DETAIL, VERBS, Order, State, Verb, report
 from novacron_contract.errors import Unavailable
@@ -391,3 +394,27 @@ def test_an_opaque_effect_that_was_seen_is_known_after_a_crash(path: Path, clock
     end = final(agent.told())[one.id]
     assert (end.state, end.text) == (State.SUCCEEDED, "the guest has restarted")
     agent.die()
+
+
+def test_a_command_there_is_no_thread_for_waits_and_is_begun_later(
+    path: Path, clock: SetClock
+) -> None:
+    hypervisor, threads = Hypervisor(states={VM: VmState.STOPPED}), [False, True]
+    journal = Journal(path, clock)
+
+    def begin(work: Callable[[], None]) -> None:
+        if not threads.pop(0):
+            raise RuntimeError("can't start new thread")
+        work()
+
+    executor = Executor(journal, clock, CommandCounts(), lambda: None, begin=begin)
+    executor.adopt(CommandsTable(), hypervisor)
+    one = order()
+
+    executor.take([one], clock.since_boot())
+    assert executor.active == {State.ACCEPTED: 1, State.RUNNING: 0}
+
+    executor.expire()
+    assert executor.active == {State.ACCEPTED: 0, State.RUNNING: 0}
+    assert hypervisor.effects[one.id] == 1
+    journal.close()

@@ -115,7 +115,8 @@ class Executor:
                 self._news()
 
     def expire(self) -> None:
-        """Tell of those whose time is over while they wait for others."""
+        """Tell of those whose time is over while they wait for others; what could not begin for
+        want of a thread is tried again."""
         with self._changed:
             now = self._clock.since_boot()
             over = [e for e in self._books.waiting if now >= e.expires and not e.again]
@@ -124,6 +125,7 @@ class Executor:
                 self._counts.ended(entry.order.verb, State.EXPIRED)
                 self._news()
             self._forget(entry.id)
+        self._pump()
 
     @property
     def room(self) -> int:
@@ -158,7 +160,15 @@ class Executor:
     def _pump(self) -> None:
         while (entry := self._next()) is not None:
             work = self._work_of(entry)
-            self._begin(work)
+            try:
+                self._begin(work)
+            except (RuntimeError, MemoryError) as err:  # no thread is to be had
+                log.error("%s: not begun yet: %s", entry.id, err)
+                with self._changed:
+                    self._books.running.pop(entry.order.vm_id, None)
+                    self._books.waiting.insert(0, entry)
+                    self._changed.notify_all()
+                return  # until something ends, or what is over is looked for
 
     def _next(self) -> Entry | None:
         """The oldest whose VM is free; it is taken for running from now on."""
