@@ -107,7 +107,7 @@ class Poller:
         received = self._clock.since_boot()
         orders: list[Order] = []
         refused = False
-        for raw in polled.orders[:room]:
+        for raw in polled.orders[:room]:  # no more were asked for
             try:
                 orders.append(_bounded(order(raw)))
             except BadMessage as err:

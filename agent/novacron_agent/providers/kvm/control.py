@@ -113,7 +113,10 @@ class Control:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Caller(self._uri, "command libvirt", WriteConnection(self._uri))
+        try:
+            return Caller(self._uri, "command libvirt", WriteConnection(self._uri))
+        except RuntimeError as err:
+            raise Unavailable(f"no thread for a call of libvirt ({err})") from err
 
     def _give_back(self, caller: Caller) -> None:
         with self._lock:
