@@ -112,8 +112,12 @@ class Settings:
         return self.agent.identity or self.agent.id_file.with_name("identity")
 
     @property
+    def journal(self) -> Path:
+        """Of commands. Several agents of one folder differ by their id files."""
+        return self.agent.id_file.with_name(f"{self.agent.id_file.name}.journal.sqlite")
+
+    @property
     def status_file(self) -> Path:
-        """Several agents of one folder differ by their id files."""
         return self.agent.id_file.with_name(f"{self.agent.id_file.name}.status.json")
 
 

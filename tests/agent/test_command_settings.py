@@ -92,7 +92,7 @@ def test_the_check_says_whether_commands_are_taken(
 def test_the_check_says_what_the_collector_may_do(tmp_path: Path) -> None:
     joined = Situation(
         table=CommandsTable(),
-        folder=tmp_path,
+        journal=tmp_path / "journal.sqlite",
         way=Way(lambda: pytest.fail("nobody is asked")),
         lifecycle=KvmLifecycle("test:///default"),
     )

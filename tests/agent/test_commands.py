@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from command_collector import Answer, Collector, command_collector
-from novacron_agent.commands.service import JOURNAL, CommandService, Situation
+from novacron_agent.commands.service import CommandService, Situation
 from novacron_agent.commands.settings import CommandsTable
 from novacron_agent.providers.lifecycle import (
     Done,
@@ -75,7 +75,7 @@ def situation(
 ) -> Situation:
     return Situation(
         table=CommandsTable(**table),  # type: ignore[arg-type]
-        folder=folder,
+        journal=folder / "journal.sqlite",
         way=collector.way,
         lifecycle=hypervisor,
         provider="pretend",
@@ -415,13 +415,15 @@ def test_commands_are_switched_off_and_on(
 
 def test_an_agent_that_has_not_joined_says_so_where_commands_are_wanted(tmp_path: Path) -> None:
     service = CommandService()
-    here = Situation(table=CommandsTable(), folder=tmp_path, way=None, lifecycle=None)
+    here = Situation(
+        table=CommandsTable(), journal=tmp_path / "journal.sqlite", way=None, lifecycle=None
+    )
 
     service.adopt(here)
     assert service.said() is None
     service.adopt(replace(here, table=CommandsTable(enabled=True)))
     assert "has joined no collector" in trouble(service)
-    assert not (tmp_path / JOURNAL).exists()
+    assert not (tmp_path / "journal.sqlite").exists()
 
 
 def test_a_vm_in_another_state_than_expected_is_left_alone(

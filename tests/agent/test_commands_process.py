@@ -172,5 +172,5 @@ def test_an_agent_that_has_not_joined_asks_nobody(tmp_path: Path, collector: Col
     with running(tmp_path) as agent:
         wait_until(lambda: (tmp_path / "agent-id.status.json").exists())
         assert agent.status == {}
-    assert not (tmp_path / "journal.sqlite").exists()
+    assert not (tmp_path / "agent-id.journal.sqlite").exists()
     assert collector.polls == 0

@@ -43,7 +43,7 @@ def test_up_shows_this_machine_restarts_what_ends_and_stops_without_a_trace(
 
 
 @pytest.mark.lab
-def test_up_brings_the_lab_and_down_removes_it(start_up: Callable[..., Up]) -> None:
+def test_up_brings_the_lab_and_down_removes_it(start_up: Callable[..., Up], tmp_path: Path) -> None:
     up = start_up("--libvirt", "qemu+unix:///system?socket=/nowhere")
     up.wait_for(lambda: "NovaCron runs: http://127.0.0.1:" in up.output, timeout=120)
     assert "none answers at qemu+unix:///system" in up.output
@@ -59,12 +59,35 @@ def test_up_brings_the_lab_and_down_removes_it(start_up: Callable[..., Up]) -> N
         assert done.returncode == 0, done.stderr
         assert "web-1" in done.stdout
 
+    log_in(up, tmp_path)
+    assert "2 succeeded" in ordered(up, tmp_path, "suspend", "web-1", "db-1")  # of two agents
+
     down = subprocess.run([NOVACRON, "down", *up.arguments], capture_output=True, text=True)
 
     assert down.returncode == 0, down.stdout + down.stderr
     assert up.process.wait(5) == 0
     assert not (up.folder / "lab").exists()
     assert processes_of(up.folder) == []
+
+
+def log_in(up: Up, home: Path) -> None:
+    config = up.folder / "data" / "config" / "collector.toml"
+    novacron(up, home, "user", "add", "ada", "--admin", "--config", str(config))
+    novacron(up, home, "login", "ada")
+
+
+def ordered(up: Up, home: Path, verb: str, *vms: str) -> str:
+    return novacron(up, home, "vm", verb, *vms, "--wait", "--yes")
+
+
+def novacron(up: Up, home: Path, *words: str) -> str:
+    """As a user with `home` types it; whoever asks for a password gets one."""
+    env = {**os.environ, "XDG_CONFIG_HOME": str(home), "NOVACRON_DATA": str(up.folder / "data")}
+    done = subprocess.run(
+        [NOVACRON, *words], input="correct-horse-9\n", env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def running(up: Up) -> list[str]:

@@ -146,6 +146,8 @@ class JournalFile:
             self._let_go()
             self._put_away(str(err))
         reason = "the disk is full" if is_full(err) else str(err)
+        if getattr(err, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            reason = "another agent has it: each needs an id_file of its own"
         return Unavailable(f"{self.path}: cannot be written: {reason}")
 
     def _put_away(self, reason: str) -> None:

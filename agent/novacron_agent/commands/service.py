@@ -25,7 +25,6 @@ from novacron_otlp.answer import one_line
 
 log = logging.getLogger(__name__)
 
-JOURNAL = "journal.sqlite"
 _EFFECTS_S = (
     1.5  # for what runs, from the order to end on; a guest that shuts down takes longer anyway
 )
@@ -39,7 +38,7 @@ class Situation:
     has not; `provider`: its name; `version` is the agent's."""
 
     table: CommandsTable
-    folder: Path
+    journal: Path
     way: Way | None
     lifecycle: Lifecycle | None
     provider: str = ""
@@ -66,7 +65,7 @@ class CommandService:
             self._said = "this agent has joined no collector: see novacron-agent join"
             log.warning("commands: %s", self._said)
         running = self._running
-        if running is not None and (not now.is_on or running.folder != now.folder):
+        if running is not None and (not now.is_on or running.journal != now.journal):
             self._running = None
             running.stop()
             threading.Thread(target=running.close, name="commands end", daemon=True).start()
@@ -75,7 +74,7 @@ class CommandService:
                 now.lifecycle.close()
             return
         if self._running is None:
-            self._running = Running(now.folder, self._clock, self._counts, self._wait_s)
+            self._running = Running(now.journal, self._clock, self._counts, self._wait_s)
         self._running.adopt(now)
 
     def add_to(self, reading: Reading) -> None:
@@ -101,10 +100,10 @@ class CommandService:
 
 
 class Running:
-    def __init__(self, folder: Path, clock: Clock, counts: CommandCounts, wait_s: float) -> None:
-        self.folder = folder
+    def __init__(self, journal: Path, clock: Clock, counts: CommandCounts, wait_s: float) -> None:
+        self.journal = journal
         self._clock, self._counts, self._wait_s = clock, counts, wait_s
-        self._journal = Journal(folder / JOURNAL, clock)
+        self._journal = Journal(journal, clock)
         self._executor = Executor(self._journal, clock, counts, self._news)
         self._lock = threading.Lock()
         self._now: Situation | None = None

@@ -28,7 +28,7 @@ def situation(settings: Settings, where: Path) -> Situation:
     provider = provider_of(settings, where)
     return Situation(
         table=settings.commands,
-        folder=settings.agent.id_file.parent,
+        journal=settings.journal,
         way=way_of(settings.identity),
         lifecycle=None if provider is None else lifecycle_of(provider),
         provider="" if settings.provider is None else str(settings.provider["name"]),
