@@ -127,7 +127,7 @@ def _tile(title: str) -> Component:
 
 def _state(mark: str, title: str, text: str) -> Component:
     """Instead of a collector; the operator may still have to know and do something."""
-    stores = ("collector-figures", "notices-ask", "notices-data")
+    stores = ("collector-ask", "collector-figures", "notices-ask", "notices-data")
     again = html.A("Look again", href=PATH, className="button", target="_self")
     card = html.Div(
         [
