@@ -89,7 +89,7 @@ class Orders:
             "timeout": 60,
             "ttl": 600,
         }
-        if Verb.RESET in steps:
+        if Verb.RESET in steps or Verb.STOP in steps:
             body["confirm"] = self.names[vms[0]] if len(vms) == 1 else len(vms)
         if Verb.REBOOT in steps:
             body["timeout"] = 3  # firmware does not react to its power button
@@ -118,7 +118,7 @@ class Orders:
 
 
 def _step(verb: Verb) -> dict[str, Any]:
-    return {"verb": verb, "arguments": {"grace_s": 0} if verb is Verb.STOP else {}}
+    return {"verb": verb, "arguments": {"force": "now"} if verb is Verb.STOP else {}}
 
 
 def _told(one: Mapping[str, Any]) -> Told:

@@ -354,7 +354,7 @@ def test_steps_are_done_in_order_and_undone_in_reverse_where_one_fails(world: Wo
 
     steps = [
         {"verb": "suspend", "undo": {"verb": "resume"}},
-        {"verb": "start", "undo": {"verb": "stop", "arguments": {"grace_s": 1}}},
+        {"verb": "start", "undo": {"verb": "stop", "arguments": {"grace_s": 30}}},
         {"verb": "reboot"},
         {"verb": "resume"},
     ]
