@@ -12,6 +12,7 @@ import pytest
 from cli.lossy import lossy
 from cli.ordering import Served
 from cli.runs import Novacron
+from cli.terminals import PROGRAM
 from fleet_samples import SampleFleet
 from novacron_cli.main import main
 from novacron_contract.access import Role
@@ -190,7 +191,7 @@ def test_a_change_whose_answer_is_lost_ends_with_5(served: Served) -> None:
 
 def completed(*words: str) -> list[str]:
     """What bash would offer for the last word."""
-    script = subprocess.check_output(["novacron", "completion", "bash"], text=True)
+    script = subprocess.check_output([PROGRAM, "completion", "bash"], text=True)
     line = " ".join(f"'{word}'" for word in words)
     ask = f"""
 {script}
