@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from command_world import commands_of
 from enrolments import enrolment_of
@@ -76,7 +77,7 @@ class UiCollector(LiveFeed):
             started=datetime.now(UTC),
         )
         flask: Any = create_app(services)
-        wsgi = cast(ASGIApp, WSGIMiddleware(flask))
+        wsgi = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, WSGIMiddleware(flask))))
         return [
             *self.feed_routes(),
             Route("/v1/operations", self._answer(self._create), methods=["POST"]),

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
@@ -267,7 +268,9 @@ class Collector:
             ]
         )
         tls = self._agents.tls.for_listener(self._settings.listen.api)
-        return server(app, self._api_connections, tls)
+        proxies = list(self._settings.access.proxies)
+        asked_for = ProxyHeadersMiddleware(cast(Any, app), proxies)
+        return server(cast(ASGIApp, asked_for), self._api_connections, tls)
 
     def _make_commands(self) -> Commands:
         users, identities = Users(self._state), Identities(self._state)

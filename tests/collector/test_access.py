@@ -151,12 +151,33 @@ def test_a_hundred_who_log_in_at_once_get_in_or_are_told_to_come_again(world: Wo
     assert PASSWORD not in (world.folder / "log").read_text()
 
 
+def test_a_proxy_says_for_whom_it_asks(world: World) -> None:
+    def enter(password: str, source: str) -> int:
+        body = {"name": "proxied", "password": password}
+        headers = {"X-Forwarded-For": source}
+        return httpx.post(
+            f"{world.process.api}/v1/sessions", json=body, headers=headers
+        ).status_code
+
+    Users(world.state).add("proxied", Passwords().hashed(PASSWORD), (), Caller(SYSTEM))
+    assert [enter("wrong", "203.0.113.7") for _ in range(5)] == [401] * 5
+    assert enter(PASSWORD, "203.0.113.7") == 429
+    assert enter(PASSWORD, "203.0.113.7, 203.0.113.8") == 201
+    rows = Audit(world.state).rows(Wanted(action="session.create"))
+    assert {row.source for row in rows if row.target == "user:proxied"} >= {
+        "203.0.113.7",
+        "203.0.113.8",
+    }
+
+
 def test_what_was_denied_is_on_record_when_the_collector_is_stopped(
     store_process: StoreProcess, tmp_path: Path
 ) -> None:
-    with collector(store_process, tmp_path, CLOSED) as process:
+    elsewhere = f'{CLOSED}proxies = ["192.0.2.0/24"]\n'
+    headers = {"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.7"}  # by no proxy of ours
+    with collector(store_process, tmp_path, elsewhere) as process:
         for _ in range(20):
-            answer = httpx.get(f"{process.api}/v1/vms", headers={"Authorization": "Bearer x"})
+            answer = httpx.get(f"{process.api}/v1/vms", headers=headers)
             assert answer.status_code == 401
     state = open_state(f"sqlite:///{tmp_path}/state.db")
     rows = Audit(state).rows(Wanted(action="access.denied"))

@@ -12,6 +12,8 @@ from playwright.sync_api import Page, expect
 from browser import Open
 from fleet_samples import SampleFleet
 from novacron_contract.access import Role
+from novacron_store.state import Audit
+from novacron_store.state.audit import Wanted
 from novacron_ui.access.pages import own_path
 from ui_collector import PASSWORD, UiCollector
 from ui_world import World, novacron_ui
@@ -72,6 +74,21 @@ def test_who_is_locked_out_is_told_for_how_long(ordering: str, orders: UiCollect
     answer = log_in(ordering, "lou")
     assert answer.status_code == 429
     assert answer.json()["message"] == "too many wrong passwords: try again in 15 min"
+
+
+def test_who_guesses_from_one_address_locks_out_nobody_elsewhere(
+    ordering: str, orders: UiCollector
+) -> None:
+    def enter(password: str, browser: str) -> int:
+        body = {"name": "lea", "password": password}
+        headers = {"X-Forwarded-For": browser}  # as a proxy before the UI has it
+        return httpx.post(f"{ordering}/api/login", json=body, headers=headers).status_code
+
+    orders.add_user("lea", Role.VIEWER)
+    assert [enter("wrong", "203.0.113.7") for _ in range(6)] == [401] * 5 + [429]
+    assert enter(PASSWORD, "203.0.113.8") == 200
+    rows = Audit(orders.world.state).rows(Wanted(action="session.create"))
+    assert {row.source for row in rows if row.target == "user:lea"} >= {"203.0.113.8"}
 
 
 def test_logging_out_ends_the_session_itself(ordering: str, orders: UiCollector) -> None:

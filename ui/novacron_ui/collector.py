@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ TIMEOUT_S = 15.0
 CONNECTIONS = 64
 HELD = 384  # a page that follows an operation holds one
 MAX_ANSWER = 16 * 2**20
+
+BROWSER: ContextVar[str] = ContextVar("browser", default="")  # the address of who asks us
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,15 @@ class Collector:
         headers: Mapping[str, str] | None = None,
         held_s: float = 0.0,
     ) -> Reply:
-        """In the name of who has the credential; None: of nobody.
+        """In the name of who has the credential; None: of nobody. The collector is told for which
+        address: its audit, and what it allows an address, are not the UI's.
 
         Raises:
             Unavailable: there is no answer.
         """
         sent = dict(headers or {})
+        if browser := BROWSER.get():
+            sent["X-Forwarded-For"] = browser
         if credential is not None:
             sent |= bearer(credential)
         if body is not None:

@@ -18,6 +18,7 @@ from novacron_contract.errors import NovaCronError, Unauthenticated, Unavailable
 from novacron_ui.access import cookie
 from novacron_ui.access.pages import LoginPage
 from novacron_ui.access.visitors import VISITOR, Visitors
+from novacron_ui.collector import BROWSER
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
+        BROWSER.set(connection.client.host if connection.client else "")
         asked = Admission(self.visitors, cookie.read(connection), self.must_log_in)
         scope[_KEY] = asked
         if _is_public(scope["path"]):
