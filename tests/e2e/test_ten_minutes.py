@@ -49,9 +49,8 @@ class Reader:
         where = f"--lab-dir {self.lab}"
         up = f"{NOVACRON} up --no-lab --port-offset {self.offset} {where}"
         line = line.replace("make up LAB=no", up)
-        return line.replace("novacron-lab up", f"novacron-lab up --dir {LAB}").replace(
-            LAB, str(self.lab)
-        )
+        program = Path(NOVACRON).with_name("novacron-lab")
+        return line.replace("make lab", f"{program} up --dir {LAB}").replace(LAB, str(self.lab))
 
     def run(self, line: str, typed: str = "", code: int = 0) -> str:
         ended = subprocess.run(
@@ -152,7 +151,7 @@ def sets_up(reader: Reader, lines: Lines) -> str:
 
 
 def joins_a_host(reader: Reader, lines: Lines, join: str) -> None:
-    reader.run(lines.next("novacron-lab up"))
+    reader.run(lines.next("make lab"))
     reader.run(lines.next("tee"))
     told = reader.run(lines.next("novacron-agent join"), f"{join}\n")
     assert "joined https://127.0.0.1:" in told
