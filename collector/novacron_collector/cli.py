@@ -11,10 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
-from novacron_collector.app import Collector
-from novacron_collector.listening import listeners
 from novacron_collector.preparing import prepare
 from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError, Unavailable
@@ -39,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.prepare:
             prepare(settings, args.config)
             return 0
-        gc.set_threshold(*_GC_THRESHOLDS)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, args.config))
+        _run(settings, args.config)
     except ConfigError as err:
         sys.stderr.write(f"novacron-collector: {err}\n")
         return 2
@@ -51,13 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(settings: Settings, config: Path) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
+def _run(settings: Settings, config: Path) -> None:
+    # More than a second of CPU, which who prepares or has a setting wrong need not wait for.
+    import uvloop
+
+    from novacron_collector.app import Collector
+    from novacron_collector.listening import listeners
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         with listeners(settings.listen) as listening:
             await Collector(settings).run(listening, stop)
+
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
     except ConfigError as err:
         raise ConfigError(f"{config}: {err}") from err
 

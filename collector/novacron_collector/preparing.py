@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from novacron_collector.channel.identification import make_identification
 from novacron_collector.settings import Settings
+from novacron_collector.tls.making import make_tls
 from novacron_contract.errors import ConfigError
 from novacron_store.state import migrate, open_state
 
@@ -21,7 +21,7 @@ def prepare(settings: Settings, config: Path) -> None:
         state = open_state(settings.state.url)
         try:
             migrate(state)
-            tls = make_identification(settings, state).tls
+            tls = make_tls(settings)
         finally:
             state.dispose()
         tls.own.keep()

@@ -22,12 +22,9 @@ from novacron_collector.receivers.body import BodyLimits
 from novacron_collector.receivers.door import Door
 from novacron_collector.receivers.intake import Intake
 from novacron_collector.settings import Settings
-from novacron_collector.tls.authority import open_authority
-from novacron_collector.tls.certificates import OwnCertificate
 from novacron_collector.tls.listeners import Tls, is_beyond
+from novacron_collector.tls.making import make_tls
 from novacron_contract.access import Principal, PrincipalKind
-from novacron_contract.names import own_names
-from novacron_contract.settings import host_port
 from novacron_store.state.audit import Audit, Entry, Outcome
 from novacron_store.state.identities import Identities
 from novacron_store.state.ingest_tokens import IngestTokens
@@ -115,14 +112,8 @@ def make_identification(settings: Settings, state: Engine) -> Identification:
     Raises:
         ConfigError: the authority or a certificate cannot be used.
     """
-    listen = settings.listen
-    named = [*settings.tls.names]
-    if settings.enrolment.address:
-        named.append(host_port(settings.enrolment.address)[0])
-    names = own_names(named, (listen.agents, listen.api, listen.otlp_http, listen.otlp_grpc))
-    own = OwnCertificate(open_authority(settings.authority), names)
     identities = Identities(state)
     senders = KnownSenders(IngestTokens(state))
     return Identification(
-        settings, state, Tls(settings.tls, own), identities, Registry(identities), senders
+        settings, state, make_tls(settings), identities, Registry(identities), senders
     )
