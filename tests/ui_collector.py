@@ -184,16 +184,21 @@ class UiCollector(LiveFeed):
         operation = self.operations.get(request.path_params["id"])
         if operation is None:
             return {"error": "NotFound", "message": "no operation has this id"}, 404
+        known = request.query_params.get("after")
         self.held += 1
+        gone = asyncio.create_task(_gone(request))
+        changed = asyncio.create_task(self._differs(operation, known if wait else None))
         try:
-            async with asyncio.timeout(wait):
-                while wait and str(operation["version"]) == request.query_params.get("after"):
-                    await self._changed.wait()
-        except TimeoutError:
-            pass
+            await asyncio.wait((gone, changed), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.held -= 1
+            gone.cancel()
+            changed.cancel()
         return operation, 200
+
+    async def _differs(self, operation: Mapping[str, Any], known: str | None) -> None:
+        while str(operation["version"]) == known:
+            await self._changed.wait()
 
     async def _cancel(self, request: Request, caller: Caller) -> tuple[Any]:
         await asyncio.to_thread(self.access.require, caller, Permission.VM_POWER)
@@ -264,6 +269,11 @@ def _command(operation: str, vm: Vm, step: Mapping[str, Any], now: str) -> dict[
         "begun": None,
         "ended": None,
     }
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 def _nothing() -> Any:
