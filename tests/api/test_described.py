@@ -24,7 +24,7 @@ from novacron_contract.access import Role
 from principals import access_of, signed_in
 
 pytestmark = [
-    pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True),  # no matter here
+    pytest.mark.parametrize("state_kind", ["sqlite"]),  # no matter here
     pytest.mark.timeout(300),
 ]
 

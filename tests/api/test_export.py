@@ -19,7 +19,7 @@ from novacron_collector.api.export import MOST_AT_ONCE
 from novacron_store.telemetry.client import connect
 from store_process import free_port
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 WITHIN_AN_HOUR = (("from", "2026-11-24T12:10:00Z"), ("to", "2026-11-24T12:50:00Z"))
 

@@ -21,7 +21,7 @@ from novacron_contract.errors import Unavailable
 from novacron_store.state import Agents, Inventory
 from principals import Clock, access_of, logged_in, signed_in
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 ANYBODY = "anybody"  # with whatever credential
 LET_IN = "let in"  # anonymous, too

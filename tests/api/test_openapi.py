@@ -19,7 +19,7 @@ from novacron_collector.api.services import Services
 from novacron_contract.access import Role
 from principals import logged_in
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 URLS = {
     "/healthz": "/healthz",

@@ -23,7 +23,7 @@ from novacron_store.state import Agents, ApiTokens, Change, NewToken
 from novacron_store.state.commands import About, Asking
 from principals import logged_in, signed_in
 
-ONE_ENGINE = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+ONE_ENGINE = pytest.mark.parametrize("state_kind", ["sqlite"])
 INSTANCE = "00000000-0000-4000-8000-000000000000"
 
 

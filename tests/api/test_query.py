@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from api.answers import get
 from fleet_samples import SampleFleet
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 
 def chart(http: FlaskClient, query: str, status: int = 200) -> Any:

@@ -17,7 +17,7 @@ from novacron_store.telemetry.writer import write
 from store.histograms_oracle import Histogram, Told, batch
 
 pytestmark = [
-    pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True),  # no matter here
+    pytest.mark.parametrize("state_kind", ["sqlite"]),  # no matter here
     pytest.mark.usefixtures("histogram"),
 ]
 

@@ -15,7 +15,7 @@ from fleet_samples import SampleFleet
 from novacron_store.telemetry.client import connect
 from store_process import free_port
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 
 def run(http: FlaskClient, query: str, status: int = 200, **parameters: Any) -> Any:

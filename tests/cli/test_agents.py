@@ -26,7 +26,7 @@ from novacron_store.state import Agent, Agents, Inventory
 from novacron_store.state.ingest_tokens import IngestTokens
 from principals import access_of, signed_in
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)  # no matter here
+pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 
 
 def away() -> NoReturn:
