@@ -166,6 +166,8 @@ def test_progress_picks_up_when_the_ui_comes_back(
         wait_until(lambda: orders.held == 1)
     expect(line).to_contain_text("The web UI's server does not answer")
     with novacron_ui(world, orders.url, folders[1], fixed):
+        # Long before a request that waits for a change ends by itself.
+        expect(line).not_to_contain_text("does not answer", timeout=15_000)
         orders.report(fleet.db, State.SUCCEEDED, text="")
         expect(line).to_contain_text("Stopped")
 
@@ -300,7 +302,7 @@ def test_nobody_is_asked_any_more_when_a_page_is_left(
     ordered(page, orders)
     wait_until(lambda: orders.held == 1)
     page.goto("about:blank")
-    wait_until(lambda: orders.held == 0)
+    wait_until(lambda: orders.held == 0, 10)  # long before a held request ends by itself
 
 
 @pytest.mark.parametrize("path", ["/login", "/operations", "/machine/{db}"])

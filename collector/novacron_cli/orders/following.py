@@ -60,10 +60,12 @@ class Follower:
 
     def _next(self, collector: Collector, known: Operation) -> Operation:
         path = f"{OPERATIONS}/{in_path(known['id'])}"
-        asked = {"after": known["version"], "wait": WAIT_S}
+        held = {"after": known["version"], "wait": WAIT_S}
         away_since, pause = None, _PAUSE_S
         while True:
             before = self.clock()
+            # One that was away is not to hold the question: that it is back is told at once.
+            asked = held if away_since is None else None
             try:
                 found: Operation = collector.get(path, asked)
             except (Unavailable, NotNow) as err:

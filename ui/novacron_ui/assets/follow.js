@@ -8,7 +8,7 @@ const CALM = 150; // between answers, of few commands and of many
 const BUSY = 1000;
 const MANY = 25;
 const FIRST_RETRY = 1000;
-const LONGEST_RETRY = 15000;
+const LONGEST_RETRY = 5000;
 
 export class Follow {
   // `onChange(operation)` gives false where it could not show it: it is told again then.
@@ -37,7 +37,9 @@ export class Follow {
 
   async ask() {
     this.held = new AbortController();
-    const known = this.version === null ? "" : `?after=${this.version}&wait=${HELD_S}`;
+    // Who did not answer is not to hold the question: that they are back is shown at once.
+    const isAtOnce = this.version === null || this.retry !== FIRST_RETRY;
+    const known = isAtOnce ? "" : `?after=${this.version}&wait=${HELD_S}`;
     try {
       return await get(`/api/operations/${this.id}${known}`, { signal: this.held.signal });
     } catch {
@@ -53,9 +55,11 @@ export class Follow {
       this.retry = Math.min(this.retry * 2, LONGEST_RETRY);
       return;
     }
-    if (this.retry !== FIRST_RETRY) this.onTrouble("");
+    const wasTrouble = this.retry !== FIRST_RETRY;
+    if (wasTrouble) this.onTrouble("");
     this.retry = FIRST_RETRY;
-    const isShown = data.version === this.version || (await this.onChange(data)) !== false;
+    const isOnPage = data.version === this.version && !wasTrouble; // and not what the trouble was
+    const isShown = isOnPage || (await this.onChange(data)) !== false;
     this.version = isShown ? data.version : null;
     if (!isShown) await pause(FIRST_RETRY);
     else if (data.state !== "running") this.stop();
