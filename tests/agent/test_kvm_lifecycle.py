@@ -214,7 +214,10 @@ def test_a_vm_whose_state_hangs_takes_one_thread_however_often_it_is_looked_at(
         control.close()
 
 
-def test_what_hangs_has_a_limit_for_whatever_is_asked(hang: threading.Event) -> None:
+def test_what_hangs_has_a_limit_for_whatever_is_asked(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novacron_agent.providers.kvm.control._SLACK_S", 0.05)
     control = Control("test:///default")
     for number in range(4):
         with pytest.raises(EffectUnknown):
