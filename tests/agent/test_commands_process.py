@@ -119,6 +119,12 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.05)
 
 
+def error(collector: Collector, verb: Verb) -> str:
+    one = order(verb)
+    collector.order(one)
+    return collector.end(one.id).error
+
+
 def test_an_agent_that_joined_takes_commands_and_measures_on(
     tmp_path: Path, tls: Certificates, collector: Collector
 ) -> None:
@@ -135,9 +141,9 @@ def test_an_agent_that_joined_takes_commands_and_measures_on(
 
         agent.reload('verbs = ["start"]')
         wait_until(lambda: "takes effect" in agent.log)
-        one = order(Verb.STOP)
-        collector.order(one)
-        assert "does not allow stop" in collector.end(one.id).error
+        # Soon after it says so; until then this does nothing, as the guest runs.
+        wait_until(lambda: "does not allow resume" in error(collector, Verb.RESUME))
+        assert "does not allow stop" in error(collector, Verb.STOP)
 
         agent.reload("enabled = false")
         wait_until(lambda: agent.status == {})
