@@ -38,6 +38,12 @@ INTAKE_METRICS: tuple[Metric, ...] = (
         "Points of accepted requests that were not taken, by reason",
         REASON,
     ),
+    _m(
+        f"{_P}inventory.disputed",
+        "{claim}",
+        _C,
+        "What senders without an agent's identity told of machines otherwise than their agents",
+    ),
     _m(f"{_P}series", "{series}", _U, "Series the decoder knows"),
     _m(f"{_P}live.clients", "{client}", _U, "Clients of the live feed"),
     _m(

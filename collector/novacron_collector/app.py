@@ -223,6 +223,7 @@ class Collector:
             room=self._room,
             decoder=self._ingest.decoder,
             hub=self._hub,
+            inventory=self._inventory,
             log=self._ingest.log,
             ledger=self._ingest.ledger,
             writer=self._ingest.writer,

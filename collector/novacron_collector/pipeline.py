@@ -37,12 +37,13 @@ _POISON = "the collector failed on this request again and again, and takes it no
 class Request:
     """An OTLP/protobuf body. `sent`: what came over the wire, where that is something else.
     `clock_offset_s`: the sender's clock minus ours, where it told. `own`: the collector
-    reports of itself, which is not counted."""
+    reports of itself, which is not counted. `agent_id`: the identity that the sender proved."""
 
     body: bytes
     clock_offset_s: float | None = None
     sent: bytes | None = None
     own: bool = False
+    agent_id: str | None = None
 
     def key(self) -> bytes:
         return key_of(self.body if self.sent is None else self.sent)
@@ -197,7 +198,9 @@ class Pipeline:
         keys = [key for key, _ in group]
         try:
             with self._poison.in_hand(keys):
-                decoded = self._decoder.decode([r.body for r in requests], self._now())
+                bodies = [request.body for request in requests]
+                proven = [request.agent_id is not None for request in requests]
+                decoded = self._decoder.decode(bodies, self._now(), proven)
             self._before(Committed(requests, decoded))
             self._log(keys, decoded)
         except NovaCronError as err:

@@ -16,6 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from live_feed import wait_until
 from novacron_collector.admission import Room
+from novacron_collector.inventory import InventoryKeeper
 from novacron_collector.live.hub import Hub
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import PointLimits
@@ -30,6 +31,7 @@ from novacron_collector.receivers.intake import Intake
 from novacron_collector.store import Store
 from novacron_collector.writing import WriterThread
 from novacron_contract.errors import Unavailable
+from novacron_store.state import Agents, Inventory, open_state
 from novacron_store.telemetry.retention import Retention
 from store_process import StoreProcess
 from wal_folder import MIB, Wal, limits, opened
@@ -96,8 +98,10 @@ async def running(
     intake = Intake(pipeline, Room(256 * MIB, 100))
     figures = StoreFigures(made.connect, lambda: not made.away, 1.0)
     hub, uptime = Hub(1000, 10), Uptime()
+    state = open_state(f"sqlite:///{folder}/state.db")
+    inventory = InventoryKeeper(Inventory(state), Agents(state))  # which nothing is told
     parts = Parts(
-        pipeline.counts, intake.refusals, intake.room, decoder, hub,
+        pipeline.counts, intake.refusals, intake.room, decoder, hub, inventory,
         wal.log, wal.ledger, writer, figures, uptime,
     )  # fmt: skip
     about = {"service.name": "novacron-collector", "service.instance.id": instance}

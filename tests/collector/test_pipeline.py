@@ -225,10 +225,12 @@ def test_the_store_in_this_process_serves_as_well(tmp_path: Path) -> None:
 class Failing(Decoder):
     """Fails on a request that names the metric "poison", as a defect of the decoder would."""
 
-    def decode(self, bodies: Sequence[bytes], now_s: float) -> Decoded:
+    def decode(
+        self, bodies: Sequence[bytes], now_s: float, proven: Sequence[bool] | None = None
+    ) -> Decoded:
         if any(b"poison" in body for body in bodies):
             raise ValueError("a defect")
-        return super().decode(bodies, now_s)
+        return super().decode(bodies, now_s, proven)
 
 
 def test_a_request_that_the_collector_fails_on_is_put_aside_and_its_neighbours_are_stored(

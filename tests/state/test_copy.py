@@ -27,8 +27,8 @@ def filled(engine: Engine) -> Engine:
         for n, name in enumerate(names)
     ]
     inventory.see_vms(vms)
-    inventory.see_vms([Vm("vm-0", "renamed", "h2", LATER, LATER, "libvirt", {})])
-    Agents(engine).see(Agent("a1", "h1", "0.1.0", 10.0, None, NOON))
+    inventory.see_vms([Vm("vm-0", "renamed", "h2", LATER, LATER, "libvirt", {}, "a1")])
+    Agents(engine).see(Agent("a1", "h1", "0.1.0", 10.0, None, NOON, "a1"))
     return engine
 
 
@@ -45,6 +45,7 @@ def test_an_empty_database_becomes_the_same(filled: Engine, other: Engine) -> No
     assert load(other, lines) == len(lines) - 1 == 9
 
     assert list(dump(other)) == lines
+    assert sum('"reported_by": "a1"' in line for line in lines) == 2
     assert Inventory(other).vms() == Inventory(filled).vms()
     assert Inventory(other).history("vm-0") == Inventory(filled).history("vm-0")
     assert Agents(other).all() == Agents(filled).all()

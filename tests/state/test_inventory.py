@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.state import Agent, Agents, Host, Inventory, Vm, VmPeriod
 from novacron_store.state.inventory import HISTORY_LIMIT
+from novacron_store.state.machines import Touch
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -46,11 +47,9 @@ def test_seen_again_moves_last_seen_alone(engine: Engine) -> None:
 
 def test_a_touch_moves_last_seen_of_what_nobody_wrote_meanwhile(engine: Engine) -> None:
     inventory = Inventory(engine)
-    assert inventory.see_vms([a_vm(0), a_vm(0, id="vm-2")]) == {"vm-1", "vm-2"}
-    assert inventory.touch_vms({"vm-1": (at(0), at(10)), "vm-2": (at(0), at(10))}) == {
-        "vm-1",
-        "vm-2",
-    }
+    assert inventory.see_vms([a_vm(0), a_vm(0, id="vm-2")]).current == {"vm-1", "vm-2"}
+    touch = Touch(at(0), at(10))
+    assert inventory.touch_vms({"vm-1": touch, "vm-2": touch}) == {"vm-1", "vm-2"}
     assert {vm.last_seen for vm in inventory.vms()} == {at(10)}
     assert {vm.first_seen for vm in inventory.vms()} == {at(0)}
 
@@ -59,15 +58,15 @@ def test_a_touch_is_not_certain_where_somebody_wrote_or_nobody_did(engine: Engin
     inventory = Inventory(engine)
     inventory.see_vms([a_vm(0)])
     inventory.see_vms([a_vm(5, name="shop")])
-    assert inventory.touch_vms({"vm-1": (at(0), at(10))}) == set()
-    assert inventory.touch_vms({"vm-9": (at(0), at(10))}) == set()
+    assert inventory.touch_vms({"vm-1": Touch(at(0), at(10))}) == set()
+    assert inventory.touch_vms({"vm-9": Touch(at(0), at(10))}) == set()
     assert [(vm.name, vm.last_seen) for vm in inventory.vms()] == [("shop", at(5))]
 
 
 def test_what_was_seen_later_by_somebody_is_not_as_it_was_seen(engine: Engine) -> None:
     inventory = Inventory(engine)
     inventory.see_vms([a_vm(5, name="shop")])
-    assert inventory.see_vms([a_vm(0), a_vm(0, id="vm-2")]) == {"vm-2"}
+    assert inventory.see_vms([a_vm(0), a_vm(0, id="vm-2")]).current == {"vm-2"}
 
 
 def test_rename_and_move_are_kept_with_their_times(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from novacron_collector.api.services import Services
 from novacron_contract.metrics import VmState
 from novacron_store.state import Agent, Freshness, Host, Vm, freshness
+from novacron_store.state.agents import intervals
 from novacron_store.telemetry.queries import FleetRow, fleet_now
 
 _NUMBERS = (
@@ -50,7 +51,7 @@ class Fleet:
         )
 
     def host_rows(self) -> list[dict[str, Any]]:
-        intervals, vms = self._intervals(), Counter(vm.host_id for vm in self.vms)
+        rates, vms = intervals(self.agents), Counter(vm.host_id for vm in self.vms)
         return [
             {
                 "id": host.id,
@@ -59,14 +60,14 @@ class Fleet:
                 "os": host.os,
                 "agent": host.agent_id or None,
                 "vms": vms[host.id],
-                **self._seen(host.first_seen, host.last_seen, intervals.get(host.id)),
+                **self._seen(host.first_seen, host.last_seen, rates.get(host.id)),
                 **self._live(host.id),
             }
             for host in self.hosts
         ]
 
     def vm_rows(self) -> list[dict[str, Any]]:
-        intervals, names = self._intervals(), self.host_names()
+        rates, names = intervals(self.agents), self.host_names()
         return [
             {
                 "id": vm.id,
@@ -74,7 +75,7 @@ class Fleet:
                 "host": {"id": vm.host_id, "name": names.get(vm.host_id, vm.host_id)},
                 "provider": vm.provider or None,
                 "state": self._state(vm.id),
-                **self._seen(vm.first_seen, vm.last_seen, intervals.get(vm.host_id)),
+                **self._seen(vm.first_seen, vm.last_seen, rates.get(vm.host_id)),
                 **self._live(vm.id),
             }
             for vm in self.vms
@@ -99,11 +100,6 @@ class Fleet:
 
     def host_names(self) -> dict[str, str]:
         return {host.id: host.name for host in self.hosts}
-
-    def _intervals(self) -> dict[str, float]:
-        """How often a host's agent sends; the agent heard of last speaks for its host."""
-        by_age = sorted(self.agents, key=lambda agent: agent.last_seen)
-        return {agent.host_id: agent.interval_s for agent in by_age}
 
     def _state(self, vm_id: str) -> str:
         row = self.rows.get(vm_id)

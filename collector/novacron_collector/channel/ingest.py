@@ -64,7 +64,7 @@ class AgentIngest:
             ours = await self._owned(content, agent)
             sent = body.sent if ours is content else None
             sent_at = request.headers.get(SENT_AT_HEADER)
-            outcome = await self.intake.protobuf(ours, sent_at, sent)
+            outcome = await self.intake.protobuf(ours, sent_at, sent, agent.agent_id)
         return encoded(response(outcome), kind, 200)
 
     async def _owned(self, body: bytes, agent: AgentIdentity) -> bytes:

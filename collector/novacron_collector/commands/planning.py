@@ -15,6 +15,7 @@ from novacron_contract.commands import VERBS, Verb
 from novacron_contract.errors import BadMessage, Conflict, NotFound, TooLarge, Unavailable
 from novacron_contract.metrics import VmState
 from novacron_store.state import Agents, Freshness, Inventory, Vm, freshness
+from novacron_store.state.agents import intervals
 from novacron_store.state.commands import Journals, Place
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -99,7 +100,7 @@ class Planner:
         hosts = self._host_ids(select.host)
         pattern = None if select.name is None else re.compile(translate(select.name))
         states = self.states() if select.states else {}
-        intervals = {agent.host_id: agent.interval_s for agent in self.agents.all()}
+        rates = intervals(self.agents.all())
         return [
             vm
             for vm in every
@@ -107,7 +108,7 @@ class Planner:
             and (pattern is None or pattern.match(vm.name))
             and all(vm.resource.get(key) == of for key, of in select.tags.items())
             and (not select.states or states.get(vm.id, VmState.UNKNOWN) in select.states)
-            and freshness(vm.last_seen, now, intervals.get(vm.host_id)) is not Freshness.GONE
+            and freshness(vm.last_seen, now, rates.get(vm.host_id)) is not Freshness.GONE
         ]
 
     def _host_ids(self, id_or_name: str | None) -> set[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +28,15 @@ class Catalog:
         self.series = 0  # of what is known
         self._current: dict[str, bytes] = {}  # entity -> its newest resource
         self._rows: dict[str, list[tuple[Any, ...]]] = {"series": [], "metrics": []}
-        self._sightings: dict[bytes, Sighting] = {}  # by the resource, which says what entity it is
+        self._proven: Sequence[bool] = ()
+        # By the resource, which says what entity it is; of unproven requests, and of proven ones.
+        self._sightings: tuple[dict[bytes, Sighting], ...] = ({}, {})
+
+    def begin(self, requests: int, proven: Sequence[bool] | None) -> None:
+        """A write of so many requests begins. `proven`: which came from an agent that proved its
+        identity; None: none did."""
+        self._proven = proven or [False] * requests
+        self._sightings = ({}, {})  # of a write that failed there may be some, by other numbers
 
     def describe_series(
         self, series: int, entity: Entity, stream: Stream, attributes: Attributes, now: int
@@ -52,18 +60,19 @@ class Catalog:
 
     def see(self, sightings: Iterable[Sighting]) -> None:
         """One for each machine and write: it costs no more than it must."""
-        newest = self._sightings
+        proven, either = self._proven, self._sightings
         for seen in sightings:
+            newest = either[proven[seen.request]]
             known = newest.setdefault(seen.resource.canonical, seen)
             if (known.newest, -known.request) < (seen.newest, -seen.request):
                 newest[seen.resource.canonical] = seen
 
     def take(self) -> tuple[dict[str, pa.Table], list[Sighting]]:
         """The descriptions and sightings since the last call."""
-        sightings = list(self._sightings.values())
+        sightings = [seen for some in self._sightings for seen in some.values()]
         rows = {**self._rows, "entities": self._changed(sightings)}
         self._rows = {"series": [], "metrics": []}
-        self._sightings = {}
+        self._sightings = ({}, {})
         tables = {name: to_table(name, rows[name]) for name in rows if rows[name]}
         if len(self._known) > self._capacity:
             self.forget()

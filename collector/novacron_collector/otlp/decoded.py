@@ -48,7 +48,9 @@ class Outcome:
 class Sighting(NamedTuple):  # one per machine and write: a tuple is made in a third of the time
     """An entity with this resource had points; the time of the newest in unix milliseconds."""
 
-    request: int  # the first one that has the newest point: its place in the write
+    # Its place in the write: the first one that has the newest point, of those of senders with an
+    # agent's identity, and of others.
+    request: int
     entity: Entity
     resource: Attributes
     newest: int

@@ -39,12 +39,18 @@ class Decoder:
         self._raw = RawDecoder(limits, *shared, capacity=_KEYS_OF_A_SERIES * series)
         self._plain = PlainDecoder(limits, *shared)
 
-    def decode(self, bodies: Sequence[bytes], now_s: float) -> Decoded:
-        """Rows of one write, and what each request is to be told. A bad request fails alone."""
+    def decode(
+        self, bodies: Sequence[bytes], now_s: float, proven: Sequence[bool] | None = None
+    ) -> Decoded:
+        """Rows of one write, and what each request is to be told. A bad request fails alone.
+        `proven`: see Catalog.begin."""
         now = int(now_s * 1000)
         oldest, newest = now_s - self._max_age_s, now_s + self._limits.max_ahead
         window = Window(int(oldest * 1000), int(newest * 1000))
-        parts = [self._decode_some(some, window, now) for some in _portions(bodies)]
+        known = proven or [False] * len(bodies)
+        parts = [
+            self._decode_some(bodies[some], known[some], window, now) for some in _portions(bodies)
+        ]
         overflow = self._overflow.take(self._catalog, now)
         if overflow is not None:
             parts.append(overflow)
@@ -64,36 +70,41 @@ class Decoder:
         self._raw.forget()
         self._catalog.forget()
 
-    def _decode_some(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
+    def _decode_some(
+        self, bodies: Sequence[bytes], proven: Sequence[bool], window: Window, now: int
+    ) -> Decoded:
         if len(bodies) == 1:
-            return self._decode_alone(bodies[0], window, now)
+            return self._decode_alone(bodies[0], proven, window, now)
         try:
-            return self._raw.decode(bodies, window, now)
+            return self._raw.decode(bodies, window, now, proven)
         except (BadMessage, TooLarge, OddMessageError):
-            return merge([self._decode_alone(body, window, now) for body in bodies])
+            each = zip(bodies, proven, strict=True)
+            return merge([self._decode_alone(body, [one], window, now) for body, one in each])
 
-    def _decode_alone(self, body: bytes, window: Window, now: int) -> Decoded:
+    def _decode_alone(
+        self, body: bytes, proven: Sequence[bool], window: Window, now: int
+    ) -> Decoded:
         try:
             if len(body) > _LARGE and has_more_parts(body, _PARTS):
                 raise TooLarge(f"more than {_PARTS} metrics and points in one request: {_ADVICE}")
             try:
-                return self._raw.decode([body], window, now)
+                return self._raw.decode([body], window, now, proven)
             except OddMessageError:
                 if len(body) > _LARGE or has_more_parts(body, _ODD_PARTS):
                     raise TooLarge(f"too much in one request of this form: {_ADVICE}") from None
-                return self._plain.decode([body], window, now)
+                return self._plain.decode([body], window, now, proven)
         except (BadMessage, TooLarge) as err:
             outcome = Outcome(error=str(err), too_large=isinstance(err, TooLarge))
             return Decoded(Batch({}), [outcome], [])
 
 
-def _portions(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Bodies that are decoded together; a large one is alone."""
+def _portions(bodies: Sequence[bytes]) -> Iterator[slice]:
+    """Which bodies are decoded together; a large one is alone."""
     first = size = 0
     for at, body in enumerate(bodies):
         weight = len(body) if len(body) <= _LARGE else _PORTION + 1
         if at > first and size + weight > _PORTION:
-            yield bodies[first:at]
+            yield slice(first, at)
             first, size = at, 0
         size += weight
-    yield bodies[first:]
+    yield slice(first, None)

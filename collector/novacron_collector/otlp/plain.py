@@ -61,8 +61,14 @@ class PlainDecoder:
         self._overflow = overflow
         self._told: dict[int, Reason] = {}  # series of these requests that have no place
 
-    def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
-        """Decode OTLP requests; `now` in unix milliseconds.
+    def decode(
+        self,
+        bodies: Sequence[bytes],
+        window: Window,
+        now: int,
+        proven: Sequence[bool] | None = None,
+    ) -> Decoded:
+        """Decode OTLP requests; `now` in unix milliseconds; `proven`: see Catalog.begin.
 
         Raises:
             BadMessage: a body is not OTLP.
@@ -70,6 +76,7 @@ class PlainDecoder:
         rows: dict[str, list[tuple[Any, ...]]] = {}
         self._quota.advance(now)
         self._told.clear()
+        self._catalog.begin(len(bodies), proven)
         outcomes = [
             self._decode_one(number, body, window, now, rows) for number, body in enumerate(bodies)
         ]

@@ -136,8 +136,14 @@ class RawDecoder:
         self._known.forget()
         self._forms.forget()
 
-    def decode(self, bodies: Sequence[bytes], window: Window, now: int) -> Decoded:
-        """Decode OTLP requests; `now` in unix milliseconds.
+    def decode(
+        self,
+        bodies: Sequence[bytes],
+        window: Window,
+        now: int,
+        proven: Sequence[bool] | None = None,
+    ) -> Decoded:
+        """Decode OTLP requests; `now` in unix milliseconds; `proven`: see Catalog.begin.
 
         Raises:
             BadMessage: a body is not OTLP.
@@ -148,6 +154,7 @@ class RawDecoder:
             self.forget()
         if self._known.advance(now):
             self._forms.forget()
+        self._catalog.begin(len(bodies), proven)
         reading = self._forms.read(bodies)
         write = _Write(len(bodies))
         if any(reading.rest) or not reading.filled:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from novacron_collector.admission import Room
+from novacron_collector.inventory import InventoryKeeper
 from novacron_collector.live.hub import Hub
 from novacron_collector.otlp.decoder import Decoder
 from novacron_collector.otlp.limits import Reason
@@ -40,6 +41,7 @@ class Parts:
     room: Room
     decoder: Decoder
     hub: Hub
+    inventory: InventoryKeeper
     log: Log
     ledger: Ledger
     writer: WriterThread
@@ -72,6 +74,7 @@ class Parts:
         yield _of("point.count", counts.points)
         for name in _REJECTIONS:
             yield _of("point.rejected", counts.rejected[name], **{REASON: name})
+        yield _of("inventory.disputed", self.inventory.disputed)
         yield _of("request.active", self.room.requests)
         yield _of("series", self.decoder.series)
         yield _of("live.clients", self.hub.clients)

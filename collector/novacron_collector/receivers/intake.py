@@ -22,16 +22,22 @@ class Intake:
     _json_turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def protobuf(
-        self, body: bytes, sent_at: str | None, sent: bytes | None = None
+        self,
+        body: bytes,
+        sent_at: str | None,
+        sent: bytes | None = None,
+        agent_id: str | None = None,
     ) -> Outcome:
-        """`sent`: the bytes on the wire, where those were others.
+        """`sent`: the bytes on the wire, where those were others. `agent_id`: of the identity that
+        the sender proved.
 
         Raises:
             BadMessage: it is not OTLP.
             TooLarge: there is too much in it.
             Unavailable: it is not stored, and may be sent again.
         """
-        outcome = await self.pipeline.store(Request(body, _clock_offset(sent_at), sent))
+        request = Request(body, _clock_offset(sent_at), sent, agent_id=agent_id)
+        outcome = await self.pipeline.store(request)
         if outcome.error:
             raise (TooLarge if outcome.too_large else BadMessage)(outcome.error)
         return outcome

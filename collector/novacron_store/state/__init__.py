@@ -11,7 +11,8 @@ from novacron_store.state.audit import Audit, Caller, Entry, Outcome
 from novacron_store.state.audit_chain import Head, Verified
 from novacron_store.state.database import open_state, safe_url
 from novacron_store.state.freshness import Freshness, freshness
-from novacron_store.state.inventory import Host, Inventory, Vm, VmPeriod
+from novacron_store.state.inventory import Inventory
+from novacron_store.state.machines import Host, Vm, VmPeriod
 from novacron_store.state.migration import migrate, require_current
 from novacron_store.state.sessions import Sessions
 from novacron_store.state.users import Change, User, Users

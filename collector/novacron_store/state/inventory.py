@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -21,50 +20,26 @@ from sqlalchemy import (
 
 from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.state.database import reading, writing
+from novacron_store.state.machines import (
+    Host,
+    Machine,
+    Seen,
+    Touch,
+    Vm,
+    VmPeriod,
+    as_seen,
+    believe,
+    has_moved,
+    merge,
+    newest_first,
+)
 from novacron_store.state.tables.inventory import agents, hosts, vm_history, vms
+from novacron_store.state.word import columns, holder
 
 HISTORY_LIMIT = 500  # periods kept per VM: two agents that contradict each other cannot fill a disk
 _CHUNK = 500  # ids in one statement
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """`agent_id` is found by the agent's own report; empty: none reports this host."""
-
-    id: str
-    name: str
-    first_seen: datetime
-    last_seen: datetime
-    arch: str = ""
-    os: str = ""
-    resource: dict[str, str] = field(default_factory=dict)
-    agent_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Vm:
-    """`host_id` is the hypervisor it was last seen on."""
-
-    id: str
-    name: str
-    host_id: str
-    first_seen: datetime
-    last_seen: datetime
-    provider: str = ""
-    resource: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class VmPeriod:
-    """A VM had this name on this host from `since` to `until`; None: it still has."""
-
-    since: datetime
-    until: datetime | None
-    name: str
-    host_id: str
-
-
-Machine = TypeVar("Machine", Host, Vm)
 Row = TypeVar("Row")
 
 
@@ -72,27 +47,35 @@ Row = TypeVar("Row")
 class Inventory:
     engine: Engine
 
-    def see_hosts(self, seen: Iterable[Host]) -> None:
-        """Add or update hosts. What is older than what is known only moves `first_seen`."""
+    def see_hosts(self, seen: Iterable[Host]) -> Seen:
+        """Add or update hosts. What is older than what is known only moves `first_seen`, and what
+        is nobody's word changes nothing that is an agent's."""
+        every = Seen(set(), set())
         with writing(self.engine) as connection:
-            for chunk in _chunks(_newest_first(seen)):
-                _upsert(connection, hosts, _known_hosts(connection, chunk), chunk)
+            for chunk in _chunks(newest_first(seen)):
+                known = _known_hosts(connection, chunk)
+                believed = believe(known, chunk, every.disputed)
+                _upsert(connection, hosts, known, believed)
+                every.current.update(as_seen(known, believed, chunk))
+        return every
 
-    def see_vms(self, seen: Iterable[Vm]) -> set[str]:
-        """Add or update VMs; a new name or host begins a new period of the VM's history.
-
-        Return the ids of those that are now as they were seen, and not as somebody saw them later.
-        """
-        current: set[str] = set()
+    def see_vms(self, seen: Iterable[Vm]) -> Seen:
+        """The same of VMs; a new name or host begins a new period of the VM's history."""
+        every, newest = Seen(set(), set()), newest_first(seen)
+        if not newest:
+            return every
         with writing(self.engine) as connection:
-            for chunk in _chunks(_newest_first(seen)):
+            for chunk in _chunks(newest):
                 known = _known_vms(connection, chunk)
-                _upsert(connection, vms, known, chunk)
-                _begin_periods(connection, [vm for vm in chunk if _moved(known.get(vm.id), vm)])
-                current.update(vm.id for vm in chunk if _is_news(known.get(vm.id), vm))
-        return current
+                believed = believe(known, chunk, every.disputed)
+                _upsert(connection, vms, known, believed)
+                _begin_periods(
+                    connection, [vm for vm in believed if has_moved(known.get(vm.id), vm)]
+                )
+                every.current.update(as_seen(known, believed, chunk))
+        return every
 
-    def touch_vms(self, seen: Mapping[str, tuple[datetime, datetime]]) -> set[str]:
+    def touch_vms(self, seen: Mapping[str, Touch]) -> set[str]:
         """Move `last_seen` of VMs from one time to a later one; a fifth of what `see_vms` costs.
 
         Return the ids of those where that is certain to be done: nobody had written them since.
@@ -100,8 +83,7 @@ class Inventory:
         touched: set[str] = set()
         with writing(self.engine) as connection:
             for chunk in _chunks(sorted(seen)):
-                times = [(key, *seen[key]) for key in chunk]
-                rows = [{"key": key, "old": old, "new": new} for key, old, new in times]
+                rows = [{"key": key, **seen[key]._asdict()} for key in chunk]
                 if connection.execute(_TOUCH, rows).rowcount == len(rows):
                     touched.update(chunk)
         return touched
@@ -115,7 +97,7 @@ class Inventory:
     def vms(self) -> list[Vm]:
         """Every VM, by name."""
         with reading(self.engine) as connection:
-            rows = connection.execute(select(vms).order_by(vms.c.name, vms.c.id)).mappings()
+            rows = connection.execute(_VMS.order_by(vms.c.name, vms.c.id)).mappings()
             return [_vm(row) for row in rows]
 
     def host(self, id_or_name: str) -> Host:
@@ -135,7 +117,7 @@ class Inventory:
             NotFound: there is none.
             BadMessage: several have that name.
         """
-        statement = select(vms).where((vms.c.id == id_or_name) | (vms.c.name == id_or_name))
+        statement = _VMS.where((vms.c.id == id_or_name) | (vms.c.name == id_or_name))
         with reading(self.engine) as connection:
             rows = connection.execute(statement.limit(_CHUNK)).mappings()
             return _the_one("VM", id_or_name, [_vm(row) for row in rows])
@@ -151,17 +133,22 @@ class Inventory:
 
 _TOUCH = (
     update(vms)
-    .where(vms.c.id == bindparam("key"), vms.c.last_seen == bindparam("old"))
+    .where(
+        vms.c.id == bindparam("key"),
+        vms.c.last_seen == bindparam("old"),
+        vms.c.reported_by.is_not_distinct_from(bindparam("by")),
+    )
     .values(last_seen=bindparam("new"))
 )
 _AGENT_OF_HOST = (
     select(agents.c.id)
     .where(agents.c.host_id == hosts.c.id)
-    .order_by(agents.c.last_seen.desc())
+    .order_by(holder(agents).is_(None), agents.c.last_seen.desc())
     .limit(1)
     .scalar_subquery()
 )
-_HOSTS = select(hosts, _AGENT_OF_HOST.label("agent_id"))
+_HOSTS = select(*columns(hosts), _AGENT_OF_HOST.label("agent_id"))
+_VMS = select(*columns(vms))
 
 
 def _host(row: RowMapping) -> Host:
@@ -183,19 +170,6 @@ def _the_one(kind: str, id_or_name: str, found: Sequence[Machine]) -> Machine:
     return exact[0]
 
 
-def _newest_first(seen: Iterable[Machine]) -> list[Machine]:
-    """One per id, the newest, in the order of ids: two writers then never lock crosswise."""
-    newest: dict[str, Machine] = {}
-    for machine in seen:
-        other = newest.get(machine.id)
-        if other is None:
-            newest[machine.id] = machine
-            continue
-        first, last = sorted((machine, other), key=lambda m: m.last_seen)
-        newest[machine.id] = replace(last, first_seen=min(first.first_seen, last.first_seen))
-    return [newest[key] for key in sorted(newest)]
-
-
 def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
     rest = iter(rows)
     while chunk := list(islice(rest, _CHUNK)):
@@ -211,8 +185,8 @@ def _known_vms(connection: Connection, chunk: Sequence[Vm]) -> dict[str, Vm]:
 
 
 def _locked(connection: Connection, table: Table, ids: Sequence[str]) -> Sequence[RowMapping]:
-    statement = select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
-    return connection.execute(statement).mappings().all()
+    statement = select(*columns(table)).where(table.c.id.in_(ids)).order_by(table.c.id)
+    return connection.execute(statement.with_for_update(of=table)).mappings().all()
 
 
 def _upsert(
@@ -225,43 +199,24 @@ def _upsert(
         if old is None:
             added.append(_row(table, machine))
             continue
-        merged = _merge(old, machine)
+        merged = merge(old, machine)
         if replace(merged, last_seen=old.last_seen) != old:
             changed.append(_row(table, merged))
         elif merged.last_seen != old.last_seen:
-            touched.append({"key": merged.id, "last_seen": merged.last_seen})
+            values = {"last_seen": merged.last_seen, "by": merged.reported_by}
+            touched.append({"key": merged.id, **values})
     if added:
         connection.execute(table.insert(), added)
     by_key = update(table).where(table.c.id == bindparam("key"))
     if changed:
         connection.execute(by_key, [{**row, "key": row["id"]} for row in changed])
     if touched:
-        connection.execute(by_key.values(last_seen=bindparam("last_seen")), touched)
-
-
-def _merge(old: Machine, new: Machine) -> Machine:
-    first_seen = min(old.first_seen, new.first_seen)
-    if new.last_seen <= old.last_seen:  # an outage's backlog: it says nothing of today
-        return replace(old, first_seen=first_seen)
-    if isinstance(old, Host):
-        # Not every sender of a host tells everything: what is known stays known.
-        new = replace(new, arch=new.arch or old.arch, os=new.os or old.os, agent_id=old.agent_id)
-    return replace(new, first_seen=first_seen)
+        time = by_key.values(last_seen=bindparam("last_seen"), reported_by=bindparam("by"))
+        connection.execute(time, touched)
 
 
 def _row(table: Table, machine: Host | Vm) -> dict[str, Any]:
     return {column.name: getattr(machine, column.name) for column in table.c}
-
-
-def _moved(old: Vm | None, new: Vm) -> bool:
-    if old is None:
-        return True
-    is_newer = new.last_seen > old.last_seen
-    return is_newer and (old.name, old.host_id) != (new.name, new.host_id)
-
-
-def _is_news(old: Vm | None, new: Vm) -> bool:
-    return old is None or new.last_seen > old.last_seen
 
 
 def _begin_periods(connection: Connection, moved: Sequence[Vm]) -> None:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_contract.errors import NotFound
 from novacron_store.state import Agent, Agents, Inventory
+from novacron_store.state.agents import intervals
 from novacron_store.state.freshness import DEFAULT_INTERVAL_S, STALE_AFTER_S
 from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.queries import FleetRow, fleet_now, sparklines
@@ -158,7 +159,8 @@ def encode(values: Iterable[float | None]) -> str:
 
 def _patience(agents: Iterable[Agent]) -> dict[str, float]:
     """Seconds until a machine of a host counts as stale, by host."""
-    return {agent.host_id: max(3 * agent.interval_s, STALE_AFTER_S) for agent in agents}
+    rates = intervals(agents)
+    return {host: max(3 * interval_s, STALE_AFTER_S) for host, interval_s in rates.items()}
 
 
 def _columns(machines: Sequence[_Machine]) -> dict[str, list[Any]]:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from novacron_contract.errors import NotFound
 from novacron_contract.metrics import AGENT_METRICS, AGENT_SERVICE_NAME
 from novacron_store.state import Agent, Agents, Inventory, VmPeriod
+from novacron_store.state.agents import weight
 from novacron_store.state.freshness import stale_after_s
 from novacron_store.telemetry.builder import Index
 from novacron_store.telemetry.queries import (
@@ -97,9 +98,9 @@ class Monitoring:
             return False
 
     def _of(self, host: str) -> list[Agent]:
-        """The agents of a host, the one heard of last first."""
+        """The agents of a host: who has an identity first, then who was heard of last."""
         found = [agent for agent in self.agents.all() if agent.host_id == host]
-        return sorted(found, key=lambda agent: agent.last_seen, reverse=True)
+        return sorted(found, key=weight, reverse=True)
 
 
 def _stays(history: Sequence[VmPeriod], over: Range) -> Iterator[tuple[datetime, datetime, str]]:

@@ -1,4 +1,7 @@
-"""Hosts, VMs and agents as they were reported: the collector's inventory keeper writes it."""
+"""Hosts, VMs and agents as they were reported: the collector's inventory keeper writes it.
+
+`reported_by` is the identity that an agent proved when it told of a row; null: who told had none.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ hosts = Table(
     Column("first_seen", UtcTime, nullable=False),
     Column("last_seen", UtcTime, nullable=False),
     Column("resource", JSON, nullable=False),
+    Column("reported_by", Text, nullable=True),
     Index("hosts_by_name", "name"),
 )
 
@@ -29,6 +33,7 @@ vms = Table(
     Column("first_seen", UtcTime, nullable=False),
     Column("last_seen", UtcTime, nullable=False),
     Column("resource", JSON, nullable=False),
+    Column("reported_by", Text, nullable=True),
     Index("vms_by_name", "name"),
     Index("vms_by_host", "host_id"),
 )
@@ -53,5 +58,6 @@ agents = Table(
     Column("interval_s", Float, nullable=False),
     Column("clock_offset_s", Float, nullable=True),  # its clock minus ours; null: not known
     Column("last_seen", UtcTime, nullable=False),
+    Column("reported_by", Text, nullable=True),
     Index("agents_by_host", "host_id"),
 )
