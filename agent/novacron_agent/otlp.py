@@ -9,12 +9,10 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-
-from novacron_agent.otlp_form import Form, field, joined, key_values
+from novacron_agent.otlp_form import Form, joined
 from novacron_agent.readings import Reading, by_machine
 from novacron_contract.metrics import AGENT_SERVICE_NAME
+from novacron_otlp.wire import field, key_values, text
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -24,9 +22,10 @@ _COMPRESSION = 1  # the next level takes twice the CPU for a tenth fewer bytes
 _GZIP = 31  # zlib's word for gzip's header
 _REMEMBERED = 60  # ticks that a form is kept for without being used, at least
 
-# Numbers of fields: of ResourceMetrics, of ScopeMetrics, of a request.
+# Numbers of fields: of ResourceMetrics, of ScopeMetrics and its scope, of Resource, of a request.
 _RESOURCE, _SCOPE_METRICS = 1, 2
-_SCOPE = 1
+_SCOPE, _NAME, _VERSION = 1, 1, 2
+_ATTRIBUTES = 1
 _RESOURCE_METRICS = 1
 
 
@@ -44,8 +43,8 @@ class Encoder:
     """Every machine's readings under one resource, in as few requests as their size allows."""
 
     def __init__(self, version: str) -> None:
-        scope = InstrumentationScope(name=AGENT_SERVICE_NAME, version=version)
-        self._scope = field(_SCOPE, scope.SerializeToString())
+        scope = text(_NAME, AGENT_SERVICE_NAME) + text(_VERSION, version)
+        self._scope = field(_SCOPE, scope)
         self._forms = _Remembered[Form]()
         self._resources = _Remembered[bytes]()
 
@@ -83,8 +82,7 @@ class Encoder:
         forms = [self._form(reading) for reading in readings]
         if not _overlap(forms):
             return b"".join(map(Form.filled, forms, readings))
-        in_order = sorted(zip(readings, forms, strict=True), key=lambda pair: pair[0].time_ns)
-        return joined(b"".join(form.filled(reading) for reading, form in in_order))
+        return joined(sorted(readings, key=lambda reading: reading.time_ns))
 
     def _form(self, reading: Reading) -> Form:
         types = tuple(map(type, reading.values))
@@ -128,5 +126,4 @@ def _request(parts: list[bytes], readings: list[Reading]) -> Request:
 
 
 def _resource(attributes: dict[str, str | float]) -> bytes:
-    message = Resource(attributes=key_values(attributes))
-    return field(_RESOURCE, message.SerializeToString())
+    return field(_RESOURCE, key_values(_ATTRIBUTES, attributes))

@@ -7,19 +7,21 @@ writes it. A tick fills the blanks in, in one call.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.metrics.v1 import metrics_pb2
-
-from novacron_agent.readings import Attributes, Reading, Series, Value
+from novacron_agent.readings import Reading, Series, Value
 from novacron_contract.metrics import Kind, Metric
+from novacron_otlp import wire
 
 # Numbers of fields, and tags: a number with what follows: 8 bytes (1), or a length and bytes (2).
-_BYTES = 2
 _METRICS = 2  # of ScopeMetrics
-_DATA = {Kind.GAUGE: 5, Kind.UPDOWN: 7, Kind.COUNTER: 7}  # of Metric
+_NAME, _DESCRIPTION, _UNIT = 1, 2, 3  # of Metric
+_DATA = {Kind.GAUGE: 5, Kind.UPDOWN: 7, Kind.COUNTER: 7}
 _POINTS = 1  # of Gauge and Sum
+_TEMPORALITY, _CUMULATIVE = 2, 2  # of Sum, and its value
+_MONOTONIC = 3
 _START, _TIME, _DOUBLE, _INT = b"\x11", b"\x19", b"\x21", b"\x31"  # of NumberDataPoint
+_ATTRIBUTES = 7
 _Point = tuple[bool, bool]  # it has a start, and its value is a whole number
 
 
@@ -39,7 +41,7 @@ class Form:
         ]
         chunks = _Chunks(started=started)
         for metric, group in by_metric.items():
-            points = [_attributes(series[at].attributes) for at in group]
+            points = [_attributes(series[at]) for at in group]
             chunks.add_metric(metric, points)
         texts, self._tail = chunks.done()
         widths = [
@@ -60,18 +62,28 @@ class Form:
         return self._blanks.pack(*arguments) + self._tail
 
 
-def joined(metrics: bytes) -> bytes:
+def joined(readings: Iterable[Reading]) -> bytes:
     """Fields `metrics` of ScopeMetrics, with all points of a name in one of them, in their order.
 
-    OTLP wants a name once in a scope. It takes twice as long as filling in, but is seldom needed,
-    and for readings that go together by chance: no form of them would be used again.
+    OTLP wants a name once in a scope. It takes longer than filling in, but is seldom needed, and
+    for readings that go together by chance: no form of them would be used again.
     """
-    by_name: dict[str, metrics_pb2.Metric] = {}
-    for metric in metrics_pb2.ScopeMetrics.FromString(metrics).metrics:
-        known = by_name.setdefault(metric.name, metric)
-        if known is not metric:
-            known.MergeFrom(metric)
-    return b"".join(field(_METRICS, m.SerializeToString()) for m in by_name.values())
+    by_metric: dict[Metric, list[bytes]] = {}
+    for reading in readings:
+        for of, value in zip(reading.series, reading.values, strict=True):
+            by_metric.setdefault(of.metric, []).append(_point(reading, of, value))
+    return b"".join(_metric(metric, points) for metric, points in by_metric.items())
+
+
+def _metric(metric: Metric, points: list[bytes]) -> bytes:
+    data = b"".join(wire.field(_POINTS, point) for point in points) + _end(metric)
+    return wire.field(_METRICS, _named(metric) + wire.field(_DATA[metric.kind], data))
+
+
+def _point(reading: Reading, of: Series, value: Value) -> bytes:
+    kind = (reading.start_ns > 0 and _adds_up(of.metric), type(value) is int)
+    times = _times(kind, reading.start_ns, reading.time_ns)
+    return times + struct.pack("<q" if kind[1] else "<d", value) + _attributes(of)
 
 
 _KINDS = [(has_start, whole) for has_start in (False, True) for whole in (False, True)]
@@ -101,15 +113,12 @@ class _Chunks:
         adds_up = _adds_up(metric)
         blank = len(_times((self._started and adds_up, True), 0, 0)) + 8
         lengths = [blank + len(attributes) for attributes in points]
-        inside = sum(len(_head(_POINTS, length)) + length for length in lengths)
-        end = _sum_end(metric) if adds_up else b""
-        named = metrics_pb2.Metric(
-            name=metric.name, description=metric.description, unit=metric.unit
-        ).SerializeToString()
-        data = _head(_DATA[metric.kind], inside + len(end))
-        self._text += _head(_METRICS, len(named) + len(data) + inside + len(end)) + named + data
+        inside = sum(len(wire.head(_POINTS, length)) + length for length in lengths)
+        end, named = _end(metric), _named(metric)
+        data = wire.head(_DATA[metric.kind], inside + len(end))
+        self._text += wire.head(_METRICS, len(named) + len(data) + inside + len(end)) + named + data
         for attributes, length in zip(points, lengths, strict=True):
-            self._before.append(self._text + _head(_POINTS, length))
+            self._before.append(self._text + wire.head(_POINTS, length))
             self._text = attributes
         self._text += end
 
@@ -117,40 +126,19 @@ class _Chunks:
         return self._before, self._text
 
 
-def _attributes(attributes: Attributes) -> bytes:
+def _named(metric: Metric) -> bytes:
+    name, unit = wire.text(_NAME, metric.name), wire.text(_UNIT, metric.unit)
+    return name + wire.text(_DESCRIPTION, metric.description) + unit
+
+
+def _attributes(of: Series) -> bytes:
     """Of a data point."""
-    message = metrics_pb2.NumberDataPoint(attributes=key_values(attributes))
-    return bytes(message.SerializeToString())
+    return wire.key_values(_ATTRIBUTES, of.attributes)
 
 
-def _sum_end(metric: Metric) -> bytes:
-    """What follows a sum's data points."""
-    message = metrics_pb2.Sum(
-        aggregation_temporality=metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE,
-        is_monotonic=metric.kind is Kind.COUNTER,
-    )
-    return bytes(message.SerializeToString())
-
-
-def key_values(attributes: Attributes) -> list[KeyValue]:
-    return [KeyValue(key=name, value=_any(value)) for name, value in attributes.items()]
-
-
-def _any(value: str | int | float) -> AnyValue:
-    """Names that the kernel hands out may be any bytes; protobuf takes UTF-8 only."""
-    if isinstance(value, str):
-        return AnyValue(string_value=value.encode("utf-8", "replace").decode("utf-8"))
-    return AnyValue(int_value=value) if isinstance(value, int) else AnyValue(double_value=value)
-
-
-def field(number: int, content: bytes) -> bytes:
-    return _head(number, len(content)) + content
-
-
-def _head(number: int, length: int) -> bytes:
-    """The tag of a field below 16 and the varint of its length."""
-    varint = bytearray()
-    while length > 127:
-        varint.append(length & 127 | 128)
-        length >>= 7
-    return bytes((number << 3 | _BYTES, *varint, length))
+def _end(metric: Metric) -> bytes:
+    """What follows the data points: of a sum alone there is something."""
+    if not _adds_up(metric):
+        return b""
+    monotonic = wire.whole(_MONOTONIC, 1) if metric.kind is Kind.COUNTER else b""
+    return wire.whole(_TEMPORALITY, _CUMULATIVE) + monotonic

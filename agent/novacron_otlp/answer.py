@@ -6,11 +6,10 @@ import email.utils
 import time
 from dataclasses import dataclass
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
+from novacron_contract.errors import BadMessage
+from novacron_otlp.wire import fields, signed
 
+_PARTIAL_SUCCESS = 1  # of ExportMetricsServiceResponse
 _MAX_REASON = 200  # characters of a destination's text that are told
 _LONGEST_WAIT_S = 600.0  # that a destination may ask for
 WHO_WE_ARE = "it wants to know who we are: see headers_file, cert_file"
@@ -65,10 +64,29 @@ Answer = Accepted | Later | Doubtful | TooLarge | Refused
 def accepted(response: bytes) -> Accepted:
     """From the body of a success, which may say that some points were not wanted."""
     try:
-        partial = ExportMetricsServiceResponse.FromString(response).partial_success
-    except DecodeError:
+        parts = [part for number, part in fields(response) if number == _PARTIAL_SUCCESS]
+        rejected, reason = number_and_text(b"".join(p for p in parts if isinstance(p, bytes)))
+    except BadMessage:
         return Accepted()  # not protobuf; the status alone says that it was taken
-    return Accepted(max(0, partial.rejected_data_points), one_line(partial.error_message))
+    return Accepted(max(0, rejected), one_line(reason))
+
+
+def number_and_text(message: bytes) -> tuple[int, str]:
+    """Of ExportMetricsPartialSuccess and of google.rpc.Status, which have them under 1 and 2.
+
+    Raises:
+        BadMessage: it is neither.
+    """
+    number, text = 0, b""
+    for of, content in fields(message):
+        if of == 1 and isinstance(content, int):
+            number = signed(content)
+        elif of == 2 and isinstance(content, bytes):
+            text = content
+    try:
+        return number, text.decode()
+    except UnicodeDecodeError as err:
+        raise BadMessage("its text is no UTF-8") from err
 
 
 def one_line(text: str) -> str:

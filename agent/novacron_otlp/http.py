@@ -7,10 +7,6 @@ import ssl
 import time
 
 import httpx
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsPartialSuccess,
-)
 
 from novacron_contract.errors import BadMessage, ConfigError
 from novacron_otlp.answer import (
@@ -23,6 +19,7 @@ from novacron_otlp.answer import (
     Refused,
     TooLarge,
     accepted,
+    number_and_text,
     one_line,
     wait_of,
 )
@@ -141,14 +138,13 @@ def _kind(response: httpx.Response) -> str:
 
 
 def _said(response: httpx.Response, content: bytes) -> str:
-    """The destination's words. A google.rpc.Status is a number and a text, under the numbers that
-    they have in the message of partial success, too."""
+    """The destination's words: by protobuf, a google.rpc.Status."""
     kind = _kind(response)
     if kind == _COMPRESSED:
         return ""
     if kind != _PROTOBUF:
         return one_line(content.decode("utf-8", "replace"))
     try:
-        return one_line(ExportMetricsPartialSuccess.FromString(content).error_message)
-    except DecodeError:
+        return one_line(number_and_text(content)[1])
+    except BadMessage:
         return ""

@@ -334,8 +334,9 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(option in text for option in ("--config", "--once", "--json", "--version"))
 
 
-def test_the_agent_loads_nothing_of_the_collector_or_the_ui() -> None:
-    heavy = "flask dash pyarrow chdb sqlalchemy grpc pandas starlette clickhouse_connect boto3"
+def test_the_agent_loads_nothing_of_the_collector_or_the_ui_nor_what_it_seldom_needs() -> None:
+    heavy = "flask dash pyarrow chdb sqlalchemy pandas starlette clickhouse_connect boto3"
+    seldom = "grpc google cryptography asyncio"
     code = (
         "import sys, novacron_agent.cli; print(*sorted(m.partition('.')[0] for m in sys.modules))"
     )
@@ -345,4 +346,5 @@ def test_the_agent_loads_nothing_of_the_collector_or_the_ui() -> None:
 
     assert "novacron_agent" in loaded
     assert set(heavy.split()) & set(loaded) == set()
+    assert set(seldom.split()) & set(loaded) == set()
     assert "libvirt" not in loaded, "a provider is loaded when it is asked for"
