@@ -11,6 +11,7 @@ from pathlib import Path
 
 from novacron_agent.agent import VERSION, Measuring, measuring, provider_of
 from novacron_agent.finding import Level
+from novacron_agent.heap import hold_little
 from novacron_agent.readings import Reading
 from novacron_agent.selection import Selection
 from novacron_agent.service import serve
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if not quiet:
+            hold_little()
             serve(args.config)
             return 0
         settings = read_settings(args.config)
