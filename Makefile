@@ -145,8 +145,8 @@ bench-readers: $(VENV)/installed-dev ## 32 readers and endless queries beside in
 	@$(BIN)/python bench/readers.py
 
 .PHONY: bench-agent
-bench-agent: system-bench $(VENV)/installed-dev ## CPU of a tick with 100 guests beside Debian's exporter; bench/out/agent.json
-	@$(BIN)/python bench/agent.py
+bench-agent: system-bench $(VENV)/installed-dev ## CPU of a tick with 100 guests beside Debian's exporter, memory of an agent that joined; bench/out/agent.json
+	@PYTHONPATH=tests $(BIN)/python bench/agent.py
 
 .PHONY: bench-panels
 bench-panels: $(VENV)/installed-dev ## CPU of each panel's query over 2,000 VMs; bench/out/panels.json

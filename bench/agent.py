@@ -3,12 +3,14 @@
 Run it as `make bench-agent`. A lab host runs 100 paused QEMU guests (BENCH_GUESTS). A scrape of
 prometheus-libvirt-exporter and a tick of the agent are each counted with all that work for them:
 libvirtd, the QEMUs, and the program itself. Then `novacron-agent` runs for two minutes as it is
-installed, with everything at its default cadence. What the agent's own code takes for a point is
+installed, with everything at its default cadence, joined to a collector: it sends there and waits
+for commands. Of the collector nothing is counted. What the agent's own code takes for a point is
 measured on recorded statistics of 1,000 guests.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -26,13 +28,13 @@ import libvirt
 import psutil
 
 from agent_points import us_per_point
+from enrolled import Agent, enrolling
 from novacron_agent.otlp import Encoder
 from novacron_agent.providers.kvm import KvmProvider
 from novacron_lab import libvirtd
 from novacron_lab.herd import herd
 from novacron_lab.lab import Lab
 from novacron_lab.layout import Host
-from otlp_sink import sink
 from program import Program, free_port
 from report import report
 
@@ -41,10 +43,10 @@ _INSTALL = f"apt-get install --no-install-recommends {_EXPORTER}"
 _SCRAPES = 12
 _WARM_S, _WATCHED_S, _TICK_S = 35, 120, 10
 _RARELY = 3600.0
-# On an agent's host there is neither click nor rich, which httpx imports where they are.
+# On an agent's host there are no click, rich and zstandard, which httpx imports where they are.
 _AGENT = """
 import sys
-sys.modules.update(click=None, rich=None)
+sys.modules.update(click=None, rich=None, zstandard=None)
 from novacron_agent.cli import main
 sys.exit(main())
 """
@@ -178,24 +180,42 @@ class Installed:
 
 
 def _as_installed(host: Host, served: Served, folder: Path) -> Installed:
-    """The program with its defaults, this machine measured as well."""
-    with sink() as url:
-        config = folder / "agent.toml"
-        config.write_text(
-            f'[agent]\nendpoint = "{url}"\nid_file = "{folder}/agent/agent-id"\n'
-            f'[provider]\nname = "kvm"\nuri = "{host.uri}"\n'
-        )
-        command = [sys.executable, "-c", _AGENT, "--config", str(config)]
+    """The program with its defaults, this machine measured as well, after it has joined."""
+    with enrolling(folder) as world:
+        agent = _configured(host, folder / "agent")
+        joined = agent.join(world.line())
+        if joined.returncode != 0:
+            raise SystemExit(joined.stderr)
+        command = [sys.executable, "-c", _AGENT, "--config", str(agent.config)]
         with (folder / "agent.log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             time.sleep(_WARM_S)
-            if process.poll() is not None:
+            if not _does_all(agent):
                 raise SystemExit((folder / "agent.log").read_text())
             return _watched(psutil.Process(process.pid), served)
         finally:
             process.terminate()
             process.wait(15)
+
+
+def _configured(host: Host, folder: Path) -> Agent:
+    folder.mkdir()
+    agent = Agent(folder)
+    agent.config.write_text(
+        f'[agent]\nid_file = "{folder}/agent-id"\n[provider]\nname = "kvm"\nuri = "{host.uri}"\n'
+    )
+    return agent
+
+
+def _does_all(agent: Agent) -> bool:
+    """It runs, its points are taken, and it waits for commands without trouble."""
+    asked = agent.run("status", "--json")
+    if asked.returncode != 0:
+        return False
+    told = json.loads(asked.stdout)
+    [there], commands = told["destinations"], told["commands"]
+    return there["delivered"] > 0 and commands is not None and not commands["trouble"]
 
 
 def _watched(agent: psutil.Process, served: Served) -> Installed:
