@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import cramjam
@@ -245,6 +246,9 @@ def test_each_credential_is_one_at_its_own_port_alone(tmp_path: Path) -> None:
             "otlp_http": ("POST", f"{url['otlp_http']}/v1/metrics"),
         }
         allowed = {("user", "api"), ("ingest", "otlp_http"), ("certificate", "agents")}
+        with httpx.Client(verify=trusting(world), trust_env=False) as client:
+            told = partial(client.post, asked["otlp_http"][1], headers={**PROTOBUF, **ingest})
+            within_s(SOON_S, lambda: told().status_code != 401)  # a new token is known soon
         for port, (method, where) in asked.items():
             for name, headers in (("user", user), ("ingest", ingest), ("join", join)):
                 with httpx.Client(verify=trusting(world), trust_env=False) as client:
