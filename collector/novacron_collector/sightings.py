@@ -12,8 +12,8 @@ from novacron_collector.pipeline import Committed
 
 _MOST = 200_000  # entities between two looks: anybody may name them
 
-# By our clock, what was seen, the sender's clock minus ours, the identity that the sender proved.
-_Newest = dict[bytes, tuple[float, Seen, float | None, str | None]]
+_Sender = tuple[float | None, str | None]  # its clock minus ours, the identity that it proved
+_Newest = dict[bytes, tuple[float, Seen, _Sender]]  # by our clock, what was seen, who told
 
 
 class Sightings:
@@ -27,26 +27,31 @@ class Sightings:
 
     def see(self, committed: Committed) -> None:
         """An observer of commits: it costs no more than it must, as it is called for each."""
-        requests = committed.requests
         with self._lock:
             others, agents = self._newest
+            senders = [
+                (
+                    1000 * (request.clock_offset_s or 0.0),
+                    others if request.agent_id is None else agents,
+                    (request.clock_offset_s, request.agent_id),
+                )
+                for request in committed.requests
+            ]
             for seen in committed.decoded.sightings:
                 number, entity, _, ts = seen
-                request = requests[number]
-                offset, agent_id = request.clock_offset_s, request.agent_id
-                newest = others if agent_id is None else agents
-                ours = ts - 1000 * (offset or 0.0)
-                known = newest.get(entity.identity)
+                ahead, newest, sender = senders[number]
+                ours, key = ts - ahead, entity.identity
+                known = newest.get(key)
                 if known is None and len(newest) >= _MOST:
                     continue
                 if known is None or known[0] <= ours:
-                    newest[entity.identity] = (ours, seen, offset, agent_id)
+                    newest[key] = (ours, seen, sender)
 
     def take(self) -> Iterator[Sighting]:
         with self._lock:
             both, self._newest = self._newest, ({}, {})
         for newest in both:
-            for _, seen, offset, agent_id in newest.values():
+            for _, seen, (offset, agent_id) in newest.values():
                 yield Sighting(
                     entity=seen.entity.name,
                     entity_type=seen.entity.type,

@@ -21,7 +21,7 @@ from novacron_store.state.ingest_tokens import IngestTokens
 from principals import signed_in
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
-SOON_S = 10.0
+PATIENCE_S = 30.0
 
 
 @dataclass
@@ -46,7 +46,9 @@ class Stage:
         for headers in self.senders:
             for body in (self.said("h-2", "db", "mine", ahead_s=30), self.host("mine", 30)):
                 url = f"{self.world.collector.http}/v1/metrics"
-                sent = httpx.post(url, content=body, headers={**PROTOBUF, **headers})
+                sent = httpx.post(
+                    url, content=body, headers={**PROTOBUF, **headers}, timeout=PATIENCE_S
+                )
                 assert sent.status_code == 200, sent.text
 
     def said(self, host: str, team: str, name: str, ahead_s: float = 0) -> bytes:
@@ -64,7 +66,7 @@ class Stage:
         body = {"verb": "start", "targets": {"vms": [self.vm]}, "dry_run": True}
         url = f"{self.world.collector.api}/v1/operations"
         told = {
-            scope: httpx.post(url, json=body, headers=headers).status_code
+            scope: httpx.post(url, json=body, headers=headers, timeout=PATIENCE_S).status_code
             for scope, headers in self.operators.items()
         }
         assert set(told.values()) <= {200, 403}, told
@@ -82,7 +84,7 @@ def request(resource: dict[str, str], ahead_s: float) -> bytes:
 
 
 def until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON_S
+    deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -94,11 +96,14 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         state = world.state
         _, secret = IngestTokens(state).create("sender", ADMIN, datetime.now(UTC), None)
         scopes = ("tag:team=web", "tag:team=db", "host:h-1", "host:h-2")
+        token = {"authorization": f"Bearer {secret}"}
+        url = f"{world.collector.http}/v1/metrics"  # which learns of the token in a moment
+        until(lambda: httpx.post(url, headers={**PROTOBUF, **token}).status_code == 200)
         yield Stage(
             world,
             world.joined("agent"),
             str(uuid4()),
-            ({"authorization": f"Bearer {secret}"}, {}),
+            (token, {}),
             {scope: signed_in(state, Role.OPERATOR, scope) for scope in scopes},
         )
 
