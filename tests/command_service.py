@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +35,7 @@ class CommandService:
 
     world: World
     obey: Callable[[Order], str] = lambda _: ""
+    tells: Callable[[Order], Mapping[str, Any]] = lambda _: {}
     duration_s: float = 0.0
     port: int = field(default_factory=free_port)
     asked: list[str] = field(default_factory=list)
@@ -110,6 +111,7 @@ class CommandService:
             seed=1,
             journal=self.journals.setdefault(agent, Journal()),
             obey=lambda order: self.obey(order),
+            tells=lambda order: self.tells(order),
             duration_s=self.duration_s,
             wait_s=20,
         )

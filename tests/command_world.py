@@ -64,6 +64,7 @@ def commands_of(
         states=lambda: {} if states is None else states,
         principal_of=lambda user_id: principal_of(users, user_id),
         require=access.require,
+        refuse=access.refuse,
         **around,
     )
     return Commands(engine, access.audit, settings or CommandSettings(), needed, now)

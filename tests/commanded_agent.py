@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -35,11 +36,23 @@ class Journal:
     instance: str = field(default_factory=lambda: str(uuid4()))
     entries: dict[str, Entry] = field(default_factory=dict)
 
-    def write(self, entry: Entry, state: State, error: str = "") -> None:
+    def write(
+        self,
+        entry: Entry,
+        state: State,
+        error: str = "",
+        detail: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         entry.state = state
         entry.number += 1
         entry.unsent.append(
-            Report(command_id=entry.order.id, number=entry.number, state=state, error=error)
+            Report(
+                command_id=entry.order.id,
+                number=entry.number,
+                state=state,
+                error=error,
+                detail=detail,
+            )
         )
 
 
@@ -71,6 +84,7 @@ class FakeAgent:
     wait_s: float = 0.5
     duration_s: float = 0.0
     obey: Callable[[Order], str] = lambda _: ""  # an error; "": it succeeds
+    tells: Callable[[Order], Mapping[str, Any]] = lambda _: {}  # detail of what succeeded
     cancelled: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -153,7 +167,7 @@ class FakeAgent:
             return
         self.effects[entry.order.id] += 1
         self._may_die()
-        self.journal.write(entry, State.SUCCEEDED)
+        self.journal.write(entry, State.SUCCEEDED, detail=self.tells(entry.order))
 
     def _replay(self) -> None:
         """What was begun when it was killed, by the class of its effect."""

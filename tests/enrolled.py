@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import Engine
@@ -127,3 +128,25 @@ def soon(status: int, ask: httpx.Client, path: str = "/v1/agents/renew") -> http
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.05)
     return answer
+
+
+@contextmanager
+def running(agent: Agent) -> Iterator[None]:
+    """It runs as it does on a host."""
+    command = [sys.executable, "-m", "novacron_agent", "--config", str(agent.config)]
+    with (agent.folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until(what: Callable[[], Any], seconds: float = 30) -> Any:
+    """What it returns as soon as that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found

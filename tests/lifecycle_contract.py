@@ -16,11 +16,15 @@ from novacron_agent.providers.lifecycle import (
     NotPossible,
     VmNotFound,
 )
-from novacron_contract.commands import VERBS, Effect, Order, Verb
+from novacron_contract.commands import VERBS, Effect, Order, Value, Verb
 from novacron_contract.errors import NovaCronError, Unavailable
 from novacron_contract.metrics import VmState
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+OF_VERB: dict[Verb, dict[str, Value]] = {
+    Verb.CREATE: {"spec": {"name": "contract", "memory_mib": 64}},
+    Verb.DELETE: {"force": True},
+}
 ACTIVE = frozenset({VmState.RUNNING, VmState.BLOCKED})
 
 
@@ -39,18 +43,18 @@ class Heard:
         self.witnessed.append(text)
 
 
-def order(verb: Verb, vm_id: str, **arguments: float | str | bool) -> Order:
+def order(verb: Verb, vm_id: str, **arguments: Value) -> Order:
     return Order(
         id=str(uuid.uuid4()),
         verb=verb,
         vm_id=vm_id,
-        arguments=VERBS[verb].parse(arguments),
+        arguments=VERBS[verb].parse({**OF_VERB.get(verb, {}), **arguments}),
         ttl_ms=60_000,
         timeout_s=60.0,
     )
 
 
-def done(lifecycle: Lifecycle, verb: Verb, vm_id: str, **arguments: float | str | bool) -> Done:
+def done(lifecycle: Lifecycle, verb: Verb, vm_id: str, **arguments: Value) -> Done:
     return lifecycle.perform(order(verb, vm_id, **arguments), Heard(), time.monotonic() + 60)
 
 
@@ -131,13 +135,13 @@ class LifecycleContract:
     def test_an_unknown_vm_is_not_found(self, lifecycle: Lifecycle) -> None:
         with pytest.raises(VmNotFound, match="no such VM"):
             lifecycle.find(UNKNOWN, 10)
-        for verb in lifecycle.verbs():
+        for verb in lifecycle.verbs() - {Verb.CREATE}:
             with pytest.raises(VmNotFound, match="no such VM"):
                 done(lifecycle, verb, UNKNOWN)
 
     def test_after_its_time_nothing_is_begun(self, lifecycle: Lifecycle, vm: str) -> None:
         over = time.monotonic() - 1
-        for verb in lifecycle.verbs() - {Verb.START, Verb.RESUME}:
+        for verb in lifecycle.verbs() - {Verb.START, Verb.RESUME, Verb.CREATE}:
             with pytest.raises(EffectFailed, match="its time was over"):
                 lifecycle.perform(order(verb, vm), Heard(), over)
         assert self.state(lifecycle, vm) in ACTIVE
@@ -152,6 +156,35 @@ class LifecycleContract:
             heard = Heard()
             assert lifecycle.perform(order(verb, vm), heard, time.monotonic() + 60).changed
             assert heard.witnessed
+
+    def test_a_vm_is_made_once_and_deleted_once(self, lifecycle: Lifecycle) -> None:
+        if not {Verb.CREATE, Verb.DELETE} <= lifecycle.verbs():
+            return
+        new = str(uuid.uuid4())
+        create = order(Verb.CREATE, new)
+        over = time.monotonic() - 1
+        with pytest.raises(EffectFailed, match="its time was over"):
+            lifecycle.perform(create, Heard(), over)
+        with pytest.raises(VmNotFound):
+            lifecycle.find(new, 10)
+
+        for _ in range(2):  # as an agent does that was killed in the middle
+            made = lifecycle.perform(create, Heard(), time.monotonic() + 60)
+            assert (made.changed, made.detail["vm_id"]) == (True, new)
+        assert lifecycle.find(new, 10).name == "contract"
+        with pytest.raises(NotPossible, match="a VM of this UUID already"):
+            done(lifecycle, Verb.CREATE, new)
+        assert lifecycle.perform(create, Heard(), over).changed, "it is there"
+
+        planned = done(lifecycle, Verb.DELETE, new, plan=True)
+        assert not planned.changed
+        assert {"kind", "name", "why"} == set(planned.detail["plan"][0])
+        assert lifecycle.find(new, 10).state in ACTIVE
+        with pytest.raises(NotPossible, match="the VM runs"):
+            done(lifecycle, Verb.DELETE, new, force=False)
+        assert done(lifecycle, Verb.DELETE, new).changed
+        with pytest.raises(VmNotFound):
+            lifecycle.find(new, 10)
 
     def test_the_check_changes_nothing(self, lifecycle: Lifecycle, vm: str) -> None:
         before = self.state(lifecycle, vm)

@@ -32,6 +32,7 @@ _BECOMES = {
     Verb.RESUME: VmState.RUNNING,
     Verb.STOP: VmState.STOPPED,
     Verb.SUSPEND: VmState.PAUSED,
+    Verb.CREATE: VmState.RUNNING,
 }
 
 
@@ -81,6 +82,7 @@ class Hypervisor:
 
     states: dict[str, VmState] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    made_by: dict[str, str] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
     order_of_effects: list[tuple[str, str]] = field(default_factory=list)  # VM, command
     life: Life = field(default_factory=Life)
@@ -96,19 +98,30 @@ class Hypervisor:
         return FoundVm(self.names.get(vm_id, "vm"), self.states[vm_id])
 
     def perform(self, order: Order, progress: Progress, deadline: float) -> Done:
-        state = self.find(order.vm_id, 0).state
+        if order.verb is Verb.CREATE and order.vm_id not in self.states:
+            state = VmState.UNKNOWN
+        else:
+            state = self.find(order.vm_id, 0).state
+        if order.verb is Verb.CREATE and state is not VmState.UNKNOWN:
+            if self.made_by.get(order.vm_id) == order.id:
+                return Done(changed=True)
+            raise NotPossible("there is one already")
         convergent = VERBS[order.verb].effect is Effect.CONVERGENT
         wanted = _BECOMES.get(order.verb, state)
-        if convergent and state is wanted:
+        if convergent and state is wanted and order.verb is not Verb.DELETE:
             return Done(changed=False)
-        if state is VmState.STOPPED and order.verb is not Verb.START:
+        if state is VmState.STOPPED and order.verb not in (Verb.START, Verb.DELETE):
             raise NotPossible(f"the VM is {state}")
         if time.monotonic() >= deadline:
             raise EffectFailed("its time was over")
         self.life.point()
         self.effects[order.id] += 1
         self.order_of_effects.append((order.vm_id, order.id))
-        self.states[order.vm_id] = wanted
+        if order.verb is Verb.DELETE:
+            del self.states[order.vm_id]
+        else:
+            self.states[order.vm_id] = wanted
+            self.made_by[order.vm_id] = order.id
         self.does(order, progress)
         self.life.point()
         if not convergent:

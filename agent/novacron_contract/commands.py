@@ -6,14 +6,16 @@ Nothing here knows how messages travel: today by HTTPS long-poll (`GET /v1/agent
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from novacron_contract import vm_spec
 from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
@@ -21,6 +23,8 @@ from novacron_contract.metrics import VmState
 MAX_TEXT = 2000  # of a reason or an error: longer ones are cut
 _LEAST_GRACE_S = 5.0  # no guest shuts down in less
 MAX_DETAIL = 16 * 1024  # bytes of a report's detail as JSON
+MAX_OBJECT = 128 * 1024  # bytes of an argument that is an object, as JSON
+Value = float | str | bool | Mapping[str, Any]  # of an argument
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -45,6 +49,8 @@ class Verb(StrEnum):
     RESET = "reset"
     SUSPEND = "suspend"
     RESUME = "resume"
+    CREATE = "create"
+    DELETE = "delete"
 
 
 class State(StrEnum):
@@ -88,15 +94,21 @@ class Force(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """`default` gives the type; numbers are in the unit that the name ends with."""
+    """`default` gives the type; numbers are in the unit that the name ends with. One whose default
+    is an object is read by `read`, which is given it and its name, and is required where that does
+    not take the empty one; `schema` is its JSON schema."""
 
-    default: float | str | bool
+    default: Value
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
     summary: str
+    read: Callable[[object, str], Mapping[str, Any]] | None = None
+    schema: Callable[[], Mapping[str, Any]] | None = None
 
-    def parse(self, name: str, raw: object) -> float | str | bool:
+    def parse(self, name: str, raw: object) -> Value:
+        if isinstance(self.default, Mapping):
+            return self._object(name, raw)
         if isinstance(self.default, bool):
             if isinstance(raw, bool):
                 return raw
@@ -110,11 +122,19 @@ class Argument:
             return number
         raise BadMessage(f"{name}: expected a number from {self.minimum:g} to {self.maximum:g}")
 
+    def _object(self, name: str, raw: object) -> Mapping[str, Any]:
+        if not isinstance(raw, Mapping) or self.read is None:
+            raise BadMessage(f"{name}: expected an object")
+        found = self.read(raw, name)
+        if len(json.dumps(found, ensure_ascii=False).encode()) > MAX_OBJECT:
+            raise BadMessage(f"{name}: allowed: {MAX_OBJECT} bytes as JSON")
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbSpec:
-    """`sensible_in`: states of a VM in which people are offered it. `timeout_s`: an agent gives up
-    so long after it began, unless ordered otherwise."""
+    """`sensible_in`: states of a VM in which people are offered it; none: it makes one.
+    `timeout_s`: an agent gives up so long after it began, unless ordered otherwise."""
 
     verb: Verb
     effect: Effect
@@ -125,7 +145,7 @@ class VerbSpec:
     timeout_s: float = 60.0
     destructive: bool = False
 
-    def parse(self, raw: object) -> dict[str, float | str | bool]:
+    def parse(self, raw: object) -> dict[str, Value]:
         """All arguments, with defaults where none was given.
 
         Raises:
@@ -144,6 +164,8 @@ class VerbSpec:
 
     def is_destructive(self, arguments: Mapping[str, object]) -> bool:
         """Whether a guest may lose what it has not written."""
+        if arguments.get("plan") is True:
+            return False
         force, grace_s = arguments.get("force"), arguments.get("grace_s", 0.0)
         at_once = isinstance(grace_s, int | float) and grace_s < _LEAST_GRACE_S
         return self.destructive or force == Force.NOW or (force == Force.AFTER_GRACE and at_once)
@@ -154,6 +176,16 @@ _FORCE = Argument(
     default=Force.AFTER_GRACE.value, choices=tuple(Force), summary="when to take the power away"
 )
 _POWER = Permission.VM_POWER
+
+
+def _spec(raw: object, name: str) -> Mapping[str, Any]:
+    return vm_spec.parse(raw, name).as_json()
+
+
+_SPEC = Argument(default={}, read=_spec, schema=vm_spec.schema, summary="what the VM is made from")
+_PLAN = Argument(default=False, summary="only say what would go, and why; nothing is done")
+_KEEP = Argument(default=False, summary="leave the disks that were created with it")
+_THOUGH_IT_RUNS = Argument(default=False, summary="even if it runs: its power is taken away first")
 
 VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
     {
@@ -204,6 +236,25 @@ VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
                 summary="let a suspended VM go on",
                 sensible_in=frozenset({VmState.PAUSED}),
             ),
+            VerbSpec(  # its vm_id is chosen by who orders it; detail: {"vm_id", "name"}
+                verb=Verb.CREATE,
+                effect=Effect.PROBEABLE,
+                permission=Permission.VM_MANAGE,
+                summary="make a VM from a spec",
+                sensible_in=frozenset(),
+                arguments={"spec": _SPEC},
+                timeout_s=3600.0,
+            ),
+            VerbSpec(  # detail: {"plan": […], "kept": […]} of {"kind", "name", "why"}; {"more": N}
+                verb=Verb.DELETE,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="remove a VM and what was created with it",
+                sensible_in=frozenset(VmState) - {VmState.UNKNOWN},
+                arguments={"plan": _PLAN, "keep_volumes": _KEEP, "force": _THOUGH_IT_RUNS},
+                timeout_s=600.0,
+                destructive=True,
+            ),
         )
     }
 )
@@ -221,7 +272,7 @@ class Order:
     id: str
     verb: Verb
     vm_id: str
-    arguments: Mapping[str, float | str | bool] = field(default_factory=dict)
+    arguments: Mapping[str, Value] = field(default_factory=dict)
     expect: frozenset[VmState] = frozenset()
     ttl_ms: int
     timeout_s: float

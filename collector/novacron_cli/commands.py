@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import Namespace
 from typing import Any
@@ -94,7 +95,7 @@ def _show(args: Namespace) -> int:
 
 
 def _facts(command: dict[str, Any]) -> dict[str, object]:
-    arguments = " ".join(f"{name}={value}" for name, value in command["arguments"].items())
+    arguments = " ".join(f"{name}={_value(of)}" for name, of in command["arguments"].items())
     facts = {
         "Id": command["id"],
         "Operation": command["operation"],
@@ -109,3 +110,7 @@ def _facts(command: dict[str, Any]) -> dict[str, object]:
         "Ended": command["ended"] and moment(command["ended"]),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _value(of: object) -> object:
+    return json.dumps(of) if isinstance(of, dict) else of

@@ -14,7 +14,7 @@ from novacron_cli.hosts import tell_rest
 from novacron_cli.orders import options, plan
 from novacron_cli.orders.words import verbs_of
 from novacron_cli.output import MAX_NAME, plain, print_facts, print_json, print_table
-from novacron_contract.commands import VERBS, VerbSpec
+from novacron_contract.commands import VERBS, Verb, VerbSpec
 from novacron_contract.errors import ConfigError
 
 _PATH = "/v1/schedules"
@@ -62,6 +62,8 @@ def _add_create(family: Commands) -> None:
     parser.add_argument("schedule", metavar="NAME", help="of the schedule, such as nightly")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for spec in VERBS.values():
+        if spec.verb is Verb.CREATE:
+            continue
         _add_verb(verbs, spec)
 
 
@@ -86,6 +88,8 @@ def _create(args: Namespace) -> int:
     )
     if "confirm" in sure:
         operation["confirm"] = sure["confirm"]
+    if args.verb is Verb.DELETE:  # those alone that were shown
+        operation["targets"] = sure["targets"]
     when = {name: value for name in ("cron", "at", "zone") if (value := getattr(args, name))}
     body = {"name": args.schedule, "operation": operation, **when}
     made = collector.change("POST", _PATH, body, args.reason)

@@ -8,7 +8,7 @@ from typing import Any
 from novacron_cli.collector import in_path
 from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.hosts import add_listing, ago, cpu, memory, tell_rest
-from novacron_cli.orders import verbs
+from novacron_cli.orders import creation, deletion, verbs
 from novacron_cli.output import (
     MAX_NAME,
     coloured,
@@ -42,10 +42,13 @@ def add_to(commands: Commands) -> None:
     add_listing(listing)
     listing.add_argument("--host", metavar="ID|NAME", help="only those on this host")
     listing.add_argument("--state", choices=list(VmState), help="only those in this state")
+    listing.add_argument("--deleted", action="store_true", help="those that were deleted instead")
     summary = "show a VM: values, description, former names and hosts"
     show = add_command(family, "show", _show, summary, _SHOW_EXAMPLES)
     show.add_argument("vm", metavar="ID|NAME")
+    creation.add_to(family)
     verbs.add_to(family)
+    deletion.add_to(family)
 
 
 def _list(args: Namespace) -> int:
@@ -55,6 +58,7 @@ def _list(args: Namespace) -> int:
         "limit": args.limit,
         "host": args.host,
         "state": args.state,
+        "deleted": "true" if args.deleted else None,
     }
     answer = collector_of(args).get("/v1/vms", asked)
     if args.json:
@@ -89,7 +93,10 @@ def _show(args: Namespace) -> int:
         print_json(vm)
         return 0
     console().print(plain(vm["name"]), coloured(vm["state"]), coloured(vm["freshness"]), "\n")
-    print_facts({"id": vm["id"], "host": vm["host"]["name"], "seen": ago(vm)} | vm["resource"])
+    facts = {"id": vm["id"], "host": vm["host"]["name"], "seen": ago(vm)}
+    if vm["deleted"]:
+        facts["deleted"] = moment(vm["deleted"])
+    print_facts(facts | vm["resource"])
     print()
     values = [value for value in vm["metrics"] if value["metric"] != "vm.state"]
     print_table(("METRIC", "SERIES", "VALUE"), map(_value, values), right=("VALUE",))

@@ -30,7 +30,12 @@ from novacron_collector.channel.identification import Identification, make_ident
 from novacron_collector.channel.keeper import keep
 from novacron_collector.commands.engine import Around, Commands
 from novacron_collector.commands.held import Held
-from novacron_collector.commands.surroundings import agents_of_hosts, principal_of, states
+from novacron_collector.commands.surroundings import (
+    agents_of_hosts,
+    memory,
+    principal_of,
+    states,
+)
 from novacron_collector.connections import Connections
 from novacron_collector.ingest import make_ingest
 from novacron_collector.inventory import InventoryKeeper
@@ -280,6 +285,8 @@ class Collector:
             states=lambda: states(self._telemetry, self._index, lambda: datetime.now(UTC)),
             principal_of=lambda user_id: principal_of(users, user_id),
             require=self._access.require,
+            refuse=self._access.refuse,
+            memory=lambda: memory(self._telemetry, self._index, lambda: datetime.now(UTC)),
             publish=self._hub.publish_operations,
             followed=lambda: self._hub.operations_followed,
         )

@@ -26,6 +26,7 @@ from novacron_contract.metrics import VmState
 from pretend_hypervisor import Hypervisor, Killed, Life, MortalAgent, SetClock, final
 
 VM = "11111111-1111-4111-8111-111111111111"
+SPEC = {"spec": {"name": "new", "memory_mib": 64}}
 VMS = [str(uuid.UUID(int=number, version=4)) for number in range(1, 4)]
 
 
@@ -34,7 +35,7 @@ def order(verb: Verb, vm_id: str = VM, ttl_s: float = 60, command_id: str = "") 
         id=command_id or str(uuid.uuid4()),
         verb=verb,
         vm_id=vm_id,
-        arguments=VERBS[verb].parse({}),
+        arguments=VERBS[verb].parse(SPEC if verb is Verb.CREATE else {}),
         ttl_ms=int(ttl_s * 1000),
         timeout_s=60.0,
     )
@@ -82,7 +83,8 @@ def test_killed_at_every_point_and_again_there_is_one_effect(tmp_path: Path, ver
     survived = False
     for first in itertools.count(1):
         for second in (1, 2, 4, 6, float("inf")):
-            clock, hypervisor = SetClock(), Hypervisor(states={VM: needed_by(verb)})
+            states = {} if verb is Verb.CREATE else {VM: needed_by(verb)}
+            clock, hypervisor = SetClock(), Hypervisor(states=states)
             path = tmp_path / f"{first}-{second}.sqlite"
             one = order(verb)
             survived = lived(path, hypervisor, clock, first, one)

@@ -57,6 +57,19 @@ class TestKvmProviderOnTestDriver(ProviderContract):
 Host = tuple[KvmProvider, libvirt.virConnect]
 
 
+def test_owner_and_tags_of_a_vm_that_was_created_are_its_labels(test_host: Host) -> None:
+    provider, conn = test_host
+    tags = "<n:owner>Zo&#xEB;</n:owner><n:tag name='team'>web</n:tag><n:tag name='vm.id'>x</n:tag>"
+    mark = f"<n:vm xmlns:n='https://novacron.dev/xmlns/vm/1' command='c'>{tags}</n:vm>"
+    xml = DOMAIN.format(name="tagged").replace("<name>", f"<metadata>{mark}</metadata><name>")
+    domain = conn.defineXML(xml)
+
+    [guest] = [g for g in guests(provider.scrape(None)) if g.resource[VM_NAME] == "tagged"]
+
+    assert (guest.resource["vm.owner"], guest.resource["team"]) == ("Zoë", "web")
+    assert guest.resource[VM_ID] == domain.UUIDString()
+
+
 def test_a_guest_that_is_off_has_its_size_and_no_usage(test_host: Host) -> None:
     provider, conn = test_host
     conn.defineXML(DOMAIN.format(name="off"))

@@ -30,6 +30,7 @@ URLS = {
     "/v1/hosts/{id_or_name}": "/v1/hosts/kvm-a",
     "/v1/vms": "/v1/vms",
     "/v1/vms/{id_or_name}": "/v1/vms/web-1",
+    "/v1/vm-spec": "/v1/vm-spec",
     "/v1/agents": "/v1/agents",
     "/v1/metrics": "/v1/metrics",
     "/v1/query": "/v1/query?metric=vm.network.io&entity=web-1",
@@ -72,8 +73,9 @@ ENROLMENT = {
     ("/v1/ingest-tokens", "post"),
     ("/v1/ingest-tokens/{token_id}", "delete"),
 }
-# Operations, commands and schedules: test_operations.py does.
+# Operations, commands and schedules: test_operations.py does; new VMs: test_creation.py.
 COMMANDS = {
+    ("/v1/vms", "post"),
     ("/v1/operations", "post"),
     ("/v1/operations/{operation_id}", "get"),
     ("/v1/operations/{operation_id}/cancel", "post"),

@@ -23,7 +23,7 @@ def test_migrate_prepares_both_databases_twice(
     )
     for _ in range(2):
         assert main(["migrate", "--config", str(config)]) == 0
-    assert "state: schema 0005" in capsys.readouterr().out
+    assert "state: schema 0006" in capsys.readouterr().out
     engine = open_state(f"sqlite:///{tmp_path}/state.db")
     require_current(engine)
     engine.dispose()

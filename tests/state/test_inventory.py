@@ -12,6 +12,7 @@ from novacron_contract.errors import BadMessage, NotFound
 from novacron_store.state import Agent, Agents, Host, Inventory, Vm, VmPeriod
 from novacron_store.state.inventory import HISTORY_LIMIT
 from novacron_store.state.machines import Touch
+from novacron_store.state.tables.inventory import vms
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -88,6 +89,38 @@ def test_backlog_of_an_outage_does_not_bring_the_past_back(engine: Engine) -> No
     vm = inventory.vm("vm-1")
     assert (vm.name, vm.host_id, vm.first_seen, vm.last_seen) == ("new", "h2", at(5), at(100))
     assert len(inventory.history("vm-1")) == 1
+
+
+def delete(engine: Engine, seconds: float) -> None:
+    with engine.begin() as connection:
+        connection.execute(vms.update().values(deleted=at(seconds)))
+
+
+def test_what_was_deleted_is_another_list_and_found_by_its_id(engine: Engine) -> None:
+    inventory = Inventory(engine)
+    inventory.see_vms([a_vm(0)])
+    delete(engine, 10)
+    inventory.see_vms([a_vm(20, id="vm-2"), a_vm(20, id="vm-3", name="db")])
+    assert [vm.id for vm in inventory.vms()] == ["vm-3", "vm-2"]
+    assert [(vm.id, vm.deleted) for vm in inventory.vms(deleted=True)] == [("vm-1", at(10))]
+    assert inventory.vm("vm-1").deleted == at(10)
+    assert inventory.vm("web").id == "vm-2"
+    delete(engine, 60)
+    assert inventory.vm("db").id == "vm-3"
+    with pytest.raises(BadMessage, match="2 VMs are called 'web'"):
+        inventory.vm("web")
+
+
+def test_what_was_measured_before_it_was_deleted_brings_it_not_back(engine: Engine) -> None:
+    inventory = Inventory(engine)
+    inventory.see_vms([a_vm(0)])
+    delete(engine, 10)
+    assert inventory.touch_vms({"vm-1": Touch(at(0), at(12))}) == set()
+    inventory.see_vms([a_vm(12)])
+    assert inventory.vms() == []
+    inventory.see_vms([a_vm(41)])
+    assert [vm.deleted for vm in inventory.vms()] == [None]
+    assert [period.since for period in inventory.history("vm-1")] == [at(41), at(0)]
 
 
 def test_one_batch_may_name_a_machine_twice(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from novacron_contract.errors import ConfigError, Unavailable
 from novacron_store.state import Inventory, migrate, open_state, require_current
 from novacron_store.state.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 
 
 def test_migrated_schema_is_that_of_the_code(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from browser import HOSTILE, Open, Visit
 from fleet_samples import SampleFleet
 from live_feed import free_port, now_ms, wait_until
+from novacron_contract.access import Role
 from novacron_contract.commands import State
 from ui_collector import PASSWORD, UiCollector
 from ui_world import Settings, World, novacron_ui
@@ -188,6 +189,26 @@ def test_what_may_lose_data_is_typed_by_hand(
     wait_until(lambda: orders.asked)
     assert orders.asked[0]["confirm"] == "db-1"
     assert orders.asked[0]["arguments"] == {"force": "now"}
+
+
+def test_a_vm_is_deleted_once_its_name_is_typed(
+    ordering: str, orders: UiCollector, fleet: SampleFleet, visit: Open
+) -> None:
+    orders.add_user("max", Role.VM_ADMIN)
+    page = log_in(visit, ordering, f"/machine/{fleet.db}", name="max").page
+    runs(orders, fleet.db)
+    actions(page).get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    dialog = page.get_by_role("dialog", name="Delete this VM?")
+    go = dialog.get_by_role("button", name="Delete", exact=True)
+    expect(go).to_be_disabled()
+    dialog.get_by_label("Leave the disks").check()
+    dialog.get_by_label("To confirm").fill("db-1")
+    go.click()
+    wait_until(lambda: orders.asked)
+    assert (orders.asked[0]["verb"], orders.asked[0]["confirm"]) == ("delete", "db-1")
+    assert orders.asked[0]["arguments"] == {"keep_volumes": True, "force": False}
+    expect(page.locator(".order")).to_contain_text("Delete")
 
 
 def test_a_dialog_is_left_by_escape_and_nothing_is_ordered(

@@ -23,7 +23,7 @@ def shown(principal: Principal | None) -> dict[str, Any]:
 def verbs() -> list[dict[str, Any]]:
     """What this visitor is offered, upon whatever VM; nothing to one who may only look."""
     may = permissions(VISITOR.get() or ANONYMOUS)
-    return [_verb(spec) for spec in VERBS.values() if spec.permission in may]
+    return [_verb(of) for of in VERBS.values() if of.sensible_in and of.permission in may]
 
 
 def may(permission: Permission, target: Target) -> bool:
@@ -47,5 +47,6 @@ def _verb(spec: VerbSpec) -> dict[str, Any]:
                 "maximum": of.maximum if of.maximum < float("inf") else None,
             }
             for name, of in spec.arguments.items()
+            if name != "plan"  # it orders nothing
         ],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from novacron_agent.commands.clock import Clock
@@ -23,8 +23,9 @@ from novacron_agent.providers.lifecycle import (
     NotPossible,
     VmNotFound,
 )
-from novacron_contract.commands import Effect, State, Verb
+from novacron_contract.commands import Effect, Order, State, Verb
 from novacron_contract.errors import NotFound, NovaCronError, Refused, Unavailable
+from novacron_contract.metrics import VmState
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class Work:
         while True:
             try:
                 return lifecycle.find(entry.order.vm_id, _FIND_S)
+            except VmNotFound as err:
+                return _without_vm(entry.order) or _rejected(str(err))
             except (NotFound, Refused) as err:
                 return _rejected(str(err))
             except Unavailable as err:
@@ -154,6 +157,15 @@ class Work:
                 return None
 
 
+def _without_vm(order: Order) -> FoundVm | None:
+    """A VM that is to be made, or which may have left something. None: the verb needs it."""
+    if order.verb is Verb.CREATE:
+        spec = order.arguments["spec"]
+        assert isinstance(spec, Mapping)
+        return FoundVm(str(spec["name"]), VmState.UNKNOWN)
+    return FoundVm("", VmState.UNKNOWN) if order.verb is Verb.DELETE else None
+
+
 def _rejected(error: str) -> Outcome:
     return Outcome(state=State.REJECTED, error=error)
 
@@ -178,6 +190,8 @@ def _ended(entry: Entry, err: NovaCronError, *, asked_before: bool) -> Outcome:
     if asked_before and isinstance(err, VmNotFound | Elsewhere) and entry.order.verb is Verb.STOP:
         error = f"{err}: it is gone with its end, was removed, or has moved to another"
         return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+    if asked_before and isinstance(err, VmNotFound) and entry.order.verb is Verb.DELETE:
+        return Outcome(state=State.SUCCEEDED, text="it is gone", detail={"changed": None})
     refused = isinstance(err, VmNotFound | NotPossible | Refused) and not asked_before
     if not refused and not isinstance(err, EffectFailed):
         log.warning("%s: %s: %s", entry.id, entry.order.verb, err)

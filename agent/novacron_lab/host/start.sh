@@ -23,7 +23,7 @@ over "$directory/passwd" /etc/passwd
 over "$directory/group" /etc/group
 [ ! -e /etc/hosts ] || over "$directory/hosts" /etc/hosts
 over "$directory/run" /run
-mkdir -p /run/libvirt
+mkdir -p /run/libvirt /run/lock # where libvirt locks consoles
 rm -f /run/libvirt/libvirt-sock /run/libvirt/libvirt-sock-ro # left by a libvirtd that was killed
 
 exec libvirtd --daemon --pid-file /run/libvirtd.pid --config /etc/libvirt/libvirtd.conf

@@ -16,6 +16,7 @@ from novacron_contract.units import seconds
 
 _OF_ARGUMENT = "argument_"
 _IN_SECONDS = "_s"
+_NO_OPTIONS = ("plan",)  # that is --dry-run
 _LIMITS = {
     "max_parallel": "VMs under way at a time",
     "max_per_minute": "VMs begun in a minute",
@@ -30,11 +31,18 @@ def add_order(parser: ArgumentParser, spec: VerbSpec) -> None:
     _add_selectors(parser)
     arguments = parser.add_argument_group(f"how to {spec.verb}") if spec.arguments else None
     for name, argument in spec.arguments.items():
+        if name in _NO_OPTIONS:
+            continue
         assert arguments is not None
         _add_argument(arguments, name, argument)
-    how = parser.add_argument_group("limits")
+    how = add_limits(parser, spec)
     how.add_argument("--expect-state", action="append", choices=list(VmState), metavar="STATE",
                      help="leave VMs alone that are in another state then; repeatable")  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="confirm it, and be asked nothing")
+
+
+def add_limits(parser: ArgumentParser, spec: VerbSpec) -> Any:
+    how = parser.add_argument_group("limits")
     how.add_argument("--ttl", type=_time, metavar="TIME", help="to begin within (default: 1h)")
     how.add_argument("--timeout", type=_time, metavar="TIME",
                      help=f"from its beginning to its end (default: {spec.timeout_s:g}s)",
@@ -42,7 +50,7 @@ def add_order(parser: ArgumentParser, spec: VerbSpec) -> None:
     for name, explained in _LIMITS.items():
         how.add_argument(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=explained)
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit")
-    parser.add_argument("--yes", action="store_true", help="confirm it, and be asked nothing")
+    return how
 
 
 def body(args: Namespace) -> dict[str, Any]:
@@ -54,18 +62,17 @@ def body(args: Namespace) -> dict[str, Any]:
     of_verb = {
         name: given
         for name in VERBS[Verb(args.verb)].arguments
-        if (given := getattr(args, _OF_ARGUMENT + name)) is not None
+        if (given := getattr(args, _OF_ARGUMENT + name, None)) is not None
     }
-    more = {
-        "arguments": of_verb or None,
-        "expect": args.expect_state,
-        "reason": args.reason,
-        "ttl": args.ttl,
-        "timeout": args.timeout,
-        **{name: getattr(args, name) for name in _LIMITS},
-    }
+    more = {"arguments": of_verb or None, "expect": args.expect_state}
     said = {name: value for name, value in more.items() if value is not None}
-    return {"verb": str(args.verb), "targets": _targets(args), **said}
+    return {"verb": str(args.verb), "targets": _targets(args), **said, **limits(args)}
+
+
+def limits(args: Namespace) -> dict[str, Any]:
+    """Those that are given."""
+    names = ("reason", "ttl", "timeout", *_LIMITS)
+    return {name: of for name in names if (of := getattr(args, name)) is not None}
 
 
 def selects(args: Namespace) -> bool:

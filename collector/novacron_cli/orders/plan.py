@@ -32,7 +32,7 @@ def show(plan: Mapping[str, Any]) -> int:
     print_vms(plan)
     print(f"would {_what(plan)}")
     if plan["destructive"] and plan["vms"]:
-        print("guests may lose what they have not written: it has to be confirmed, see --yes")
+        print(f"{_at_stake(plan)[0]}: it has to be confirmed, see --yes")
     return exit_code(plan)
 
 
@@ -60,8 +60,7 @@ def confirmation(
     _require_possible(plan)
     if not yes:
         if not can_ask:
-            raise ConfigError(f"to {_what(plan)} may cost guests what they have not written: "
-                              "confirm it with --yes")  # fmt: skip
+            raise ConfigError(f"to {_what(plan)} {_at_stake(plan)[1]}: confirm it with --yes")
         _ask(plan, _what(plan) + when)
     confirmed = {"confirm": plan["confirm"]} if plan["destructive"] else {}
     return {"targets": {"vms": [vm["id"] for vm in plan["vms"]]}, **confirmed}
@@ -101,7 +100,8 @@ def _typed(plan: Mapping[str, Any], what: str) -> tuple[Callable[[str], bool], s
     wanted = str(plan["confirm"])
     if plain(wanted, len(wanted)) != wanted or wanted != wanted.strip():
         wanted = str(plan["vms"][0]["id"])
-    warning = "Guests may lose what they have not written."
+    warning = _at_stake(plan)[0]
+    warning = f"{warning[:1].upper()}{warning[1:]}."
     return lambda typed: typed == wanted, f"{warning}\nType {wanted} to {what}: "
 
 
@@ -131,6 +131,14 @@ def _note(plan: Mapping[str, Any], vm: Mapping[str, Any]) -> str:
     if vm["sensible"] is not False or verb not in tuple(Verb):
         return ""
     return f"{verb} is for VMs that are {' or '.join(sorted(VERBS[Verb(verb)].sensible_in))}"
+
+
+def _at_stake(plan: Mapping[str, Any]) -> tuple[str, str]:
+    """Of what is destructive: what may happen, and that it may."""
+    if any(step["verb"] == Verb.DELETE for step in plan["steps"]):
+        return "what was created with a VM goes with it, for good", "is for good"
+    lost = "what they have not written"
+    return f"guests may lose {lost}", f"may cost guests {lost}"
 
 
 def _what(plan: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ class Submission:
     collector: Collector
     key: str
     say: Callable[[str], None]
+    path: str = OPERATIONS
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -65,5 +66,5 @@ class Submission:
             pause = min(2 * pause, _MAX_PAUSE_S)
 
     def _once(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = self.collector.change("POST", OPERATIONS, body, key=self.key)
+        made: dict[str, Any] = self.collector.change("POST", self.path, body, key=self.key)
         return made

@@ -15,7 +15,7 @@ from novacron_cli.orders.progress import progress
 from novacron_cli.orders.submission import Submission, how_to_go_on, new_key
 from novacron_cli.orders.words import title
 from novacron_cli.output import plain, print_json
-from novacron_contract.commands import VERBS, VerbSpec
+from novacron_contract.commands import VERBS, Verb, VerbSpec
 from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 
@@ -30,18 +30,24 @@ On a terminal it waits for the end and shows the progress; what is selected is s
 about first{typed}. Ctrl-C ends the waiting alone.
 Exit code 0: all succeeded (not waiting: it was taken). 1: some VM did not. 5: of some VM, or of
 all, nobody can tell; 2, 3, 4: see novacron --help."""
+_ELSEWHERE = (Verb.CREATE, Verb.DELETE)  # creation.py, deletion.py
 _TYPED = ", and has to be typed: guests may lose what they have not written"
 
 
 def add_to(family: Commands) -> None:
     for spec in VERBS.values():
+        if spec.verb in _ELSEWHERE:
+            continue
         parser = add_command(family, spec.verb.value, _run, spec.summary, _examples(spec))
         options.add_order(parser, spec)
-        add_waiting(parser)
-        parser.add_argument("--dry-run", action="store_true", help="show what it would do")
-        parser.add_argument(
-            "--key", help="of the same command given before, so that it is done once"
-        )
+        add_following(parser)
+
+
+def add_following(parser: ArgumentParser) -> None:
+    """What goes with everything that is ordered."""
+    add_waiting(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what it would do")
+    parser.add_argument("--key", help="of the same command given before, so that it is done once")
 
 
 def add_waiting(parser: ArgumentParser) -> None:
@@ -92,8 +98,17 @@ def _run(args: Namespace) -> int:
             return plan.exit_code(planned)
         return plan.show(planned)
     body |= plan.confirmation(collector, body, selected=options.selects(args), yes=args.yes)
-    operation = _submit(args, collector, body)
-    if sys.stderr.isatty() if args.wait is None else args.wait:
+    return follow(args, collector, submit(args, collector, body))
+
+
+def waits(args: Namespace) -> bool:
+    asked: bool | None = args.wait
+    return sys.stderr.isatty() if asked is None else asked
+
+
+def follow(args: Namespace, collector: Collector, operation: Mapping[str, Any]) -> int:
+    """To its end where that is waited for; the exit code."""
+    if waits(args):
         return wait(args, collector, operation)
     if args.json:
         print_json(operation)
@@ -103,14 +118,16 @@ def _run(args: Namespace) -> int:
     return 0
 
 
-def _submit(args: Namespace, collector: Collector, body: Mapping[str, Any]) -> dict[str, Any]:
+def submit(
+    args: Namespace, collector: Collector, body: Mapping[str, Any], path: str = plan.OPERATIONS
+) -> dict[str, Any]:
     key = args.key or new_key()
 
     def say(line: str) -> None:
         print(plain(line), file=sys.stderr, flush=True)
 
     try:
-        return Submission(collector, key, say).send(body)
+        return Submission(collector, key, say, path).send(body)
     except KeyboardInterrupt:
         say(f"it may have been taken: {how_to_go_on(key)}")
         raise

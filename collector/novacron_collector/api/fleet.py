@@ -37,7 +37,8 @@ class Fleet:
     rows: Mapping[str, FleetRow]
 
     @staticmethod
-    def look(services: Services, *, live: bool) -> Fleet:
+    def look(services: Services, *, live: bool, deleted: bool = False) -> Fleet:
+        """With the VMs that are there, or those that were deleted."""
         now, rows = services.now(), list[FleetRow]()
         if live:
             client = services.telemetry()
@@ -45,7 +46,7 @@ class Fleet:
         return Fleet(
             now,
             services.inventory.hosts(),
-            services.inventory.vms(),
+            services.inventory.vms(deleted=deleted),
             services.agents.all(),
             {row.entity: row for row in rows},
         )
@@ -75,6 +76,7 @@ class Fleet:
                 "host": {"id": vm.host_id, "name": names.get(vm.host_id, vm.host_id)},
                 "provider": vm.provider or None,
                 "state": self._state(vm.id),
+                "deleted": vm.deleted,
                 **self._seen(vm.first_seen, vm.last_seen, rates.get(vm.host_id)),
                 **self._live(vm.id),
             }

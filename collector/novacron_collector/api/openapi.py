@@ -18,6 +18,7 @@ from novacron_collector.api.openapi_access import (
     access_schemas,
 )
 from novacron_collector.api.openapi_commands import command_paths, command_schemas
+from novacron_collector.api.openapi_creation import CREATE, SPEC, creation_schemas
 from novacron_collector.api.openapi_enrolment import enrolment_paths, enrolment_schemas
 from novacron_collector.api.schemas import (
     LABELS,
@@ -63,6 +64,7 @@ def document(version: str) -> dict[str, Any]:
                 **access_schemas(),
                 **enrolment_schemas(),
                 **command_schemas(),
+                **creation_schemas(),
             },
             "securitySchemes": SECURITY,
         },
@@ -103,14 +105,23 @@ def _paths() -> dict[str, dict[str, Any]]:
             _query("sort", enum(_signed(hosts.SORTABLE)), "- sorts descending"),
         ),
         "/v1/hosts/{id_or_name}": _get("One host", _inline(ref("HostDetail"))),
-        "/v1/vms": _get(
-            "VMs with their newest values",
-            _inline(ref("Vms")),
-            *_LISTING,
-            _query("host", _SHORT, "id or name of the host"),
-            _query("state", enum(VmState), "only these"),
-            _query("sort", enum(_signed(vms.SORTABLE)), "- sorts descending"),
-        ),
+        "/v1/vms": {
+            **_get(
+                "VMs with their newest values",
+                _inline(ref("Vms")),
+                *_LISTING,
+                _query("host", _SHORT, "id or name of the host"),
+                _query("state", enum(VmState), "only these"),
+                _query(
+                    "deleted",
+                    {**enum(("false", "true")), "default": "false"},
+                    "those that were deleted, in place of those that are there",
+                ),
+                _query("sort", enum(_signed(vms.SORTABLE)), "- sorts descending"),
+            ),
+            "post": CREATE,
+        },
+        "/v1/vm-spec": SPEC,
         "/v1/vms/{id_or_name}": _get("One VM and its history", _inline(ref("VmDetail"))),
         "/v1/agents": _get("Agents and their clocks", _inline(ref("Agents")), *_PAGING),
         "/v1/metrics": _get("The metrics there are", _inline(ref("Metrics"))),

@@ -32,22 +32,23 @@ from novacron_contract.metrics import VmState
 from novacron_store.state.commands import Stage
 
 _SHORT: Schema = {**TEXT, "maxLength": parameters.MAX_TEXT}
-_NAME: Schema = {**TEXT, "minLength": 1, "maxLength": MAX_NAME}
+NAME: Schema = {**TEXT, "minLength": 1, "maxLength": MAX_NAME}
 _WHY: Schema = {**TEXT, "maxLength": MAX_REASON}
-_OBJECT: Schema = {"type": "object"}
+OBJECT: Schema = {"type": "object"}
+_ORDERED = enum(verb for verb in Verb if verb is not Verb.CREATE)  # that is POST /v1/vms
 _USERS: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
 def command_paths() -> dict[str, dict[str, Any]]:
     return {
         "/v1/operations": {
-            "get": _get(
+            "get": get(
                 "Operations, the newest first",
                 *(ref("Operations"), *_PAGING, _query("state", enum(Stage), "only these")),
             ),
-            "post": _change(
+            "post": change(
                 "Ask for an operation over VMs; with dry_run only its plan",
-                *(ref("OperationDetail"), _KEY),
+                *(ref("OperationDetail"), KEY),
                 body="NewOperation",
                 status="201",
                 more={
@@ -56,25 +57,25 @@ def command_paths() -> dict[str, dict[str, Any]]:
             ),
         },
         "/v1/operations/{operation_id}": {
-            "get": _get("One operation; held until it changes", ref("OperationDetail"), *_HELD)
+            "get": get("One operation; held until it changes", ref("OperationDetail"), *_HELD)
         },
         "/v1/operations/{operation_id}/cancel": {
-            "post": _change("Begin nothing more of it", ref("OperationDetail"), _REASON)
+            "post": change("Begin nothing more of it", ref("OperationDetail"), _REASON)
         },
         "/v1/commands": {
-            "get": _get("Commands, the newest first", ref("Commands"), *_PAGING, *_COMMANDS)
+            "get": get("Commands, the newest first", ref("Commands"), *_PAGING, *_COMMANDS)
         },
         "/v1/commands/{command_id}": {
-            "get": _get("One command and its history", ref("CommandDetail"))
+            "get": get("One command and its history", ref("CommandDetail"))
         },
-        "/v1/verbs": {"get": _get("What can be ordered", exactly(verbs=_list(ref("Verb"))))},
+        "/v1/verbs": {"get": get("What can be ordered", exactly(verbs=_list(ref("Verb"))))},
         "/v1/brake": {
-            "get": _get("Whether commands are held back", ref("Brake")),
-            "put": _change("Hold all commands back, or no longer", ref("Brake"), body="NewBrake"),
+            "get": get("Whether commands are held back", ref("Brake")),
+            "put": change("Hold all commands back, or no longer", ref("Brake"), body="NewBrake"),
         },
         "/v1/schedules": {
-            "get": _get("Schedules", ref("Schedules"), *_PAGING),
-            "post": _change(
+            "get": get("Schedules", ref("Schedules"), *_PAGING),
+            "post": change(
                 "Ask for an operation later, or again and again",
                 *(ref("Schedule"), _REASON),
                 body="NewSchedule",
@@ -82,31 +83,26 @@ def command_paths() -> dict[str, dict[str, Any]]:
             ),
         },
         "/v1/schedules/{schedule_id}": {
-            "get": _get("One schedule", ref("Schedule")),
-            "patch": _change("Pause or resume it", ref("Schedule"), _REASON, body="Pause"),
-            "delete": _change("Delete it", exactly(), _REASON),
+            "get": get("One schedule", ref("Schedule")),
+            "patch": change("Pause or resume it", ref("Schedule"), _REASON, body="Pause"),
+            "delete": change("Delete it", exactly(), _REASON),
         },
     }
 
 
 def command_schemas() -> dict[str, Schema]:
     return {
-        "Step": exactly(**_STEP, undo=_or_null(exactly(**_STEP, undo={"type": "null"}))),
+        "Step": exactly(**_STEP, undo=or_null(exactly(**_STEP, undo={"type": "null"}))),
         "NewStep": {
-            **exactly(verb=enum(Verb), arguments=_OBJECT, undo=_NEW_STEP),
+            **exactly(verb=_ORDERED, arguments=OBJECT, undo=_NEW_STEP),
             "required": ["verb"],
         },
-        "Targets": {
-            "oneOf": [
-                exactly(vms={**_list(_NAME), "minItems": 1, "maxItems": MAX_VMS}),
-                exactly(select=_SELECT),
-            ]
-        },
-        "NewOperation": {**exactly(**_NEW), "required": ["targets"]},
+        "Targets": {"oneOf": _TARGETS},
+        "NewOperation": {**exactly(**NEW), "required": ["targets"]},
         "Operation": exactly(**_OPERATION),
         "OperationDetail": exactly(
             **_OPERATION,
-            targets=ref("Targets"),
+            targets={"oneOf": [*_TARGETS, exactly(new=_NEW_NAMES)]},
             expect=_list(enum(VmState)),
             commands=exactly(**{state.value: COUNT for state in State}),
         ),
@@ -116,16 +112,16 @@ def command_schemas() -> dict[str, Schema]:
             steps=_list(ref("Step")),
             total=COUNT,
             destructive=FLAG,
-            confirm=_or_null(TEXT),
+            confirm=or_null(TEXT),
             vms=_list(ref("PlannedVm")),
         ),
         "PlannedVm": exactly(
-            id=TEXT,
+            id={**or_null(TEXT), "description": "of a VM that is not there yet: null"},
             name=TEXT,
             host=ref("HostName"),
-            state=_or_null(enum(VmState)),
-            sensible={**_or_null(FLAG), "description": "whether the verb makes sense in its state"},
-            problem=_or_null(TEXT),
+            state=or_null(enum(VmState)),
+            sensible={**or_null(FLAG), "description": "whether the verb makes sense in its state"},
+            problem=or_null(TEXT),
         ),
         **_command_schemas(),
         **_schedule_schemas(),
@@ -150,14 +146,14 @@ def _command_schemas() -> dict[str, Schema]:
                 exactly(
                     name=TEXT,
                     summary=TEXT,
-                    default={"type": ["number", "string", "boolean"]},
-                    minimum=_or_null(NUMBER),
-                    maximum=_or_null(NUMBER),
+                    default={"type": ["number", "string", "boolean", "object"]},
+                    minimum=or_null(NUMBER),
+                    maximum=or_null(NUMBER),
                     choices=_list(TEXT),
                 )
             ),
         ),
-        "Brake": exactly(held=FLAG, since=_or_null(TIME), by=TEXT, reason=TEXT),
+        "Brake": exactly(held=FLAG, since=or_null(TIME), by=TEXT, reason=TEXT),
         "NewBrake": {**exactly(held=FLAG, reason=_WHY), "required": ["held"]},
     }
 
@@ -170,12 +166,12 @@ def _schedule_schemas() -> dict[str, Schema]:
             owner=TEXT,
             created=TIME,
             operation=ref("NewOperation"),
-            cron=_or_null(TEXT),
+            cron=or_null(TEXT),
             zone=TEXT,
             paused=FLAG,
             next_runs=_list(TIME),
-            last_run=_or_null(TIME),
-            last_operation=_or_null(TEXT),
+            last_run=or_null(TIME),
+            last_operation=or_null(TEXT),
             problem=TEXT,
             runs=COUNT,
             skipped=COUNT,
@@ -203,7 +199,7 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _or_null(schema: Schema) -> Schema:
+def or_null(schema: Schema) -> Schema:
     return {"oneOf": [schema, {"type": "null"}]}
 
 
@@ -213,7 +209,7 @@ def _page(name: str, schema: str) -> Schema:
 
 _NEW_STEP: Schema = {
     "oneOf": [
-        {**exactly(verb=enum(Verb), arguments=_OBJECT), "required": ["verb"]},
+        {**exactly(verb=_ORDERED, arguments=OBJECT), "required": ["verb"]},
         {"type": "null"},
     ],
     "description": "done when a later step does not succeed",
@@ -221,11 +217,11 @@ _NEW_STEP: Schema = {
 _STATES: Schema = {"oneOf": [enum(VmState), _list(enum(VmState))]}
 _SELECT: Schema = {
     **exactly(
-        host={**_NAME, "description": "id or name"},
-        name={**_NAME, "description": "a pattern such as web-*"},
+        host={**NAME, "description": "id or name"},
+        name={**NAME, "description": "a pattern such as web-*"},
         tags={
             "type": "object",
-            "additionalProperties": _NAME,
+            "additionalProperties": NAME,
             "maxProperties": MAX_TAGS,
         },
         state=_STATES,
@@ -233,10 +229,15 @@ _SELECT: Schema = {
     "required": [],
     "minProperties": 1,
 }
-_STEP = {"verb": enum(Verb), "arguments": _OBJECT}
-_NEW: dict[str, Schema] = {
-    "verb": enum(Verb),
-    "arguments": _OBJECT,
+_TARGETS: list[Schema] = [
+    exactly(vms={**_list(NAME), "minItems": 1, "maxItems": MAX_VMS}),
+    exactly(select=_SELECT),
+]
+_NEW_NAMES = exactly(name=TEXT, count=COUNT, first=COUNT, host=or_null(TEXT))
+_STEP = {"verb": enum(Verb), "arguments": OBJECT}
+NEW: dict[str, Schema] = {
+    "verb": _ORDERED,
+    "arguments": OBJECT,
     "steps": {**_list(ref("NewStep")), "minItems": 1, "maxItems": MAX_STEPS},
     "targets": ref("Targets"),
     "expect": {**_STATES, "description": "in another state a VM is left alone"},
@@ -271,15 +272,15 @@ _OPERATION: dict[str, Schema] = {
     "failures": COUNT,
     "issuer": TEXT,
     "source": TEXT,
-    "schedule": _or_null(TEXT),
+    "schedule": or_null(TEXT),
     "created": TIME,
-    "finished": _or_null(TIME),
+    "finished": or_null(TIME),
     "reason": TEXT,
     "problem": TEXT,
     "steps": _list(ref("Step")),
-    "max_parallel": _or_null(COUNT),
-    "max_per_minute": _or_null(COUNT),
-    "stop_after_failures": _or_null(COUNT),
+    "max_parallel": or_null(COUNT),
+    "max_per_minute": or_null(COUNT),
+    "stop_after_failures": or_null(COUNT),
 }
 _COMMAND: dict[str, Schema] = {
     "id": TEXT,
@@ -290,18 +291,18 @@ _COMMAND: dict[str, Schema] = {
     "host": TEXT,
     "agent": TEXT,
     "verb": enum(Verb),
-    "arguments": _OBJECT,
+    "arguments": OBJECT,
     "state": enum(State),
-    "late": {**_or_null(enum(State)), "description": "reported after the record was closed"},
-    "share": _or_null({**NUMBER, "description": "done, 0 to 1"}),
+    "late": {**or_null(enum(State)), "description": "reported after the record was closed"},
+    "share": or_null({**NUMBER, "description": "done, 0 to 1"}),
     "text": TEXT,
     "error": TEXT,
-    "detail": _OBJECT,
+    "detail": OBJECT,
     "cancelling": FLAG,
     "deliveries": COUNT,
     "timeout_s": NUMBER,
     **dict.fromkeys(("created",), TIME),
-    **dict.fromkeys(("expires", "delivered", "begun", "ended"), _or_null(TIME)),
+    **dict.fromkeys(("expires", "delivered", "begun", "ended"), or_null(TIME)),
 }
 _PAGING = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 500}, "rows"),
@@ -327,7 +328,7 @@ _HELD = (
     ),
 )
 _REASON = _query("reason", _SHORT, "why, for the audit")
-_KEY: Schema = {
+KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {**TEXT, "pattern": "^[A-Za-z0-9_.:-]{1,128}$"},
@@ -335,7 +336,7 @@ _KEY: Schema = {
 }
 
 
-def _get(summary: str, answer: Schema, *query: Schema) -> dict[str, Any]:
+def get(summary: str, answer: Schema, *query: Schema) -> dict[str, Any]:
     return {
         "summary": summary,
         "parameters": list(query),
@@ -344,7 +345,7 @@ def _get(summary: str, answer: Schema, *query: Schema) -> dict[str, Any]:
     }
 
 
-def _change(
+def change(
     summary: str,
     answer: Schema,
     *query: Schema,
@@ -352,7 +353,7 @@ def _change(
     status: str = "200",
     more: dict[str, Schema] | None = None,
 ) -> dict[str, Any]:
-    made = {**_get(summary, answer, *query), "security": _USERS, "status": status}
+    made = {**get(summary, answer, *query), "security": _USERS, "status": status}
     if more:
         made["more"] = {
             code: {"description": "OK", "content": _json(of)} for code, of in more.items()

@@ -46,12 +46,7 @@ def blueprint(services: Services) -> Blueprint:
     @needs(Permission.VM_POWER, somewhere=True)
     def create() -> tuple[dict[str, Any], int]:
         parameters.allow(())
-        asked = parse(request.get_json(silent=True))
-        by = replace(caller(), reason=asked.reason)
-        if asked.dry_run:
-            return planned(asked, commands.plan(by, asked)), 200
-        added = commands.submit(by, asked, _key())
-        return _detail(services, added.operation), 201 if added.is_new else 200
+        return answered(services, parse(request.get_json(silent=True)))
 
     @bp.get("/<operation_id>")
     @needs(Permission.READ)
@@ -73,6 +68,15 @@ def blueprint(services: Services) -> Blueprint:
         return _detail(services, commands.cancel(by, operation_id))
 
     return bp
+
+
+def answered(services: Services, asked: Request) -> tuple[dict[str, Any], int]:
+    """The plan of what is asked for, or the operation that it has become."""
+    by = replace(caller(), reason=asked.reason)
+    if asked.dry_run:
+        return planned(asked, services.commands.plan(by, asked)), 200
+    added = services.commands.submit(by, asked, _key())
+    return _detail(services, added.operation), 201 if added.is_new else 200
 
 
 def shown(of: Operation) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def planned(asked: Request, plan: Plan) -> dict[str, Any]:
         "confirm": plan.confirm,
         "vms": [
             {
-                "id": one.vm.id,
+                "id": None if asked.new else one.vm.id,
                 "name": one.vm.name,
                 "host": {"id": one.vm.host_id, "name": one.host_name},
                 "state": one.state,
@@ -132,7 +136,8 @@ def _key() -> str | None:
 
 def _require_all(services: Services, of: Operation) -> None:
     """Whoever may act on all of its VMs may cancel what another asked for."""
-    tags = {vm.id: vm.resource for vm in services.inventory.vms()}
+    tags = {one.vm_id: one.labels for one in services.commands.listing.coming(of.id)}
+    tags |= {vm.id: vm.resource for vm in services.inventory.vms()}
     every = [*of.steps, *(step.undo for step in of.steps if step.undo)]
     permissions: Iterable[Permission] = {VERBS[step.verb].permission for step in every}
     for vm_id, host_id in services.commands.listing.targets(of.id):

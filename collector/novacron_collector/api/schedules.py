@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,9 +13,10 @@ from novacron_collector.api import granting, parameters
 from novacron_collector.api.guard import caller, needs, require
 from novacron_collector.api.services import Services
 from novacron_collector.commands.planning import confirm
-from novacron_collector.commands.request import parse
+from novacron_collector.commands.request import Request, parse
 from novacron_collector.commands.scheduling import check_cron, next_runs, runs
 from novacron_contract.access import Permission
+from novacron_contract.commands import Verb
 from novacron_contract.errors import BadMessage
 from novacron_store.state import Caller
 from novacron_store.state.commands import Schedule, new_id
@@ -24,6 +26,7 @@ _EXPECTED = (
     'expected JSON such as {"name": "nightly", "cron": "0 3 * * *", "zone": "Europe/Berlin", '
     '"operation": {…}}, or with "at": "2026-12-24T03:00:00Z" in place of cron'
 )
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FAR = timedelta(days=3660)
 
 
@@ -55,6 +58,7 @@ def blueprint(services: Services) -> Blueprint:
         asked = parse(new.body)
         if asked.dry_run:
             raise BadMessage("operation: dry_run: a schedule that does nothing is none")
+        _require_named_ones(asked)
         confirm(asked, commands.plan(by, asked))
         schedules.add(new, by.entry("schedule.create", f"schedule:{new.id}", name=new.name))
         return _shown(new, now), 201
@@ -92,6 +96,19 @@ def blueprint(services: Services) -> Blueprint:
 
 def _on_record() -> Caller:
     return replace(caller(), reason=parameters.text("reason") or "")
+
+
+def _require_named_ones(asked: Request) -> None:
+    """What is deleted later are VMs that were meant when somebody confirmed it: a selection, or a
+    name, may be others by then, and labels are what senders of telemetry say.
+
+    Raises:
+        BadMessage: it is another selection each time.
+    """
+    every = [*asked.steps, *(step.undo for step in asked.steps if step.undo)]
+    deletes = any(one.verb is Verb.DELETE for one in every)
+    if deletes and (asked.vms is None or not all(map(_UUID.fullmatch, asked.vms))):
+        raise BadMessage("operation: targets: a schedule deletes VMs that are given by their ids")
 
 
 def _own(of: Schedule) -> Schedule:

@@ -82,6 +82,7 @@ _VM = {
     "host": ref("HostName"),
     "provider": _or_null(TEXT),
     "state": enum(VmState),
+    "deleted": {**_or_null(TIME), "description": "by a command of ours"},
     **_SEEN,
     **_LIVE,
 }

@@ -1,16 +1,19 @@
-"""GET the VMs, or one of them with its newest values and its history."""
+"""GET the VMs, or one of them with its newest values and its history; POST new ones, as an
+operation; GET what their spec is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 
-from novacron_collector.api import parameters
+from novacron_collector.api import operations, parameters
 from novacron_collector.api.fleet import Fleet
 from novacron_collector.api.guard import needs
 from novacron_collector.api.listing import PAGING, listed
 from novacron_collector.api.services import Services
+from novacron_collector.commands import new_vms
+from novacron_contract import vm_spec
 from novacron_contract.access import Permission
 from novacron_contract.metrics import VmState
 from novacron_store.telemetry.queries import latest
@@ -29,27 +32,40 @@ SORTABLE = (
 
 
 def blueprint(services: Services) -> Blueprint:
-    bp = Blueprint("vms", __name__, url_prefix="/v1/vms")
+    bp = Blueprint("vms", __name__, url_prefix="/v1")
 
-    @bp.get("")
+    @bp.get("/vm-spec")
+    @needs(Permission.READ)
+    def spec() -> dict[str, Any]:
+        parameters.allow(())
+        return vm_spec.schema()
+
+    @bp.post("/vms")
+    @needs(Permission.VM_MANAGE, somewhere=True)
+    def create() -> tuple[dict[str, Any], int]:
+        parameters.allow(())
+        asked = new_vms.parse(request.get_json(silent=True))
+        return operations.answered(services, asked)
+
+    @bp.get("/vms")
     @needs(Permission.READ)
     def every() -> dict[str, Any]:
-        parameters.allow(PAGING | {"host", "state"})
+        parameters.allow(PAGING | {"host", "state", "deleted"})
         host, state = parameters.text("host"), parameters.choice("state", list(VmState))
         rows = [
             row
-            for row in Fleet.look(services, live=True).vm_rows()
+            for row in Fleet.look(services, live=True, deleted=_deleted()).vm_rows()
             if (host is None or host in row["host"].values())
             and (state is None or row["state"] == state)
         ]
         return listed("vms", rows, SORTABLE)
 
-    @bp.get("/<path:id_or_name>")
+    @bp.get("/vms/<path:id_or_name>")
     @needs(Permission.READ)
     def one(id_or_name: str) -> dict[str, Any]:
         parameters.allow(())
         vm = services.inventory.vm(id_or_name)
-        fleet = Fleet.look(services, live=True)
+        fleet = Fleet.look(services, live=True, deleted=vm.deleted is not None)
         row = next(row for row in fleet.vm_rows() if row["id"] == vm.id)
         names = fleet.host_names()
         periods = [
@@ -67,3 +83,7 @@ def blueprint(services: Services) -> Blueprint:
         return {**row, "resource": vm.resource, "metrics": metrics, "history": periods}
 
     return bp
+
+
+def _deleted() -> bool:
+    return parameters.choice("deleted", ("false", "true")) == "true"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
+import orjson
 from sqlalchemy import Engine
 
+from novacron_collector.commands.creation import Creation
+from novacron_collector.commands.placing import Hosts, MemoryOf
 from novacron_collector.commands.planning import AgentsOfHosts, Plan, Planner, States, confirm
 from novacron_collector.commands.polls import Polls
 from novacron_collector.commands.progress import Progress, Publish
@@ -22,7 +27,7 @@ from novacron_collector.commands.settings import CommandSettings
 from novacron_collector.commands.together import Together
 from novacron_contract.access import Permission, Target
 from novacron_contract.errors import NovaCronError, Refused
-from novacron_store.state import Agents, Audit, Caller, Inventory
+from novacron_store.state import Agents, Audit, Caller, Inventory, Users
 from novacron_store.state.commands import (
     Added,
     Brake,
@@ -46,18 +51,22 @@ log = logging.getLogger(__name__)
 _EVERY_S = 1.0
 _FORGET_EVERY_S = 600.0
 _JUMP_S = 10.0
+_TAGS_ON_RECORD = 10
 
 Require = Callable[[Caller, Permission, Target], None]
+Refuse = Callable[[Caller, str, str], NoReturn]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What commands need of others. `require` raises Refused, and puts it on record."""
+    """What commands need of others. `require` and `refuse` raise Refused, and put it on record."""
 
     agents_of_hosts: AgentsOfHosts
     states: States
     principal_of: PrincipalOf
     require: Require
+    refuse: Refuse
+    memory: MemoryOf = dict
     publish: Publish = lambda _: None
     followed: Callable[[], bool] = lambda: False
 
@@ -82,9 +91,21 @@ class Commands:
         self.brakes = Brakes(engine, audit)
         self.journals = Journals(engine, audit)
         self.schedules = Schedules(engine, audit)
+        inventory, agents = Inventory(engine), Agents(engine)
+        self._creation = Creation(
+            Hosts(
+                inventory,
+                agents,
+                self.journals,
+                around.agents_of_hosts,
+                around.memory,
+                self.listing.coming,
+            ),
+            Users(engine),
+        )
         self._planner = Planner(
-            Inventory(engine),
-            Agents(engine),
+            inventory,
+            agents,
             self.journals,
             around.agents_of_hosts,
             around.states,
@@ -111,6 +132,11 @@ class Commands:
     # -- what routes call -----------------------------------------------------------------------
 
     def plan(self, caller: Caller, asked: Request) -> Plan:
+        if asked.new is not None:
+            refuse = partial(self._around.refuse, caller)
+            made = self._creation.plan(asked, caller.principal, refuse, self.now())
+            return Plan(made, destructive=False)
+
         def require(permission: Permission, target: Target) -> None:
             if not caller.principal.may(permission, target):
                 self._around.require(caller, permission, target)
@@ -140,8 +166,9 @@ class Commands:
             verbs=[step.verb.value for step in asked.steps],
             count=len(plan.vms),
             vms=[one.vm.id for one in plan.vms[:50]],
+            **_in_brief(asked),
         )
-        added = self.operations.add(new, plan.places(), asked.timeout_s, entry, now)
+        added = self.operations.add(new, plan.places(), asked.timeout_s, entry, now, asked.secrets)
         self.changed(added.agents, (new.id,))
         return added
 
@@ -249,6 +276,26 @@ class Commands:
         return self.submit(caller, parse(dict(body)), key, schedule_id).operation
 
 
+def _in_brief(asked: Request) -> dict[str, Any]:
+    """Of new VMs, for the audit: which spec it was without its secrets, and what stands out."""
+    if asked.new is None:
+        return {}
+    shown = orjson.dumps(asked.steps[0].arguments["spec"], option=orjson.OPT_SORT_KEYS)
+    spec = asked.new.spec
+    return {
+        "new": asked.targets["new"],
+        "spec": {
+            "sha256": hashlib.sha256(shown).hexdigest(),
+            "vcpus": spec.vcpus,
+            "memory_mib": spec.memory_mib,
+            "disks": len(spec.disks),
+            "networks": len(spec.networks),
+            "owner": spec.owner,
+            "tags": dict(list(spec.tags.items())[:_TAGS_ON_RECORD]),
+        },
+    }
+
+
 def _operation(
     caller: Caller,
     asked: Request,
@@ -269,7 +316,7 @@ def _operation(
         created=now,
         reason=asked.reason or caller.reason,
         steps=asked.steps,
-        targets=dict(asked.body["targets"]),
+        targets=asked.targets,
         expect=tuple(sorted(asked.expect)),
         ttl_s=asked.ttl_s,
         max_parallel=asked.max_parallel,

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import translate
+from typing import Any
 
 from novacron_collector.commands.request import MAX_COMMANDS, MAX_VMS, Request, Select
 from novacron_contract.access import Permission, Target
@@ -20,6 +21,7 @@ from novacron_store.state.commands import Journals, Place
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = 5  # VMs in one message
+_LOST = "guests may lose what they have not written"
 
 States = Callable[[], Mapping[str, VmState]]  # of VMs, as telemetry has them
 AgentsOfHosts = Callable[[], Mapping[str, str]]  # host ids to identities that are active
@@ -28,13 +30,15 @@ Require = Callable[[Permission, Target], None]  # raises Refused, and puts it on
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A VM of a plan. `state` None: not known. `problem`: why it cannot be ordered anything."""
+    """A VM of a plan. `state` None: not known. `problem`: why it cannot be ordered anything.
+    `own`: the arguments that are its alone."""
 
     vm: Vm
     host_name: str
     state: VmState | None
     identity_id: str
     problem: str
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Plan:
                 vm_name=one.vm.name,
                 host_id=one.vm.host_id,
                 identity_id=one.identity_id,
+                own=dict(one.own),
             )
             for one in self.vms
         ]
@@ -152,10 +157,9 @@ def confirm(asked: Request, plan: Plan, *, needed: bool = True) -> None:
         raise Conflict("; ".join(problems[:_NAMED]) + more)
     if needed and plan.confirm is not None and asked.confirm != plan.confirm:
         what = "the VM's name" if len(plan.vms) == 1 else "the number of VMs"
-        raise Conflict(
-            f"guests may lose what they have not written: confirm it with {what}, "
-            f'"confirm": "{plan.confirm}"'
-        )
+        deletes = Verb.DELETE in _verbs(asked)
+        lost = "what was created with a VM goes with it" if deletes else _LOST
+        raise Conflict(f'{lost}: confirm it with {what}, "confirm": "{plan.confirm}"')
 
 
 def _verbs(asked: Request) -> frozenset[Verb]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from novacron_collector.commands.members import flag, number, only, optional, short, text, whole
 from novacron_contract.commands import VERBS, Force, Verb
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
+from novacron_contract.vm_spec import VmSpec
 from novacron_store.state.commands import Step
 
 MAX_VMS = 10_000
@@ -46,9 +47,21 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewVms:
+    """VMs that are not there yet, alike but for their names. `host`: id or name; None: chosen."""
+
+    spec: VmSpec  # the name in it is the first one's
+    name: str  # for several with a place for the number: web-{n}
+    names: tuple[str, ...]
+    first: int
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`vms` are ids or names; None: what `select` says. `timeout_s` None: that of each verb.
-    `body` is what it was read from."""
+    """`vms` are ids or names; None: what `select` says, or `new`. `timeout_s` None: that of each
+    verb. `secrets` are what `steps` leave out of their arguments. `body` is what it was read from.
+    """
 
     steps: tuple[Step, ...]
     vms: tuple[str, ...] | None
@@ -62,7 +75,19 @@ class Request:
     max_parallel: int | None
     max_per_minute: int | None
     stop_after_failures: int | None
+    new: NewVms | None = None
+    secrets: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any]
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        """As the operation shows them."""
+        if self.new is None:
+            return dict(self.body["targets"])
+        of = self.new
+        return {
+            "new": {"name": of.name, "count": len(of.names), "first": of.first, "host": of.host}
+        }
 
     @property
     def is_destructive(self) -> bool:
@@ -82,26 +107,37 @@ def parse(body: Any) -> Request:
     """
     if not isinstance(body, dict) or "targets" not in body:
         raise BadMessage(_FORM)
-    _only(body, MEMBERS, "")
+    only(body, MEMBERS, "")
     vms, select = _targets(body["targets"])
     steps = _steps(body)
-    timeout_s = _optional(body, "timeout", _number, 1, _MAX_TIMEOUT_S)
+    timeout_s = optional(body, "timeout", number, 1, _MAX_TIMEOUT_S)
     _leave_grace(steps, timeout_s)
     return Request(
         steps=steps,
         vms=vms,
         select=select,
         expect=_states("expect", body.get("expect", [])),
-        reason=_text("reason", body.get("reason", ""), MAX_REASON, empty=True),
-        ttl_s=_number("ttl", body.get("ttl", _DEFAULT_TTL_S), 1, _MAX_TTL_S),
-        timeout_s=timeout_s,
-        dry_run=_flag("dry_run", body.get("dry_run", False)),
         confirm=_confirm(body.get("confirm")),
-        max_parallel=_optional(body, "max_parallel", _whole, 1, MAX_VMS),
-        max_per_minute=_optional(body, "max_per_minute", _whole, 1, 1_000_000),
-        stop_after_failures=_optional(body, "stop_after_failures", _whole, 1, MAX_VMS),
-        body=body,
+        **how(body),
     )
+
+
+def how(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is the same of all requests: their limits, and why.
+
+    Raises:
+        BadMessage: one of them is none.
+    """
+    return {
+        "reason": text("reason", body.get("reason", ""), MAX_REASON, empty=True),
+        "ttl_s": number("ttl", body.get("ttl", _DEFAULT_TTL_S), 1, _MAX_TTL_S),
+        "timeout_s": optional(body, "timeout", number, 1, _MAX_TIMEOUT_S),
+        "dry_run": flag("dry_run", body.get("dry_run", False)),
+        "max_parallel": optional(body, "max_parallel", whole, 1, MAX_VMS),
+        "max_per_minute": optional(body, "max_per_minute", whole, 1, 1_000_000),
+        "stop_after_failures": optional(body, "stop_after_failures", whole, 1, MAX_VMS),
+        "body": body,
+    }
 
 
 def _leave_grace(steps: Iterable[Step], timeout_s: float | None) -> None:
@@ -131,17 +167,20 @@ def _steps(body: Mapping[str, Any]) -> tuple[Step, ...]:
         raise BadMessage("arguments: with steps each has its own")
     if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
         raise BadMessage(f"steps: expected a list of 1 to {MAX_STEPS}")
-    return tuple(_step(one, f"steps: {number}: ") for number, one in enumerate(steps, 1))
+    return tuple(_step(one, f"steps: {place}: ") for place, one in enumerate(steps, 1))
 
 
 def _step(raw: Any, where: str, *, may_undo: bool = True) -> Step:
     if not isinstance(raw, dict):
         raise BadMessage(f"{where}expected an object with a verb")
-    _only(raw, ("verb", "arguments", *(("undo",) if may_undo else ())), where)
+    only(raw, ("verb", "arguments", *(("undo",) if may_undo else ())), where)
     verb = raw.get("verb")
     if verb not in tuple(Verb):
-        raise BadMessage(f"{where}verb: expected one of {', '.join(Verb)}, got {_short(verb)}")
+        allowed = ", ".join(one for one in Verb if one is not Verb.CREATE)
+        raise BadMessage(f"{where}verb: expected one of {allowed}, got {short(verb)}")
     spec = VERBS[Verb(verb)]
+    if spec.verb is Verb.CREATE:
+        raise BadMessage(f"{where}verb: VMs are created by POST /v1/vms")
     try:
         arguments = spec.parse(raw.get("arguments", {}))
     except BadMessage as err:
@@ -166,12 +205,12 @@ def _targets(raw: Any) -> tuple[tuple[str, ...] | None, Select | None]:
 def _vms(raw: list[Any]) -> tuple[str, ...]:
     if not 1 <= len(raw) <= MAX_VMS:
         raise BadMessage(f"targets: vms: expected 1 to {MAX_VMS} of them, got {len(raw)}")
-    return tuple(dict.fromkeys(_text("targets: vms", one, MAX_NAME) for one in raw))
+    return tuple(dict.fromkeys(text("targets: vms", one, MAX_NAME) for one in raw))
 
 
 def _select(raw: dict[str, Any]) -> Select:
     """Empty is refused: all VMs are asked for by {"name": "*"}, not by a slip."""
-    _only(raw, ("host", "name", "tags", "state"), "targets: select: ")
+    only(raw, ("host", "name", "tags", "state"), "targets: select: ")
     if not raw:
         raise BadMessage('targets: select: empty; every VM there is: {"name": "*"}')
     tags = raw.get("tags", {})
@@ -179,10 +218,10 @@ def _select(raw: dict[str, Any]) -> Select:
         raise BadMessage(f"targets: select: tags: expected an object of {MAX_TAGS} or fewer")
     where = "targets: select"
     return Select(
-        host=_text(f"{where}: host", raw["host"], MAX_NAME) if "host" in raw else None,
-        name=_text(f"{where}: name", raw["name"], MAX_NAME) if "name" in raw else None,
+        host=text(f"{where}: host", raw["host"], MAX_NAME) if "host" in raw else None,
+        name=text(f"{where}: name", raw["name"], MAX_NAME) if "name" in raw else None,
         tags={
-            _text(f"{where}: tags", key, MAX_NAME): _text(f"{where}: tags", of, MAX_NAME)
+            text(f"{where}: tags", key, MAX_NAME): text(f"{where}: tags", of, MAX_NAME)
             for key, of in tags.items()
         },
         states=_states(f"{where}: state", raw.get("state", [])),
@@ -204,47 +243,4 @@ def _confirm(raw: Any) -> str | None:
         return None
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)
-    return _text("confirm", raw, MAX_NAME)
-
-
-def _optional(body: Mapping[str, Any], name: str, read: Any, least: float, most: float) -> Any:
-    value = body.get(name)
-    return None if value is None else read(name, value, least, most)
-
-
-def _number(name: str, raw: Any, least: float, most: float) -> float:
-    is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
-    if not is_number or not math.isfinite(raw) or not least <= raw <= most:
-        raise BadMessage(f"{name}: expected seconds, {least:g} to {most:g}")
-    return float(raw)
-
-
-def _whole(name: str, raw: Any, least: int, most: int) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, int) or not least <= raw <= most:
-        raise BadMessage(f"{name}: expected {least} to {most}")
-    return raw
-
-
-def _flag(name: str, raw: Any) -> bool:
-    if not isinstance(raw, bool):
-        raise BadMessage(f"{name}: expected true or false")
-    return raw
-
-
-def _text(name: str, raw: Any, most: int, *, empty: bool = False) -> str:
-    if not isinstance(raw, str) or len(raw) > most or not (raw or empty):
-        raise BadMessage(f"{name}: expected text of at most {most} characters")
-    if any(0xD800 <= ord(letter) < 0xE000 for letter in raw) or "\0" in raw:
-        raise BadMessage(f"{name}: has characters that are none")
-    return raw
-
-
-def _only(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
-    for name in raw:
-        if name not in allowed:
-            raise BadMessage(f"{where}{_short(name)}: unknown; allowed: {', '.join(allowed)}")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text("confirm", raw, MAX_NAME)

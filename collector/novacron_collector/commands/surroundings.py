@@ -7,7 +7,9 @@ from datetime import datetime
 
 from clickhouse_connect.driver.client import Client
 
+from novacron_collector.commands.placing import Memory
 from novacron_contract.access import Principal, PrincipalKind
+from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 from novacron_store.state import Users
 from novacron_store.state.identities import Identities, Standing
@@ -30,6 +32,18 @@ def principal_of(users: Users, user_id: str) -> Principal | None:
         if user.id == user_id and user.disabled is None:
             return Principal(PrincipalKind.USER, user.id, user.name, user.grants)
     return None
+
+
+def memory(
+    telemetry: Callable[[], Client], index: Index, now: Callable[[], datetime]
+) -> Mapping[str, Memory]:
+    """Of hosts and VMs, as it was measured last; of none while the store does not answer."""
+    try:
+        client = telemetry()
+        rows = fleet_now(client, now(), index.progress(client).borders)
+    except Unavailable:
+        return {}
+    return {row.entity: Memory(row.memory_usage, row.memory_limit) for row in rows}
 
 
 def states(

@@ -1,5 +1,5 @@
 """The state database as lines of JSON, of one moment, and its way back into an empty one: from
-SQLite to PostgreSQL as well."""
+SQLite to PostgreSQL as well. What operations under way keep secret stays where it is."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from novacron_contract.errors import ConfigError
 from novacron_store.state.database import reading, safe_url, writing
 from novacron_store.state.migration import migrate, revision
 from novacron_store.state.tables import UtcTime, metadata
+from novacron_store.state.tables.commands import operation_secrets
 
 _ROWS_AT_ONCE = 1000
-_TABLES = {table.name: table for table in metadata.sorted_tables}
+_TABLES = {table.name: table for table in metadata.sorted_tables if table is not operation_secrets}
 
 
 def dump(engine: Engine) -> Iterator[str]:

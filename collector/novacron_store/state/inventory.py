@@ -94,11 +94,12 @@ class Inventory:
             rows = connection.execute(_HOSTS.order_by(hosts.c.name, hosts.c.id)).mappings()
             return [_host(row) for row in rows]
 
-    def vms(self) -> list[Vm]:
-        """Every VM, by name."""
+    def vms(self, *, deleted: bool = False) -> list[Vm]:
+        """Every VM that was not deleted, by name; or those that were."""
+        is_gone = vms.c.deleted.is_not(None) if deleted else vms.c.deleted.is_(None)
+        statement = _VMS.where(is_gone).order_by(vms.c.name, vms.c.id)
         with reading(self.engine) as connection:
-            rows = connection.execute(_VMS.order_by(vms.c.name, vms.c.id)).mappings()
-            return [_vm(row) for row in rows]
+            return [_vm(row) for row in connection.execute(statement).mappings()]
 
     def host(self, id_or_name: str) -> Host:
         """
@@ -112,7 +113,8 @@ class Inventory:
             return _the_one("host", id_or_name, [_host(row) for row in rows])
 
     def vm(self, id_or_name: str) -> Vm:
-        """
+        """One that was deleted is found by its id, and by a name that no other one has.
+
         Raises:
             NotFound: there is none.
             BadMessage: several have that name.
@@ -120,7 +122,9 @@ class Inventory:
         statement = _VMS.where((vms.c.id == id_or_name) | (vms.c.name == id_or_name))
         with reading(self.engine) as connection:
             rows = connection.execute(statement.limit(_CHUNK)).mappings()
-            return _the_one("VM", id_or_name, [_vm(row) for row in rows])
+            found = [_vm(row) for row in rows]
+        there = [vm for vm in found if vm.deleted is None or vm.id == id_or_name]
+        return _the_one("VM", id_or_name, there or found)
 
     def history(self, vm_id: str) -> list[VmPeriod]:
         """The VM's names and hosts, newest first."""
@@ -137,6 +141,7 @@ _TOUCH = (
         vms.c.id == bindparam("key"),
         vms.c.last_seen == bindparam("old"),
         vms.c.reported_by.is_not_distinct_from(bindparam("by")),
+        vms.c.deleted.is_(None),
     )
     .values(last_seen=bindparam("new"))
 )

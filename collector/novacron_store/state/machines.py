@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+SEEN_AGAIN = timedelta(seconds=30)  # after a deletion: what was measured before may come later
 _A_MOMENT = timedelta(microseconds=1)
 
 
@@ -28,7 +29,8 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """`host_id` is the hypervisor it was last seen on. `reported_by`: as of a host."""
+    """`host_id` is the hypervisor it was last seen on. `reported_by`: as of a host. `deleted`: when
+    we deleted it; who is seen later than that is there again."""
 
     id: str
     name: str
@@ -38,6 +40,7 @@ class Vm:
     provider: str = ""
     resource: dict[str, str] = field(default_factory=dict)
     reported_by: str | None = None
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +138,22 @@ def merge(old: Machine, new: Machine) -> Machine:
     if isinstance(old, Host) and (old.reported_by is None) == (new.reported_by is None):
         # Not every sender of a host tells everything: what is known stays known.
         new = replace(new, arch=new.arch or old.arch, os=new.os or old.os, agent_id=old.agent_id)
+    elif isinstance(old, Vm) and isinstance(new, Vm) and not is_there_again(old, new):
+        new = replace(new, deleted=old.deleted)
     return replace(new, first_seen=first_seen)
 
 
 def has_moved(old: Vm | None, new: Vm) -> bool:
     if old is None:
         return True
+    if old.deleted is not None:
+        return is_there_again(old, new)
     is_newer = new.last_seen > old.last_seen
     return is_newer and (old.name, old.host_id) != (new.name, new.host_id)
+
+
+def is_there_again(old: Vm, new: Vm) -> bool:
+    return old.deleted is None or new.last_seen > old.deleted + SEEN_AGAIN
 
 
 def is_news(old: Host | Vm | None, new: Host | Vm) -> bool:

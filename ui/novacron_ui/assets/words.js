@@ -7,6 +7,8 @@ const VERBS = {
   reset: { title: "Reset", icon: "zap", doing: "Resetting", done: "Reset" },
   suspend: { title: "Suspend", icon: "pause", doing: "Suspending", done: "Suspended" },
   resume: { title: "Resume", icon: "play", doing: "Resuming", done: "Resumed" },
+  create: { title: "Create", icon: "plus", doing: "Creating", done: "Created" },
+  delete: { title: "Delete", icon: "trash-2", doing: "Deleting", done: "Deleted" },
 };
 
 // Of a command: tone, icon, word.
@@ -65,11 +67,13 @@ export function commandText({ state, text, error, cancelling }) {
 }
 
 export function argumentsText(given) {
-  const { force, grace_s: grace } = given;
+  const { force, grace_s: grace, spec } = given;
+  if (spec) return `${spec.vcpus ?? 1} vCPU, ${spec.memory_mib} MiB of memory, ${spec.disks?.length ?? 0} disks`;
   if (force === "now") return "power taken away at once";
   if (force === "never") return `asked to shut down, ${grace} s to do so`;
   if (force === "after-grace") return `asked to shut down, power taken away after ${grace} s`;
-  return Object.entries(given).map(([name, value]) => `${name}: ${value}`).join(", ");
+  const said = Object.entries(given).filter(([, value]) => value !== false);
+  return said.map(([name, value]) => (value === true ? name.replaceAll("_", " ") : `${name}: ${value}`)).join(", ");
 }
 
 export function length(milliseconds) {

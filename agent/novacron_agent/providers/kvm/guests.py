@@ -51,6 +51,10 @@ class Guest:
     def is_running(self) -> bool:
         return self.run != _OFF
 
+    @property
+    def labelled(self) -> Resource:
+        return {**self.description.labels, **self.resource}
+
 
 class Guests:
     """For one thread. `run_folder`: where the hypervisor keeps the pid files of its QEMUs."""
@@ -87,7 +91,8 @@ class Guests:
         uuid = domain.UUIDString()
         guest = self._guests.setdefault(uuid, Guest(_resource(domain, uuid, host)))
         self._note_run(guest, domain, time_ns, seen_before=True)
-        reading = Reading(dict(guest.resource), time_ns, guest.started_ns)
+        _describe(guest, domain, stats, time_ns)
+        reading = Reading(guest.labelled, time_ns, guest.started_ns)
         _add_state(reading, guest, vm_state(stats["state.state"], stats["state.reason"]))
         return reading
 
@@ -96,7 +101,7 @@ class Guests:
         guest = self._guests.pop(uuid, None)
         if guest is None:
             return None
-        reading = Reading(dict(guest.resource), time_ns)
+        reading = Reading(guest.labelled, time_ns)
         _add_state(reading, guest, state)
         return reading
 
@@ -106,7 +111,7 @@ class Guests:
         if guest is None or guest.run != answer.run or guest.is_elsewhere:
             return None
         stats = answer.stats
-        reading = Reading(dict(guest.resource), answer.time_ns, guest.started_ns)
+        reading = Reading(guest.labelled, answer.time_ns, guest.started_ns)
         statistics.add_job(reading, answer.job)
         statistics.add_disks(reading, stats, running=guest.is_running)
         if guest.is_running:
@@ -156,9 +161,9 @@ class Guests:
         return self._run_folder / f"{name}.pid"
 
     def _measured(self, guest: Guest, domain: Any, stats: Stats, time_ns: int) -> Reading:
-        reading = Reading(dict(guest.resource), time_ns, guest.started_ns)
-        _add_state(reading, guest, vm_state(stats["state.state"], stats["state.reason"]))
         _describe(guest, domain, stats, time_ns)
+        reading = Reading(guest.labelled, time_ns, guest.started_ns)
+        _add_state(reading, guest, vm_state(stats["state.state"], stats["state.reason"]))
         reading.add("vm.cpu.count", guest.description.cpus)
         reading.add("vm.memory.limit", guest.description.memory)
         if guest.is_running:

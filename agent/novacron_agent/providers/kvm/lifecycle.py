@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import libvirt
 
 from novacron_agent.finding import Finding, fail, ok
 from novacron_agent.providers.kvm.control import Control
+from novacron_agent.providers.kvm.creating import Create
+from novacron_agent.providers.kvm.deleting import Delete
 from novacron_agent.providers.kvm.domain import look
 from novacron_agent.providers.kvm.stop import Stop
 from novacron_agent.providers.kvm.verbs import CALLS, Turn
@@ -16,6 +19,11 @@ from novacron_agent.providers.lifecycle import Done, EffectUnknown, FoundVm, Not
 from novacron_contract.commands import VERBS, Effect, Order, Verb
 from novacron_contract.errors import NovaCronError, Refused, Unavailable
 
+_OF_STEPS: Mapping[Verb, type[Stop] | type[Create] | type[Delete]] = {
+    Verb.STOP: Stop,
+    Verb.CREATE: Create,
+    Verb.DELETE: Delete,
+}
 _LOOK_S = 5.0  # for what asks no QEMU, after the deadline of what does
 
 
@@ -28,7 +36,7 @@ class KvmLifecycle:
         object.__setattr__(self, "_control", Control(self.uri))
 
     def verbs(self) -> frozenset[Verb]:
-        return frozenset({Verb.STOP, *CALLS})
+        return frozenset({*_OF_STEPS, *CALLS})
 
     def find(self, vm_id: str, patience_s: float) -> FoundVm:
         def ask(conn: libvirt.virConnect) -> FoundVm:
@@ -42,8 +50,9 @@ class KvmLifecycle:
             raise Unavailable(str(err)) from err
 
     def perform(self, order: Order, progress: Progress, deadline: float) -> Done:
-        if order.verb is Verb.STOP:
-            return Stop(self._control, order, progress, deadline).carry_out()
+        of_steps = _OF_STEPS.get(order.verb)
+        if of_steps is not None:
+            return of_steps(self._control, order, progress, deadline).carry_out()
 
         def ask(conn: libvirt.virConnect) -> Done:
             domain = conn.lookupByUUIDString(order.vm_id)
@@ -61,18 +70,23 @@ class KvmLifecycle:
     def check(self, patience_s: float) -> list[Finding]:
         what = f"commands by libvirt {self.uri}"
         try:
-            seen = self._control.ask("", _number, time.monotonic() + patience_s)
+            seen = self._control.ask("", _seen, time.monotonic() + patience_s)
         except Refused as err:
             return [fail(what, str(err), "or set [commands] enabled = false")]
         except NovaCronError as err:
             return [fail(what, str(err), "restart it: systemctl restart libvirtd")]
         finally:
             self._control.close()
-        return [ok(what, f"libvirt lets this user in for more than looking; {seen} guests")]
+        return [ok(what, f"libvirt lets this user in for more than looking; {seen}")]
 
     def close(self) -> None:
         self._control.close()
 
 
-def _number(conn: libvirt.virConnect) -> int:
-    return len(conn.listAllDomains())
+def _seen(conn: libvirt.virConnect) -> str:
+    pools = conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+    networks = conn.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+    where = f"VMs can be made in {len(pools)} pools, at {len(networks)} networks"
+    if not pools:
+        where = "no storage pool is active: VMs cannot be made here"
+    return f"{len(conn.listAllDomains())} guests; {where}"

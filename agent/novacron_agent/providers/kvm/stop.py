@@ -91,7 +91,7 @@ class Stop:
 
     @property
     def _grace_s(self) -> float:
-        return float(self.order.arguments["grace_s"])
+        return float(str(self.order.arguments["grace_s"]))
 
     def _must_have_had_its_grace(self, began: float) -> None:
         """A guest that may be writing is not cut off because the order's time was short."""

@@ -8,17 +8,21 @@ from novacron_store.state.commands.lapsing import Lapsed, Lapsing
 from novacron_store.state.commands.listing import Event, Listing
 from novacron_store.state.commands.machine import Meaning, Patience
 from novacron_store.state.commands.operations import Added, Operations, summary
+from novacron_store.state.commands.population import Coming
 from novacron_store.state.commands.records import Command, Operation, Place, Stage, Step
 from novacron_store.state.commands.reports import Answered, Reports, Said, Taken
 from novacron_store.state.commands.schedules import Schedule, Schedules
+from novacron_store.state.commands.secrecy import WITHHELD, withhold
 
 __all__ = [
+    "WITHHELD",
     "About",
     "Added",
     "Answered",
     "Asking",
     "Brake",
     "Brakes",
+    "Coming",
     "Command",
     "Dispatch",
     "Entered",
@@ -43,4 +47,5 @@ __all__ = [
     "Told",
     "new_id",
     "summary",
+    "withhold",
 ]

@@ -23,6 +23,7 @@ from novacron_store.state.audit import Audit, Entry
 from novacron_store.state.commands.advancing import advance
 from novacron_store.state.commands.locking import one_after_another
 from novacron_store.state.commands.noting import end_of, ends_of
+from novacron_store.state.commands.population import changes_population, settle
 from novacron_store.state.commands.records import (
     MUTABLE,
     Command,
@@ -32,6 +33,7 @@ from novacron_store.state.commands.records import (
     command_row,
     operation,
 )
+from novacron_store.state.commands.secrecy import drop
 from novacron_store.state.commands.stopping import cancel_queued, cancel_unbegun
 from novacron_store.state.database import writing
 from novacron_store.state.tables.commands import command_events, commands, operations
@@ -86,6 +88,7 @@ class Change:
     audit: Audit
     touched: set[str] = field(default_factory=set)
     entries: list[Entry] = field(default_factory=list)  # for the audit
+    came_or_went: list[Command] = field(default_factory=list)  # VMs, by these
     agents: set[str] = field(default_factory=set)
     _moved: dict[str, tuple[int, Command]] = field(default_factory=dict)
     _events: list[dict[str, Any]] = field(default_factory=list)
@@ -102,6 +105,8 @@ class Change:
             self._event(new)
         if new.turn is not None and new.turn <= self.now:
             self.agents.add(new.identity_id)
+        if changes_population(old, new):
+            self.came_or_went.append(new)
         if new.state.is_final and not old.state.is_final:
             self.agents.add(new.identity_id)  # there is room for another
             _count(tally, new)
@@ -128,6 +133,8 @@ class Change:
             for found in self._operations(tallies):
                 self._count_in(found, tallies[found.id])
         self._write_events()
+        for chunk in chunks(self.came_or_went):
+            settle(self.connection, chunk, self.now)
         if self.entries:
             self.audit.record(self.connection, *self.entries)
 
@@ -187,6 +194,8 @@ class Change:
             "problem": problem,
         }
         self.connection.execute(_SAVE_OPERATION, [row])
+        if over:
+            drop(self.connection, of.id)
 
     def follow(self, of: Operation, vms: Iterable[str]) -> None:
         """Draw the next step, or the way back, of these VMs."""

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, or_, select
 
-from novacron_contract.commands import Order, State
+from novacron_contract.commands import Order, State, Verb
 from novacron_store.state.audit import Audit
 from novacron_store.state.commands.changing import Change, changing
 from novacron_store.state.commands.limits import FEW, Room, in_flight, room
-from novacron_store.state.commands.machine import Patience, deliver, lapse, lose, told_to_cancel
+from novacron_store.state.commands.machine import (
+    Patience,
+    deliver,
+    lapse,
+    lose,
+    told_to_cancel,
+    unfit,
+)
 from novacron_store.state.commands.records import Command, command
+from novacron_store.state.commands.secrecy import whole_order
 from novacron_store.state.database import reading
 from novacron_store.state.tables.commands import commands
+
+_MAX_TOLD = 256 * 1024  # bytes of specs, of new and of old ones each: agents take 1 MiB in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +139,12 @@ class Dispatch:
             commands.c.instance == asking.instance,
         )
         for old in _commands(change, statement.limit(max(asking.most, 1))):
+            if _weight(orders) > _MAX_TOLD:
+                break
             if old.cancelling:
                 cancelled.append(old.id)
             if old.state is State.DELIVERED:
-                orders.append(old.order(change.now))
+                orders.append(_told_again(change, old))
                 change.move(old, deliver(old, asking.instance, change.now, self.patience))
             else:
                 change.move(old, told_to_cancel(old, change.now, self.patience))
@@ -149,11 +162,29 @@ class Dispatch:
         for old in _commands(change, first.order_by(*begun_first).limit(places)):
             if old.deadline is not None and old.deadline <= change.now:
                 change.move(old, lapse(old, change.now))
+                continue
+            if _weight(orders) > _MAX_TOLD:
+                break
+            order = whole_order(change.connection, old, change.now)
+            if order is None:
+                change.move(old, unfit(old, change.now))
             elif left.take(old):
-                orders.append(old.order(change.now))
+                orders.append(order)
                 change.move(old, deliver(old, asking.instance, change.now, self.patience))
         change.save()  # what is looked for next is not to find these again
         return orders
+
+
+def _weight(orders: Iterable[Order]) -> int:
+    """Of their specs: what else is in an order is small."""
+    specs = [one.arguments for one in orders if one.verb is Verb.CREATE]
+    return sum(len(json.dumps(one, ensure_ascii=False).encode()) for one in specs)
+
+
+def _told_again(change: Change, of: Command) -> Order:
+    """Without its secrets it is only asked about: who never heard of it begins nothing."""
+    whole = whole_order(change.connection, of, change.now)
+    return replace(of.order(change.now), ttl_ms=0) if whole is None else whole
 
 
 def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, RowMapping, Table, func, select
 
+from novacron_contract.commands import Verb
 from novacron_contract.errors import NotFound
 from novacron_store.state.commands.changing import chunks
+from novacron_store.state.commands.population import Coming, coming
 from novacron_store.state.commands.records import Command, Operation, command, operation
 from novacron_store.state.database import reading
 from novacron_store.state.tables.commands import command_events, commands, operations
@@ -75,6 +77,17 @@ class Listing:
         statement = statement.where(commands.c.operation_id == operation_id).distinct()
         with reading(self.engine) as connection:
             return [(str(vm), str(host)) for vm, host in connection.execute(statement)]
+
+    def coming(self, operation_id: str | None = None) -> list[Coming]:
+        """VMs that are being made; or those of an operation, made or not."""
+        which = commands.c.verb == Verb.CREATE.value
+        if operation_id is None:
+            which &= commands.c.ended.is_(None)
+        else:
+            which &= commands.c.operation_id == operation_id
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(commands).where(which)).mappings()
+            return [coming(command(row)) for row in rows]
 
     def some(self, ids: Iterable[str]) -> list[Operation]:
         found: list[Operation] = []

@@ -31,6 +31,7 @@ from novacron_store.state.commands.records import IN_FLIGHT, Command
 
 _ORDER = (State.QUEUED, State.DELIVERED, State.ACCEPTED, State.RUNNING)
 _UNTOLD = "the agent said nothing of its end in time"
+_UNFIT = "what it needs was secret, and is not there any more: nothing was done"
 _LOST = "the agent lost its journal, and cannot tell what became of it"
 
 
@@ -92,6 +93,11 @@ def lapse(of: Command, now: datetime) -> Command:
     if of.state is State.QUEUED:
         return _end(of, State.EXPIRED, now, "its time was over before it could be delivered")
     return _end(of, State.OUTCOME_UNKNOWN, now, _UNTOLD) if of.state in IN_FLIGHT else of
+
+
+def unfit(of: Command, now: datetime) -> Command:
+    """What it needs was kept apart, and is not there any more."""
+    return _end(of, State.REJECTED, now, _UNFIT)
 
 
 def lose(of: Command, now: datetime) -> Command:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from novacron_contract.commands import VERBS, State
+from novacron_contract.commands import VERBS, State, Verb
 from novacron_contract.errors import Conflict, NotFound, TooMany
 from novacron_store.state.audit import Audit, Entry
 from novacron_store.state.commands.changing import Change, changing, chunks
@@ -23,6 +24,7 @@ from novacron_store.state.commands.records import (
     operation,
     operation_row,
 )
+from novacron_store.state.commands.secrecy import Secrets, drop, keep
 from novacron_store.state.database import reading, writing
 from novacron_store.state.tables.commands import command_events, commands, operations
 
@@ -63,11 +65,14 @@ class Operations:
         timeout_s: float | None,
         asked: Entry,
         now: datetime,
+        secrets: Secrets = MappingProxyType({}),
     ) -> Added:
-        """Committed when this returns. `timeout_s` None: that of each verb.
+        """Committed when this returns. `timeout_s` None: that of each verb. `secrets`: what the
+        steps leave out of their arguments.
 
         Raises:
-            Conflict: its idempotency key was used for something else.
+            Conflict: its idempotency key was used for something else, or a VM of that name is
+                being made on the same host.
             TooMany: there are as many open ones as may be.
         """
         with changing(self.engine, now, self.audit) as change:
@@ -77,8 +82,11 @@ class Operations:
             ):
                 return Added(known, frozenset(), is_new=False)
             _require_room(connection)
+            if new.steps[0].verb is Verb.CREATE:
+                _require_unused(connection, places)
             every = [one for place in places for one in _line(new, place, timeout_s, now)]
             connection.execute(insert(operations), [operation_row(replace(new, total=0))])
+            keep(connection, new.id, secrets)
             change.add(every)
             change.entries.append(asked)
         return Added(self.one(new.id), frozenset(change.agents))
@@ -125,6 +133,7 @@ class Operations:
                     delete(command_events).where(command_events.c.command_id.in_(of_it))
                 )
                 connection.execute(delete(commands).where(commands.c.operation_id == operation_id))
+                drop(connection, operation_id)
                 connection.execute(delete(operations).where(operations.c.id == operation_id))
         return len(ids)
 
@@ -142,7 +151,7 @@ def _line(of: Operation, place: Place, timeout_s: float | None, now: datetime) -
             host_id=place.host_id,
             identity_id=place.identity_id,
             verb=step.verb,
-            arguments=step.arguments,
+            arguments={**step.arguments, **(place.own if number == 0 else {})},
             expect=of.expect if number == 0 else (),
             ttl_s=of.ttl_s,
             timeout_s=timeout_s or VERBS[step.verb].timeout_s,
@@ -195,6 +204,17 @@ def _repeated(connection: Connection, issuer_id: str, key: str, body_hash: str) 
             "use a new one"
         )
     return known
+
+
+def _require_unused(connection: Connection, places: Sequence[Place]) -> None:
+    """What is in the inventory was looked at before: here those that are on their way."""
+    statement = select(commands.c.host_id, commands.c.vm_name).where(
+        commands.c.ended.is_(None), commands.c.verb == Verb.CREATE.value
+    )
+    under_way = {(str(host), str(name)) for host, name in connection.execute(statement)}
+    for place in places:
+        if (place.host_id, place.vm_name) in under_way:
+            raise Conflict(f"{place.vm_name}: a VM of that name is being made on its host already")
 
 
 def _require_room(connection: Connection) -> None:

@@ -42,12 +42,14 @@ def step(raw: dict[str, Any]) -> Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A VM of an operation, and whose agent is to act."""
+    """A VM of an operation, and whose agent is to act. `own`: arguments of the first step that are
+    this VM's alone."""
 
     vm_id: str
     vm_name: str
     host_id: str
     identity_id: str
+    own: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

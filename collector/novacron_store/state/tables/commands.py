@@ -95,6 +95,14 @@ for _name, _columns in (
 ):
     Index(_name, *_columns, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
+# What goes to agents and is shown to nobody, while the operation goes on.
+operation_secrets = Table(
+    "operation_secrets",
+    metadata,
+    Column("operation_id", Text, primary_key=True),
+    Column("secrets", JSON, nullable=False),
+)
+
 command_events = Table(
     "command_events",
     metadata,

@@ -33,6 +33,7 @@ vms = Table(
     Column("first_seen", UtcTime, nullable=False),
     Column("last_seen", UtcTime, nullable=False),
     Column("resource", JSON, nullable=False),
+    Column("deleted", UtcTime, nullable=True),
     Column("reported_by", Text, nullable=True),
     Index("vms_by_name", "name"),
     Index("vms_by_host", "host_id"),

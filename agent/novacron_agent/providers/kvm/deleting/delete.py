@@ -1,0 +1,111 @@
+"""Remove a VM: its power first, then its volumes, at the end its definition.
+
+As long as it is defined it tells what it owned, so that whoever is killed in the middle goes on
+where it was; what a VM that is gone has left is found by the names of its volumes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import libvirt
+
+from novacron_agent.providers.kvm.control import Control
+from novacron_agent.providers.kvm.deleting.plan import Plan, plan
+from novacron_agent.providers.kvm.domain import in_time, look
+from novacron_agent.providers.kvm.owned import remove, undefine
+from novacron_agent.providers.kvm.stop import Stop
+from novacron_agent.providers.lifecycle import (
+    Done,
+    EffectFailed,
+    EffectUnknown,
+    NotPossible,
+    Progress,
+)
+from novacron_contract.commands import Force, Order, Value, Verb
+from novacron_contract.errors import Unavailable
+
+T = TypeVar("T")
+
+_LOOK_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    control: Control
+    order: Order
+    progress: Progress
+    deadline: float
+
+    def carry_out(self) -> Done:
+        arguments = self.order.arguments
+        keep = arguments["keep_volumes"] is True
+        planned = self._look(lambda conn: plan(conn, self.order.vm_id, keep_volumes=keep))
+        detail = planned.as_json()
+        if arguments["plan"] is True:
+            return Done(changed=False, text=_said(planned, "would go"), detail=detail)
+        if planned.is_active and arguments["force"] is not True:
+            raise NotPossible("the VM runs: stop it first, or order it with force")
+        in_time(self.deadline)
+        if planned.is_active:
+            self._power_off()
+        for number, (pool, name) in enumerate(planned.volumes):
+            self.progress.tell(f"volume {name}", number / len(planned.volumes))
+            self._change(partial(self._remove_volume, pool, name))
+        if planned.is_defined and planned.is_persistent:
+            self.progress.tell("definition")
+            self._change(self._undefine)
+        return Done(changed=bool(planned.goes), text=_said(planned, "gone"), detail=detail)
+
+    def _power_off(self) -> None:
+        """At once: what it has not written is of no use any more."""
+        arguments: dict[str, Value] = {"force": Force.NOW.value, "grace_s": 0.0}
+        order = replace(self.order, verb=Verb.STOP, arguments=arguments)
+        Stop(self.control, order, self.progress, self.deadline).carry_out()
+
+    def _remove_volume(self, pool: str, name: str, conn: libvirt.virConnect) -> None:
+        self._must_be_off(conn)
+        try:
+            volume = conn.storagePoolLookupByName(pool).storageVolLookupByName(name)
+        except libvirt.libvirtError as err:
+            if err.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
+                return
+            raise
+        remove([volume], self.deadline)
+
+    def _undefine(self, conn: libvirt.virConnect) -> None:
+        """One that runs would go on, and be gone with its end."""
+        self._must_be_off(conn)
+        domain = conn.lookupByUUIDString(self.order.vm_id)
+        in_time(self.deadline)
+        undefine(domain)
+
+    def _must_be_off(self, conn: libvirt.virConnect) -> None:
+        try:
+            domain = conn.lookupByUUIDString(self.order.vm_id)
+        except libvirt.libvirtError as err:
+            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return
+            raise
+        if not look(domain).is_off:
+            raise EffectFailed("somebody started it while it was being deleted")
+
+    def _change(self, ask: Callable[[libvirt.virConnect], T]) -> T:
+        in_time(self.deadline)
+        return self.control.ask(self.order.vm_id, ask, self.deadline)
+
+    def _look(self, ask: Callable[[libvirt.virConnect], T]) -> T:
+        try:
+            until = time.monotonic() + _LOOK_S
+            return self.control.ask(self.order.vm_id, ask, until, step="look")
+        except EffectUnknown as err:  # to look is no effect
+            raise Unavailable(str(err)) from err
+
+
+def _said(planned: Plan, what: str) -> str:
+    kept = f"; {len(planned.stays)} stay" if planned.stays else ""
+    return f"{len(planned.goes)} {what}{kept}"

@@ -1,0 +1,80 @@
+"""What was created with a VM, found by its UUID, and removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import libvirt
+
+from novacron_agent.providers.kvm.marks import prefix
+from novacron_agent.providers.lifecycle import EffectUnknown
+
+_AGAIN_S = 0.3
+
+
+def volumes_of(conn: libvirt.virConnect, vm_id: str) -> list[libvirt.virStorageVol]:
+    """In whatever active pool, by name."""
+    pools = conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+    found = [volume for pool in pools for volume in named(pool, vm_id)]
+    return sorted(found, key=lambda volume: str(volume.name()))
+
+
+def named(pool: libvirt.virStoragePool, vm_id: str) -> list[libvirt.virStorageVol]:
+    first = prefix(vm_id)
+    found = []
+    for name in pool.listVolumes():
+        if name.startswith(first):
+            volume = _there(pool, name)
+            found += [volume] if volume is not None else []
+    return found
+
+
+def remove(volumes: Iterable[libvirt.virStorageVol], deadline: float) -> int:
+    """How many there were. One that is still being made is waited for: who ordered it is gone, and
+    libvirt makes it all the same.
+
+    Raises:
+        EffectUnknown: one is not ready by then.
+    """
+    number = 0
+    for volume in volumes:
+        while not _is_removed(volume):
+            if time.monotonic() >= deadline:
+                raise EffectUnknown(f"volume {volume.name()} is still being made")
+            time.sleep(_AGAIN_S)
+        number += 1
+    return number
+
+
+def undefine(domain: libvirt.virDomain) -> None:
+    """With what libvirt keeps of it beside its definition."""
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    )
+    if domain.connect().getType() == "QEMU":  # libvirt's test driver knows none of these
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    domain.undefineFlags(flags)
+
+
+def _is_removed(volume: libvirt.virStorageVol) -> bool:
+    try:
+        volume.delete(0)
+    except libvirt.libvirtError as err:
+        code = err.get_error_code()
+        if code == libvirt.VIR_ERR_NO_STORAGE_VOL:
+            return True
+        if code == libvirt.VIR_ERR_OPERATION_INVALID:
+            return False
+        raise
+    return True
+
+
+def _there(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+    try:
+        return pool.storageVolLookupByName(name)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return None

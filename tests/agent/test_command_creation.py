@@ -1,0 +1,94 @@
+"""Commands for VMs that are not there: to be made, or deleted already."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from novacron_agent.commands.settings import CommandsTable
+from novacron_contract.commands import VERBS, Order, Report, State, Verb
+from novacron_contract.metrics import VmState
+from pretend_hypervisor import Hypervisor, Killed, MortalAgent, SetClock, final
+
+VM = "11111111-1111-4111-8111-111111111111"
+Done = Callable[..., Report]
+
+
+def order(verb: Verb, name: str = "web-9") -> Order:
+    spec = {"spec": {"name": name, "memory_mib": 64}} if verb is Verb.CREATE else {}
+    return Order(
+        id=str(uuid.uuid4()),
+        verb=verb,
+        vm_id=VM,
+        arguments=VERBS[verb].parse(spec),
+        ttl_ms=60_000,
+        timeout_s=60.0,
+    )
+
+
+@pytest.fixture
+def hypervisor() -> Hypervisor:
+    return Hypervisor()
+
+
+@pytest.fixture
+def carry_out(tmp_path: Path, hypervisor: Hypervisor) -> Done:
+    """Take an order, in an agent's life of so many points and then in a whole one; how it ended."""
+
+    def carry_out(one: Order, table: CommandsTable, points: float = float("inf")) -> Report:
+        clock, path = SetClock(), tmp_path / "journal.sqlite"
+        for life in (points, float("inf")):
+            hypervisor.life.points = life
+            agent = MortalAgent(path, hypervisor, clock, table)
+            try:
+                agent.executor.restore()
+                agent.executor.take([one], clock.since_boot())
+                return final(agent.told())[one.id]
+            except Killed:
+                hypervisor.life.points = float("inf")
+            finally:
+                agent.die()
+        raise AssertionError("it has no end")
+
+    return carry_out
+
+
+def test_a_vm_is_made_where_its_name_is_allowed(carry_out: Done, hypervisor: Hypervisor) -> None:
+    table = CommandsTable(vms=("web-*",))
+
+    refused = carry_out(order(Verb.CREATE, "db-1"), table)
+    assert (refused.state, hypervisor.states) == (State.REJECTED, {})
+    assert "does not name this VM" in refused.error
+    assert carry_out(order(Verb.CREATE, "web-1"), table).state is State.SUCCEEDED
+    assert VM in hypervisor.states
+
+
+@pytest.mark.parametrize("vms", [None, (VM,), ("*",)])
+def test_what_nothing_is_left_of_is_not_there(carry_out: Done, vms: tuple[str, ...] | None) -> None:
+    refused = carry_out(order(Verb.DELETE), CommandsTable(vms=vms))
+    assert (refused.state, refused.error) == (State.REJECTED, "this host has no such VM")
+
+
+def test_a_vm_whose_name_nobody_knows_is_none_that_is_allowed(carry_out: Done) -> None:
+    refused = carry_out(order(Verb.DELETE), CommandsTable(vms=("web-*",)))
+    assert "does not name this VM" in refused.error
+
+
+def test_a_vm_that_is_gone_after_a_crash_was_deleted(
+    carry_out: Done, hypervisor: Hypervisor
+) -> None:
+    ends = set()
+    for points in range(1, 30):
+        hypervisor.states[VM] = VmState.STOPPED
+        end = carry_out(order(Verb.DELETE), CommandsTable(), points)
+        assert (end.state, VM in hypervisor.states) == (State.SUCCEEDED, False)
+        ends.add(end.detail["changed"])
+    assert ends == {True, None}
+
+
+@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESET])
+def test_other_verbs_need_their_vm(carry_out: Done, verb: Verb) -> None:
+    assert carry_out(order(verb), CommandsTable()).state is State.REJECTED
