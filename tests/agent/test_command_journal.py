@@ -178,6 +178,22 @@ def test_an_order_without_any_time_is_a_question_and_is_not_begun(
     agent.die()
 
 
+def test_what_ended_keeps_no_secrets(journal: Journal, path: Path) -> None:
+    seed = {"cloud_init": {"user_data": "password: hush-hush\n" * 2000}}
+    spec = {"spec": {"name": "web", "memory_mib": 64, **seed}}
+    one = replace(order(), verb=Verb.CREATE, arguments=VERBS[Verb.CREATE].parse(spec))
+    journal.accept([one], 1000.0)
+    journal.begin(one.id)
+    [entry] = journal.unfinished()
+    assert "hush-hush" in str(entry.order.arguments)
+
+    journal.end(one.id, DONE)
+    journal.close()
+
+    left = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert b"hush-hush" not in left
+
+
 def test_reports_come_in_pieces_of_a_bounded_size(journal: Journal) -> None:
     for _ in range(20):
         one = order()

@@ -244,8 +244,8 @@ class Journal:
         self._end(db, command_id, Outcome(state=state, error=error))
 
     def _end(self, db: sqlite3.Connection, command_id: str, outcome: Outcome) -> None:
-        db.execute(
-            "UPDATE commands SET state = ?, ended_wall = ? WHERE id = ?",
+        db.execute(  # what it said is of no use any more, and may be secret, as a seed is
+            "UPDATE commands SET state = ?, ended_wall = ?, body = '{}' WHERE id = ?",
             (outcome.state, self._clock.wall(), command_id),
         )
         db.execute(DROP_PASSING, (command_id,))

@@ -130,6 +130,7 @@ class JournalFile:
         db = open_database(self.path, _MAX_BYTES, MIGRATIONS)
         try:
             db.execute("PRAGMA cache_size=-128")  # rows are few and near each other
+            db.execute("PRAGMA secure_delete=ON")  # seeds of VMs have passwords in them
             db.execute(
                 "INSERT INTO instance SELECT ? WHERE NOT EXISTS (SELECT 1 FROM instance)",
                 (str(uuid.uuid4()),),
