@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
@@ -17,12 +17,12 @@ from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from novacron_collector.access.access import make_access
 from novacron_collector.admission import Room
 from novacron_collector.api.app import MAX_BODY, create_app
 from novacron_collector.api.arrival import Arrival
+from novacron_collector.api.forwarded import Forwarded
 from novacron_collector.api.handover import QUEUED
 from novacron_collector.api.services import Services
 from novacron_collector.channel.commands import routes as command_routes
@@ -274,9 +274,8 @@ class Collector:
             ]
         )
         tls = self._agents.tls.for_listener(self._settings.listen.api)
-        proxies = list(self._settings.access.proxies)
-        asked_for = ProxyHeadersMiddleware(cast(Any, app), proxies)
-        return server(cast(ASGIApp, asked_for), self._api_connections, tls)
+        asked_for = Forwarded(app, self._settings.access.proxies)
+        return server(asked_for, self._api_connections, tls)
 
     def _make_commands(self) -> Commands:
         users, identities = Users(self._state), Identities(self._state)

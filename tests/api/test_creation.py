@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from command_world import ADMIN, World, commands_of
 from enrolments import enrolment_of
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
+from novacron_collector.commands.new_vms import parse as parse_new
 from novacron_collector.commands.placing import Memory
 from novacron_contract.access import Role
 from novacron_contract.commands import Order, Report, State, Verb
@@ -323,6 +325,8 @@ def test_the_same_key_creates_once(
     again = json_of(http.post("/v1/vms", json=spec(), headers=headers), 200)
     other = http.post("/v1/vms", json=spec(memory_mib=512), headers=headers)
     assert again["id"] == first["id"]
+    hashes = {parse_new(spec(cloud_init={"user_data": text})).digest for text in ("#one", "#two")}
+    assert len(hashes) == 1, "who has a backup could guess what is secret by its hash"
     assert json_of(other, 409)["error"] == "Conflict"
     assert len(json_of(http.get("/v1/commands"))["commands"]) == 1
 
@@ -503,6 +507,58 @@ def test_another_one_cancels_by_the_tags_that_the_vm_will_have(
     for scope, status in (("tag:team=db", 403), ("tag:team=web", 200)):
         other = signed_in(engine, Role.VM_ADMIN, scope)
         assert http.post(path, headers=other).status_code == status
+
+
+def test_while_a_vm_is_made_nobody_claims_it_for_other_rights(
+    http: FlaskClient, engine: Engine, world: World, manager: dict[str, str]
+) -> None:
+    body = {**spec(tags={"team": "web"}), "host": "kvm-0"}
+    made = json_of(http.post("/v1/vms", json=body, headers=manager), 201)
+    (order,) = told(world, 0).orders
+    now = world.clock.now()
+    tags = {"team": "db", "vm.name": "web-1"}
+    world.inventory.see_vms([Vm(order.vm_id, "web-1", world.hosts[1], now, now, "", tags)])
+
+    other = signed_in(engine, Role.VM_ADMIN, "tag:team=db")
+    cancel = f"/v1/operations/{made['id']}/cancel"
+    delete = {"verb": "delete", "targets": {"vms": [order.vm_id]}, "confirm": "web-1"}
+    assert http.post(cancel, headers=other).status_code == 403
+    assert http.post("/v1/operations", json=delete, headers=other).status_code == 403
+
+    ends(world, 0, order, State.SUCCEEDED)
+    vm = world.inventory.vm(order.vm_id)
+    assert (vm.host_id, vm.resource["team"]) == (world.hosts[0], "web")
+    assert [period.host_id for period in world.inventory.history(vm.id)] == [world.hosts[0]]
+
+
+@ONE_ENGINE
+def test_who_may_cancel_still_may_when_some_are_gone(
+    http: FlaskClient, engine: Engine, world: World, manager: dict[str, str]
+) -> None:
+    vms = [world.inventory.vm(vm) for vm in world.vms[:2]]
+    later = world.clock.now()
+    world.inventory.see_vms([replace(vm, resource={"team": "web"}, last_seen=later) for vm in vms])
+    body = {"verb": "delete", "targets": {"vms": [vm.id for vm in vms]}, "confirm": "2"}
+    made = json_of(http.post("/v1/operations", json=body, headers=manager), 201)
+    number = world.hosts.index(vms[0].host_id)
+    order = next(of for of in told(world, number).orders if of.vm_id == vms[0].id)
+    ends(world, number, order, State.SUCCEEDED)
+    mine = signed_in(engine, Role.VM_ADMIN, "tag:team=web")
+    assert http.post(f"/v1/operations/{made['id']}/cancel", headers=mine).status_code == 200
+
+
+@ONE_ENGINE
+def test_a_vm_that_was_deleted_where_it_is_no_more_stays_where_it_is(
+    http: FlaskClient, world: World, manager: dict[str, str]
+) -> None:
+    vm = world.inventory.vm(world.vms[0])
+    body = {"verb": "delete", "targets": {"vms": [vm.id]}, "confirm": vm.name}
+    json_of(http.post("/v1/operations", json=body, headers=manager), 201)
+    (order,) = told(world, 0).orders
+    later = world.clock.now()
+    world.inventory.see_vms([replace(vm, host_id=world.hosts[1], last_seen=later)])
+    ends(world, 0, order, State.SUCCEEDED)
+    assert world.inventory.vm(vm.id).deleted is None
 
 
 def test_a_deleted_vm_is_listed_no_more_and_kept_on_record(

@@ -163,10 +163,12 @@ def test_a_proxy_says_for_whom_it_asks(world: World) -> None:
     assert [enter("wrong", "203.0.113.7") for _ in range(5)] == [401] * 5
     assert enter(PASSWORD, "203.0.113.7") == 429
     assert enter(PASSWORD, "203.0.113.7, 203.0.113.8") == 201
+    assert enter("wrong", "somewhere") == 401
     rows = Audit(world.state).rows(Wanted(action="session.create"))
     assert {row.source for row in rows if row.target == "user:proxied"} >= {
         "203.0.113.7",
         "203.0.113.8",
+        "127.0.0.1",  # what is no address is not believed
     }
 
 

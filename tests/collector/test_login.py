@@ -33,6 +33,19 @@ def test_what_is_kept_of_strangers_is_bounded() -> None:
     assert len(attempts) == 100
 
 
+def test_a_proxy_that_makes_up_addresses_gets_no_more_than_fifty_guesses() -> None:
+    attempts = Attempts(1000, Clock().monotonic)
+    for number in range(50):
+        with suppress(Unauthenticated), attempts.attempt("ann", f"10.0.0.{number}", "127.0.0.1"):
+            raise Unauthenticated("wrong")
+    told = pytest.raises(TooMany, match="too many wrong passwords")
+    with told, attempts.attempt("ann", "10.0.1.1", "127.0.0.1"):
+        pass
+    for name, source, via in (("ben", "10.0.1.1", "127.0.0.1"), ("ann", "10.0.1.1", "")):
+        with attempts.attempt(name, source, via):
+            pass
+
+
 def test_guesses_at_the_same_time_are_no_more_than_one_after_another() -> None:
     attempts = Attempts(1000, Clock().monotonic)
     guessing, tried = threading.Barrier(5), []

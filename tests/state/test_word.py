@@ -159,6 +159,18 @@ def test_a_host_stays_as_its_agent_told(inventory: Inventory) -> None:
     assert inventory.see_hosts([a_host(30, "a-1")]).current == {"h1"}
 
 
+def test_several_agents_with_identities_and_others_are_told_of_at_once(
+    engine: Engine, inventory: Inventory
+) -> None:
+    agents = Agents(engine)
+    first = (an_agent(0, "a-1"), an_agent(0, "a-2", id="a-2"), an_agent(0, id="b"))
+    assert agents.see(*first) == set()
+    assert agents.see(an_agent(10, "a-1"), an_agent(10, "a-2", id="a-2")) == set()
+    assert agents.see(an_agent(20, id="b", every=30), an_agent(20, id="a-2", every=1)) == {"a-2"}
+    later = [an_agent(10, "a-1"), an_agent(10, "a-2", id="a-2"), an_agent(20, id="b", every=30)]
+    assert agents.all() == later
+
+
 def test_an_agent_speaks_for_itself(engine: Engine, inventory: Inventory) -> None:
     agents = Agents(engine)
     assert agents.see(an_agent(50, every=1)) == set()

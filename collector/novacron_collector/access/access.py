@@ -98,15 +98,15 @@ class Access:
         if permission not in permissions(caller.principal):
             self._refuse(caller, permission, what)
 
-    def log_in(self, name: str, password: str, source: str) -> tuple[User, str]:
-        """A new session, as its secret.
+    def log_in(self, name: str, password: str, source: str, via: str = "") -> tuple[User, str]:
+        """A new session, as its secret. `via`: the proxy by whose word `source` is.
 
         Raises:
             Unauthenticated: the name or the password is wrong.
             TooMany: it was tried too often, or too many do now.
         """
         try:
-            user = self.login.check(name, password, source)
+            user = self.login.check(name, password, source, via)
         except (Unauthenticated, TooMany) as err:
             self.denials.note(
                 Caller(ANONYMOUS, source).entry(

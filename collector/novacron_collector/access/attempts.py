@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from novacron_contract.errors import TooMany, Unauthenticated
 
 WRONG = 5  # passwords ...
+WRONG_VIA = 50  # ... by one proxy, whatever addresses it tells: it could make them up ...
 WITHIN_S = 15 * 60.0  # ... in that time ...
 LOCKED_S = 15 * 60.0  # ... close the door for that long, to that name from that source
 
@@ -27,8 +28,9 @@ T = TypeVar("T")
 
 @dataclass
 class _Door:
-    """Of one name, to one source."""
+    """Of one name, to one source, or by one proxy."""
 
+    most: int = WRONG
     wrong: deque[float] = field(default_factory=deque)
     trying: int = 0
     locked_until: float = 0.0
@@ -70,8 +72,9 @@ class Attempts:
         self._allowances = _Latest(most, lambda: _Allowance(float(per_minute), clock()))
 
     @contextmanager
-    def attempt(self, name: str, source: str) -> Iterator[None]:
-        """While a password is tried. It was wrong if the block raises Unauthenticated.
+    def attempt(self, name: str, source: str, via: str = "") -> Iterator[None]:
+        """While a password is tried. It was wrong if the block raises Unauthenticated. `via`: the
+        proxy by whose word `source` is.
 
         Raises:
             TooMany: it may not be tried now.
@@ -79,20 +82,26 @@ class Attempts:
         network = network_of(source)
         with self._lock:
             self._spend(network)
-            door = self._doors.of(f"{network} {name}")
-            self._enter(door)
+            doors = [self._doors.of(f"{network} {name}")]
+            if via:
+                doors.append(self._doors.of(f"via {network_of(via)} {name}"))
+                doors[-1].most = WRONG_VIA
+            self._enter(doors)
         try:
             yield
         except Unauthenticated:
             with self._lock:
-                self._count_wrong(door)
+                for door in doors:
+                    self._count_wrong(door)
             raise
         else:
             with self._lock:
-                door.wrong.clear()
+                for door in doors:
+                    door.wrong.clear()
         finally:
             with self._lock:
-                door.trying -= 1
+                for door in doors:
+                    door.trying -= 1
 
     def __len__(self) -> int:
         return max(len(self._doors), len(self._allowances))
@@ -105,7 +114,13 @@ class Attempts:
             raise TooMany("too many logins from this address: try again in a minute")
         allowance.left -= 1
 
-    def _enter(self, door: _Door) -> None:
+    def _enter(self, doors: Sequence[_Door]) -> None:
+        for door in doors:
+            self._must_be_open(door)
+        for door in doors:
+            door.trying += 1
+
+    def _must_be_open(self, door: _Door) -> None:
         now = self._clock()
         if door.locked_until > now:
             minutes = math.ceil((door.locked_until - now) / 60)
@@ -113,13 +128,12 @@ class Attempts:
         while door.wrong and door.wrong[0] <= now - WITHIN_S:
             door.wrong.popleft()
         # Those being tried may be wrong, too: many at once are no way to try more.
-        if len(door.wrong) + door.trying >= WRONG:
+        if len(door.wrong) + door.trying >= door.most:
             raise TooMany("this name is being logged in several times at once: try again")
-        door.trying += 1
 
     def _count_wrong(self, door: _Door) -> None:
         door.wrong.append(self._clock())
-        if len(door.wrong) >= WRONG:
+        if len(door.wrong) >= door.most:
             door.wrong.clear()
             door.locked_until = self._clock() + LOCKED_S
 

@@ -24,13 +24,14 @@ class Login:
         self._working = threading.BoundedSemaphore(_AT_ONCE)
         self._room = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
 
-    def check(self, name: str, password: str, source: str) -> User:
-        """
+    def check(self, name: str, password: str, source: str, via: str = "") -> User:
+        """`via`: the proxy by whose word `source` is.
+
         Raises:
             Unauthenticated: the name or the password is wrong; of who is disabled, too.
             TooMany: it was tried too often, or too many are tried now.
         """
-        with self._working_on_one(), self._attempts.attempt(name, source):
+        with self._working_on_one(), self._attempts.attempt(name, source, via):
             kept = self._users.password(name)
             if not self.passwords.matches(kept, password) or kept is None:
                 raise Unauthenticated("the name or the password is wrong")

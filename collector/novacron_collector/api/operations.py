@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -136,8 +136,11 @@ def _key() -> str | None:
 
 def _require_all(services: Services, of: Operation) -> None:
     """Whoever may act on all of its VMs may cancel what another asked for."""
-    tags = {one.vm_id: one.labels for one in services.commands.listing.coming(of.id)}
-    tags |= {vm.id: vm.resource for vm in services.inventory.vms()}
+    listing, inventory = services.commands.listing, services.inventory
+    tags: dict[str, Mapping[str, str]] = {}
+    tags |= {one.vm_id: one.labels for one in listing.coming(of.id)}
+    tags |= {vm.id: vm.resource for vm in [*inventory.vms(deleted=True), *inventory.vms()]}
+    tags |= {one.vm_id: one.labels for one in listing.coming()}  # nobody's claim before that
     every = [*of.steps, *(step.undo for step in of.steps if step.undo)]
     permissions: Iterable[Permission] = {VERBS[step.verb].permission for step in every}
     for vm_id, host_id in services.commands.listing.targets(of.id):

@@ -8,6 +8,7 @@ from flask import Blueprint, request
 
 from novacron_collector.access.access import permissions
 from novacron_collector.api import granting, parameters
+from novacron_collector.api.forwarded import VIA
 from novacron_collector.api.guard import caller, known, person, public
 from novacron_collector.api.services import Services
 from novacron_contract.access import Permission
@@ -23,7 +24,8 @@ def blueprint(services: Services) -> Blueprint:
     def begin() -> tuple[dict[str, Any], int]:
         parameters.allow(())
         name, password = _parse(request.get_json(silent=True))
-        user, secret = access.log_in(name, password, request.remote_addr or "")
+        via = request.environ.get("asgi.scope", {}).get(VIA, "")
+        user, secret = access.log_in(name, password, request.remote_addr or "", via)
         return {
             "token": secret,
             "name": user.name,

@@ -15,6 +15,7 @@ from novacron_collector.api.services import Services
 from novacron_collector.commands import new_vms
 from novacron_contract import vm_spec
 from novacron_contract.access import Permission
+from novacron_contract.errors import NotFound
 from novacron_contract.metrics import VmState
 from novacron_store.telemetry.queries import latest
 
@@ -66,7 +67,9 @@ def blueprint(services: Services) -> Blueprint:
         parameters.allow(())
         vm = services.inventory.vm(id_or_name)
         fleet = Fleet.look(services, live=True, deleted=vm.deleted is not None)
-        row = next(row for row in fleet.vm_rows() if row["id"] == vm.id)
+        row = next((row for row in fleet.vm_rows() if row["id"] == vm.id), None)
+        if row is None:
+            raise NotFound(f"no VM has the id {vm.id!r} any more")
         names = fleet.host_names()
         periods = [
             {

@@ -20,7 +20,7 @@ from novacron_collector.commands.placing import Hosts, Site, chosen, why_none
 from novacron_collector.commands.planning import Planned
 from novacron_collector.commands.request import NewVms, Request
 from novacron_contract.access import Permission, Principal, ScopeKind, Target
-from novacron_contract.errors import Conflict
+from novacron_contract.errors import Conflict, NotFound
 from novacron_contract.metrics import VM_HOST_ID, VM_NAME
 from novacron_contract.vm_spec import labels
 from novacron_store.state import Users, Vm
@@ -56,7 +56,9 @@ class Creation:
             line = zip(new.names, chosen(mine, new.names, new.spec.memory_mib), strict=True)
             return tuple(_planned(asked, name, site, given, now) for name, site in line)
         host = self.hosts.inventory.host(new.host)
-        site = next(one for one in sites if one.host.id == host.id)
+        site = next((one for one in sites if one.host.id == host.id), None)
+        if site is None:  # it has been heard of since
+            raise NotFound(f"no host has the id or name {new.host[:80]!r}: try again")
         if not _may(principal, site, new, given):
             refuse(f"host:{host.id}", _why_not(principal, new, f"on {host.name}"))
         problems = {name: _in_use(site, name) for name in new.names}

@@ -109,6 +109,7 @@ class Commands:
             self.journals,
             around.agents_of_hosts,
             around.states,
+            self.listing.coming,
         )
         self._reports = Reports(engine, audit, patience)
         self._lapsing = Lapsing(engine, audit)

@@ -13,6 +13,7 @@ from novacron_contract.commands import Verb
 from novacron_contract.errors import Conflict
 from novacron_contract.units import readable
 from novacron_store.state import Agents, Freshness, Host, Inventory, Vm, freshness
+from novacron_store.state.agents import intervals
 from novacron_store.state.commands import Coming, Journals
 
 OnHost = TypeVar("OnHost", Vm, Coming)
@@ -71,14 +72,14 @@ class Hosts:
     def sites(self, now: datetime) -> list[Site]:
         """Every host, by name."""
         coming = _by_host(self.coming())
-        intervals = {agent.host_id: agent.interval_s for agent in self.agents.all()}
-        vms = _by_host(self._vms(intervals, now))
+        rates = intervals(self.agents.all())
+        vms = _by_host(self._vms(rates, now))
         serving, memory = self.agents_of_hosts(), self.memory()
         able = self.journals.verbs(set(serving.values()))
         made = []
         for host in self.inventory.hosts():
             identity = serving.get(host.id, "")
-            age = freshness(host.last_seen, now, intervals.get(host.id))
+            age = freshness(host.last_seen, now, rates.get(host.id))
             verbs = able.get(identity, frozenset())
             mine = vms.get(host.id, [])
             site = Site(
@@ -95,10 +96,10 @@ class Hosts:
             made.append(site)
         return made
 
-    def _vms(self, intervals: Mapping[str, float], now: datetime) -> Iterator[Vm]:
+    def _vms(self, rates: Mapping[str, float], now: datetime) -> Iterator[Vm]:
         """Those that are there."""
         for vm in self.inventory.vms():
-            age = freshness(vm.last_seen, now, intervals.get(vm.host_id))
+            age = freshness(vm.last_seen, now, rates.get(vm.host_id))
             if age is not Freshness.GONE:
                 yield vm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import translate
 from typing import Any
@@ -17,7 +17,7 @@ from novacron_contract.errors import BadMessage, Conflict, NotFound, TooLarge, U
 from novacron_contract.metrics import VmState
 from novacron_store.state import Agents, Freshness, Inventory, Vm, freshness
 from novacron_store.state.agents import intervals
-from novacron_store.state.commands import Journals, Place
+from novacron_store.state.commands import Coming, Journals, Place
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = 5  # VMs in one message
@@ -73,6 +73,7 @@ class Planner:
     journals: Journals
     agents_of_hosts: AgentsOfHosts
     states: States
+    coming: Callable[[], Sequence[Coming]]
 
     def plan(self, asked: Request, require: Require, now: datetime) -> Plan:
         """
@@ -94,11 +95,21 @@ class Planner:
         return Plan(tuple(self._planned(asked, vms)), asked.is_destructive)
 
     def _chosen(self, asked: Request, now: datetime) -> list[Vm]:
-        every = self.inventory.vms()
+        every = self._there()
         if asked.vms is not None:
             return _named(every, asked.vms)
         assert asked.select is not None
         return self._selected(every, asked.select, now)
+
+    def _there(self) -> list[Vm]:
+        """What is still being made is as it was ordered, whatever somebody else says of it."""
+        being_made = {one.vm_id: one for one in self.coming()}
+        return [
+            vm
+            if (of := being_made.get(vm.id)) is None
+            else replace(vm, name=of.name, host_id=of.host_id, resource=of.resource)
+            for vm in self.inventory.vms()
+        ]
 
     def _selected(self, every: Iterable[Vm], select: Select, now: datetime) -> list[Vm]:
         """Of VMs that are there: what nobody has heard of for long is left out."""

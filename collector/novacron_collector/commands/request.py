@@ -14,7 +14,7 @@ from novacron_contract.commands import VERBS, Force, Verb
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
 from novacron_contract.vm_spec import VmSpec
-from novacron_store.state.commands import Step
+from novacron_store.state.commands import Step, withhold
 
 MAX_VMS = 10_000
 MAX_STEPS = 20
@@ -96,8 +96,10 @@ class Request:
 
     @property
     def digest(self) -> str:
-        """The same for the same, however it was written."""
-        return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """The same for the same, however it was written, and whatever is secret in it: who has a
+        backup could guess that by its hash."""
+        shown, _ = withhold(self.body)
+        return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def parse(body: Any) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Table, select
+from sqlalchemy import ColumnElement, ScalarSelect, Table, literal_column, select
 
 from novacron_store.state.identities import Standing
 from novacron_store.state.tables.enrolment import agent_identities
@@ -14,7 +14,9 @@ from novacron_store.state.tables.enrolment import agent_identities
 def holder(table: Table) -> ScalarSelect[Any]:
     """`reported_by` of a row, and null as soon as that identity is revoked or gone."""
     of = agent_identities.c
-    stands = (of.agent_id == table.c.reported_by) & (of.standing != Standing.REVOKED.value)
+    # By its name: within ON CONFLICT nothing is correlated, and all of the table would be meant.
+    stands = of.agent_id == literal_column(f"{table.name}.reported_by")
+    stands &= of.standing != Standing.REVOKED.value
     return select(of.agent_id).where(stands).scalar_subquery()
 
 

@@ -6,18 +6,20 @@ that rights by tags hold from then on; what telemetry says of it afterwards coun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from novacron_contract.commands import State, Verb
 from novacron_contract.metrics import VM_HOST_ID, VM_NAME
 from novacron_contract.vm_spec import OWNER
 from novacron_store.state.commands.records import Command
 from novacron_store.state.tables.inventory import vm_history, vms
+from novacron_store.state.word import holder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,11 @@ class Coming:
     identity_id: str  # of the agent that makes it
     memory_mib: int
     labels: dict[str, str]  # its owner and tags
+
+    @property
+    def resource(self) -> dict[str, str]:
+        """As its agent will tell it, as far as rights go by that."""
+        return {**self.labels, VM_NAME: self.name, VM_HOST_ID: self.host_id}
 
 
 def coming(of: Command) -> Coming:
@@ -56,15 +63,21 @@ def changes_population(old: Command, new: Command) -> bool:
 
 def settle(connection: Connection, done: Sequence[Command], now: datetime) -> None:
     _come([coming(one) for one in done if one.verb is Verb.CREATE], connection, now)
-    _go([one.vm_id for one in done if one.verb is Verb.DELETE], connection, now)
+    _go([one for one in done if one.verb is Verb.DELETE], connection, now)
 
 
 def _come(new: Sequence[Coming], connection: Connection, now: datetime) -> None:
-    """Its agent's telemetry may have been faster."""
+    """Its agent's telemetry may have been faster. What others said of it is dropped: they may have
+    read of it while it was being made, and claimed it."""
     ids = [one.vm_id for one in new]
     if not ids:
         return
-    known = set(connection.scalars(select(vms.c.id).where(vms.c.id.in_(ids))))
+    rows_by = select(vms.c.id, holder(vms)).where(vms.c.id.in_(ids))
+    holders: dict[str, str | None] = dict(connection.execute(rows_by).tuples().all())
+    claimed = [vm_id for vm_id, by in holders.items() if by is None]
+    connection.execute(delete(vm_history).where(vm_history.c.vm_id.in_(claimed)))
+    connection.execute(delete(vms).where(vms.c.id.in_(claimed)))
+    known = holders.keys() - claimed
     rows = [
         {
             "id": one.vm_id,
@@ -74,7 +87,7 @@ def _come(new: Sequence[Coming], connection: Connection, now: datetime) -> None:
             "reported_by": one.identity_id,
             "first_seen": now,
             "last_seen": now,
-            "resource": {**one.labels, VM_NAME: one.name, VM_HOST_ID: one.host_id},
+            "resource": one.resource,
         }
         for one in new
         if one.vm_id not in known
@@ -86,10 +99,13 @@ def _come(new: Sequence[Coming], connection: Connection, now: datetime) -> None:
         connection.execute(insert(vm_history), periods)
 
 
-def _go(ids: Iterable[str], connection: Connection, now: datetime) -> None:
-    which = sorted(ids)
-    if not which:
-        return
-    connection.execute(update(vms).where(vms.c.id.in_(which)).values(deleted=now))
-    of_them = vm_history.c.vm_id.in_(which) & vm_history.c.until.is_(None)
-    connection.execute(update(vm_history).where(of_them).values(until=now))
+def _go(done: Sequence[Command], connection: Connection, now: datetime) -> None:
+    """From the host on which it was deleted: it may be on another one by now."""
+    of_hosts: defaultdict[str, list[str]] = defaultdict(list)
+    for one in done:
+        of_hosts[one.host_id].append(one.vm_id)
+    for host_id, ids in sorted(of_hosts.items()):
+        there = vms.c.id.in_(sorted(ids)) & (vms.c.host_id == host_id)
+        gone = connection.scalars(update(vms).where(there).values(deleted=now).returning(vms.c.id))
+        of_them = vm_history.c.vm_id.in_(list(gone)) & vm_history.c.until.is_(None)
+        connection.execute(update(vm_history).where(of_them).values(until=now))
