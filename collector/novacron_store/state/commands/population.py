@@ -72,12 +72,11 @@ def _come(new: Sequence[Coming], connection: Connection, now: datetime) -> None:
     ids = [one.vm_id for one in new]
     if not ids:
         return
-    rows_by = select(vms.c.id, holder(vms)).where(vms.c.id.in_(ids))
-    holders: dict[str, str | None] = dict(connection.execute(rows_by).tuples().all())
-    claimed = [vm_id for vm_id, by in holders.items() if by is None]
+    found = connection.execute(select(vms.c.id, holder(vms)).where(vms.c.id.in_(ids))).all()
+    claimed = [vm_id for vm_id, by in found if by is None]
     connection.execute(delete(vm_history).where(vm_history.c.vm_id.in_(claimed)))
     connection.execute(delete(vms).where(vms.c.id.in_(claimed)))
-    known = holders.keys() - claimed
+    known = {vm_id for vm_id, by in found if by is not None}
     rows = [
         {
             "id": one.vm_id,
