@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import subprocess
@@ -27,8 +28,9 @@ from novacron_agent.providers.kvm.deleting.plan import MAX_DETAIL, Item, Plan
 from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
 from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
+from novacron_agent.providers.kvm.owned import volumes_of
 from novacron_agent.providers.kvm.volumes import Found
-from novacron_agent.providers.lifecycle import EffectFailed, NotPossible
+from novacron_agent.providers.lifecycle import EffectFailed, NotPossible, VmNotFound
 from novacron_contract import vm_spec
 from novacron_contract.commands import Order, Verb
 from novacron_contract.errors import BadMessage
@@ -346,7 +348,9 @@ def test_in_the_middle_its_time_is_over_and_nothing_is_left(
     )
     said = [_failure(kvm, create, milliseconds / 1000) for milliseconds in (0, 1, 2, 4, 8)]
     if listed(conn) != before:  # a quick machine
-        done(kvm, Verb.DELETE, create.vm_id, force=True)
+        with contextlib.suppress(VmNotFound, NotPossible):
+            done(kvm, Verb.DELETE, create.vm_id, force=True)
+        remove_by_hand(conn, create.vm_id)
     assert "its time was over" in said[0]
     assert listed(conn) == before
 
@@ -359,19 +363,32 @@ def _failure(kvm: KvmLifecycle, create: Order, seconds: float) -> str:
     return ""
 
 
-def test_what_is_left_of_a_vm_that_is_gone_is_deleted(
+def test_of_a_vm_that_may_run_on_another_host_nothing_is_deleted(
     kvm: KvmLifecycle, conn: libvirt.virConnect
 ) -> None:
-    before = listed(conn)
     vm = str(uuid.uuid4())
     spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}], "start": False}
     done(kvm, Verb.CREATE, vm, spec=spec)
-    conn.lookupByUUIDString(vm).undefine()
+    conn.lookupByUUIDString(vm).undefine()  # as a migration does
+    before = listed(conn)
+    name = f"default-pool/novacron-{vm}-disk0.qcow2"
 
-    gone = done(kvm, Verb.DELETE, vm)
+    planned = done(kvm, Verb.DELETE, vm, plan=True)
+    with pytest.raises(NotPossible, match=f"no such VM, only volumes of it: {name}.* vol-delete"):
+        done(kvm, Verb.DELETE, vm)
 
-    assert [one["kind"] for one in gone.detail["plan"]] == ["volume"]
+    assert planned.detail["plan"] == []
+    assert [(one["kind"], one["name"]) for one in planned.detail["kept"]] == [("volume", name)]
+    assert "moved to another host" in planned.detail["kept"][0]["why"]
     assert listed(conn) == before
+    remove_by_hand(conn, vm)
+    with pytest.raises(VmNotFound):
+        done(kvm, Verb.DELETE, vm)
+
+
+def remove_by_hand(conn: libvirt.virConnect, vm: str) -> None:
+    for volume in volumes_of(conn, vm):
+        volume.delete(0)
 
 
 def test_a_name_that_is_there_is_refused(kvm: KvmLifecycle) -> None:

@@ -1,7 +1,7 @@
 """Remove a VM: its power first, then its volumes, at the end its definition.
 
 As long as it is defined it tells what it owned, so that whoever is killed in the middle goes on
-where it was; what a VM that is gone has left is found by the names of its volumes.
+where it was. Of a VM that is not defined here nothing is removed: it may run on another host.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ class Delete:
         detail = planned.as_json()
         if arguments["plan"] is True:
             return Done(changed=False, text=_said(planned, "would go"), detail=detail)
+        if not planned.is_defined:
+            names = ", ".join(one.name for one in planned.stays)
+            raise NotPossible(
+                f"this host has no such VM, only volumes of it: {names[:300]}. A VM on another "
+                "host may use them; once none does, remove them by hand: virsh vol-delete"
+            )
         if planned.is_active and arguments["force"] is not True:
             raise NotPossible("the VM runs: stop it first, or order it with force")
         in_time(self.deadline)
@@ -55,10 +61,10 @@ class Delete:
             self._power_off()
         for number, (pool, name) in enumerate(planned.volumes):
             self.progress.tell(f"volume {name}", number / len(planned.volumes))
-            self._change(partial(self._remove_volume, pool, name))
-        if planned.is_defined and planned.is_persistent:
+            self._change(partial(self._remove_volume, planned, pool, name))
+        if planned.is_persistent:
             self.progress.tell("definition")
-            self._change(self._undefine)
+            self._change(partial(self._undefine, planned))
         return Done(changed=bool(planned.goes), text=_said(planned, "gone"), detail=detail)
 
     def _power_off(self) -> None:
@@ -67,8 +73,8 @@ class Delete:
         order = replace(self.order, verb=Verb.STOP, arguments=arguments)
         Stop(self.control, order, self.progress, self.deadline).carry_out()
 
-    def _remove_volume(self, pool: str, name: str, conn: libvirt.virConnect) -> None:
-        self._must_be_off(conn)
+    def _remove_volume(self, planned: Plan, pool: str, name: str, conn: libvirt.virConnect) -> None:
+        self._must_be_off(planned, conn)
         try:
             volume = conn.storagePoolLookupByName(pool).storageVolLookupByName(name)
         except libvirt.libvirtError as err:
@@ -77,18 +83,19 @@ class Delete:
             raise
         remove([volume], self.deadline)
 
-    def _undefine(self, conn: libvirt.virConnect) -> None:
+    def _undefine(self, planned: Plan, conn: libvirt.virConnect) -> None:
         """One that runs would go on, and be gone with its end."""
-        self._must_be_off(conn)
+        self._must_be_off(planned, conn)
         domain = conn.lookupByUUIDString(self.order.vm_id)
         in_time(self.deadline)
         undefine(domain)
 
-    def _must_be_off(self, conn: libvirt.virConnect) -> None:
+    def _must_be_off(self, planned: Plan, conn: libvirt.virConnect) -> None:
+        """A transient one is gone with its end; another that is gone may have moved."""
         try:
             domain = conn.lookupByUUIDString(self.order.vm_id)
         except libvirt.libvirtError as err:
-            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN and not planned.is_persistent:
                 return
             raise
         if not look(domain).is_off:

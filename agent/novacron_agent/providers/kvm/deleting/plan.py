@@ -21,6 +21,10 @@ from novacron_agent.providers.lifecycle import NotPossible, VmNotFound
 MAX_DETAIL = 12 * 1024  # bytes of both lists as JSON
 _WITH_IT = "it was created with the VM"
 _KEPT = "its volumes are to be kept"
+_MAY_BE_USED = (
+    "no VM of this UUID is defined here, and one that has moved to another host may use it; once "
+    "none does: virsh vol-delete"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,6 @@ class Item:
 class Plan:
     """In the order in which it goes. `volumes`: those that go, each with its pool and name."""
 
-    name: str = ""
     is_defined: bool = False
     is_active: bool = False
     is_persistent: bool = True
@@ -68,24 +71,30 @@ def plan(conn: libvirt.virConnect, vm_id: str, *, keep_volumes: bool) -> Plan:
         VmNotFound: nothing of it is here.
         Elsewhere: it is on its way to another host.
     """
-    made = Plan()
     domain = _domain(conn, vm_id)
-    mark: Mark | None = None
-    disks: list[ET.Element] = []
-    if domain is not None:
-        tree = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        mark, disks = mark_of(tree), tree.findall("devices/disk")
-        made.is_defined, made.name = True, domain.name()
-        made.is_active = not look(domain).is_off
-        made.is_persistent = bool(domain.isPersistent())
-        if made.is_active:
-            made.goes.append(Item("power", made.name, "the VM runs"))
-    _plan_volumes(conn, vm_id, made, mark, disks, keep=keep_volumes)
-    if domain is None and not made.goes and not made.stays:
-        raise VmNotFound("this host has no such VM")
-    if domain is not None:
-        made.goes += _of_libvirt(domain, tree)
+    if domain is None:
+        return _left(conn, vm_id)
+    tree = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    made = Plan(
+        is_defined=True,
+        is_active=not look(domain).is_off,
+        is_persistent=bool(domain.isPersistent()),
+    )
+    if made.is_active:
+        made.goes.append(Item("power", domain.name(), "the VM runs"))
+    disks = tree.findall("devices/disk")
+    _plan_volumes(conn, vm_id, made, mark_of(tree), disks, keep=keep_volumes)
+    made.goes += _of_libvirt(domain, tree)
     return made
+
+
+def _left(conn: libvirt.virConnect, vm_id: str) -> Plan:
+    """Of what is not defined here nothing goes: who uses a pool that hosts share is not seen."""
+    names = [f"{one.storagePoolLookupByVolume().name()}/{one.name()}"
+             for one in volumes_of(conn, vm_id)]  # fmt: skip
+    if not names:
+        raise VmNotFound("this host has no such VM")
+    return Plan(stays=[Item("volume", name, _MAY_BE_USED) for name in names])
 
 
 def _plan_volumes(
