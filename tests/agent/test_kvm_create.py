@@ -9,7 +9,7 @@ import subprocess
 import time
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +384,34 @@ def test_of_a_vm_that_may_run_on_another_host_nothing_is_deleted(
     remove_by_hand(conn, vm)
     with pytest.raises(VmNotFound):
         done(kvm, Verb.DELETE, vm)
+
+
+class Interrupted(Heard):
+    """`does` something when it is told of the step `at`."""
+
+    def __init__(self, at: str, does: Callable[[], object]) -> None:
+        super().__init__()
+        self.at, self.does = at, does
+
+    def tell(self, text: str, share: float | None = None) -> None:
+        super().tell(text, share)
+        if text.startswith(self.at):
+            self.does()
+
+
+def test_a_delete_that_took_something_does_not_say_that_nothing_was_done(
+    kvm: KvmLifecycle, conn: libvirt.virConnect
+) -> None:
+    vm = str(uuid.uuid4())
+    spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}] * 2}
+    done(kvm, Verb.CREATE, vm, spec=spec)
+    leaves = Interrupted("volume", lambda: conn.lookupByUUIDString(vm).undefine())
+
+    with pytest.raises(EffectFailed, match=r"volume .*disk0.*: this host has no such VM .* gone"):
+        kvm.perform(order(Verb.DELETE, vm, force=True), leaves, time.monotonic() + 60)
+
+    assert len(volumes_of(conn, vm)) == 2, "it may run on another host"
+    remove_by_hand(conn, vm)
 
 
 def remove_by_hand(conn: libvirt.virConnect, vm: str) -> None:

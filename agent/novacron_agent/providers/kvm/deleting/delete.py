@@ -25,9 +25,10 @@ from novacron_agent.providers.lifecycle import (
     EffectUnknown,
     NotPossible,
     Progress,
+    VmNotFound,
 )
 from novacron_contract.commands import Force, Order, Value, Verb
-from novacron_contract.errors import Unavailable
+from novacron_contract.errors import Refused, Unavailable
 
 T = TypeVar("T")
 
@@ -57,15 +58,36 @@ class Delete:
         if planned.is_active and arguments["force"] is not True:
             raise NotPossible("the VM runs: stop it first, or order it with force")
         in_time(self.deadline)
-        if planned.is_active:
-            self._power_off()
-        for number, (pool, name) in enumerate(planned.volumes):
-            self.progress.tell(f"volume {name}", number / len(planned.volumes))
-            self._change(partial(self._remove_volume, planned, pool, name))
-        if planned.is_persistent:
-            self.progress.tell("definition")
-            self._change(partial(self._undefine, planned))
+        self._take_steps(planned)
         return Done(changed=bool(planned.goes), text=_said(planned, "gone"), detail=detail)
+
+    def _take_steps(self, planned: Plan) -> None:
+        """Only of the first can be said that nothing was done."""
+        steps = self._steps(planned)
+        for number, (what, step) in enumerate(steps):
+            self.progress.tell(what, number / len(steps))
+            try:
+                step()
+            except (Refused, NotPossible, VmNotFound) as err:
+                if number == 0:
+                    raise
+                raise EffectFailed(f"{what}: {err} (what went before it is gone)") from err
+            except Unavailable as err:
+                if number == 0:
+                    raise
+                raise EffectUnknown(f"{what}: {err}") from err
+
+    def _steps(self, planned: Plan) -> list[tuple[str, Callable[[], None]]]:
+        steps: list[tuple[str, Callable[[], None]]] = []
+        if planned.is_active:
+            steps.append(("power", self._power_off))
+        for pool, name in planned.volumes:
+            ask = partial(self._remove_volume, planned, pool, name)
+            steps.append((f"volume {name}", partial(self._change, ask)))
+        if planned.is_persistent:
+            ask = partial(self._undefine, planned)
+            steps.append(("definition", partial(self._change, ask)))
+        return steps
 
     def _power_off(self) -> None:
         """At once: what it has not written is of no use any more."""
