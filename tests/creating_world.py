@@ -120,10 +120,10 @@ def order_of(verb: Verb, vm_id: str, timeout_s: float = 60.0, **arguments: Value
     )
 
 
-def perform(uri: str, order: Order) -> Done:
+def perform(uri: str, order: Order, heard: Heard | None = None) -> Done:
     lifecycle = KvmLifecycle(uri)
     try:
-        return lifecycle.perform(order, Heard(), time.monotonic() + order.timeout_s)
+        return lifecycle.perform(order, heard or Heard(), time.monotonic() + order.timeout_s)
     finally:
         lifecycle.close()
 

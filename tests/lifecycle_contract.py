@@ -35,6 +35,10 @@ class Heard:
     told: list[str] = field(default_factory=list)
     witnessed: list[str] = field(default_factory=list)
 
+    @property
+    def evidence(self) -> str:
+        return self.witnessed[-1] if self.witnessed else ""
+
     def tell(self, text: str, share: float | None = None) -> None:
         assert share is None or 0 <= share <= 1
         self.told.append(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from novacron_agent.commands.settings import CommandsTable
+from novacron_agent.providers.lifecycle import EffectUnknown, Progress
 from novacron_contract.commands import VERBS, Order, Report, State, Verb
+from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 from pretend_hypervisor import Hypervisor, Killed, MortalAgent, SetClock, final
 
@@ -87,6 +90,51 @@ def test_a_vm_that_is_gone_after_a_crash_was_deleted(
         assert (end.state, VM in hypervisor.states) == (State.SUCCEEDED, False)
         ends.add(end.detail["changed"])
     assert ends == {True, None}
+
+
+def test_a_create_of_which_nobody_knows_has_not_succeeded_because_it_came_far(
+    carry_out: Done, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novacron_agent.commands.work._UNKNOWN_S", 0.1)
+
+    def be_lost(_order: Order, progress: Progress) -> None:
+        progress.witness("it is defined")
+        del hypervisor.states[VM]
+        raise EffectUnknown("has it moved?")
+
+    hypervisor.does = be_lost
+    end = carry_out(order(Verb.CREATE), CommandsTable())
+    assert (end.state, end.error) == (State.OUTCOME_UNKNOWN, "has it moved?")
+
+
+def test_what_an_agent_saw_before_it_was_killed_the_next_one_knows(
+    carry_out: Done, hypervisor: Hypervisor
+) -> None:
+    known = []
+
+    def be_killed_once(_order: Order, progress: Progress) -> None:
+        known.append(progress.evidence)
+        progress.witness("it is defined")
+        del hypervisor.states[VM]
+        hypervisor.does = lambda _order, progress: known.append(progress.evidence)
+        raise Killed
+
+    hypervisor.does = be_killed_once
+    assert carry_out(order(Verb.CREATE), CommandsTable()).state is State.SUCCEEDED
+    assert known == ["", "it is defined"]
+
+
+def test_a_hypervisor_that_goes_away_after_a_long_while_is_asked_again(
+    carry_out: Done, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novacron_agent.commands.work._AWAY_S", 0.2)
+
+    def be_away(_order: Order, _progress: Progress) -> None:
+        time.sleep(0.3)
+        raise Unavailable("it is restarted")
+
+    hypervisor.does = be_away
+    assert carry_out(order(Verb.CREATE), CommandsTable()).state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESET])

@@ -30,10 +30,10 @@ from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
 from novacron_agent.providers.kvm.owned import volumes_of
 from novacron_agent.providers.kvm.volumes import Found
-from novacron_agent.providers.lifecycle import EffectFailed, NotPossible, VmNotFound
+from novacron_agent.providers.lifecycle import EffectFailed, EffectUnknown, NotPossible, VmNotFound
 from novacron_contract import vm_spec
 from novacron_contract.commands import Order, Verb
-from novacron_contract.errors import BadMessage
+from novacron_contract.errors import BadMessage, Unavailable
 from novacron_contract.vm_spec import CloudInit, VmSpec
 
 VM = "11111111-1111-4111-8111-111111111111"
@@ -384,6 +384,72 @@ def test_of_a_vm_that_may_run_on_another_host_nothing_is_deleted(
     remove_by_hand(conn, vm)
     with pytest.raises(VmNotFound):
         done(kvm, Verb.DELETE, vm)
+
+
+def test_a_create_that_is_looked_at_again_takes_nothing_from_a_vm_that_has_moved(
+    kvm: KvmLifecycle, conn: libvirt.virConnect
+) -> None:
+    vm = str(uuid.uuid4())
+    spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}]}
+    create, heard = order(Verb.CREATE, vm, spec=spec), Heard()
+    kvm.perform(create, heard, time.monotonic() + 60)
+    domain = conn.lookupByUUIDString(vm)
+    domain.destroy()
+    domain.undefine()
+
+    with pytest.raises(EffectUnknown, match="has it moved to another host"):
+        kvm.perform(create, heard, time.monotonic() + 60)
+    with pytest.raises(NotPossible, match="of a VM of this UUID, which may run on another host"):
+        done(kvm, Verb.CREATE, vm, spec=spec)
+
+    assert len(volumes_of(conn, vm)) == 1
+    remove_by_hand(conn, vm)
+
+
+def test_what_another_uses_by_now_is_not_removed_when_a_create_fails(
+    kvm: KvmLifecycle, conn: libvirt.virConnect
+) -> None:
+    vm, other = str(uuid.uuid4()), str(uuid.uuid4())
+    spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}]}
+
+    def take_it() -> None:
+        (path,) = (one.path() for one in volumes_of(conn, vm))
+        disk = f"<disk type='file'><source file='{path}'/><target dev='vda'/></disk>"
+        conn.defineXML(
+            f"<domain type='test'><name>other</name><uuid>{other}</uuid><memory>1024</memory>"
+            f"<os><type>hvm</type></os><devices>{disk}</devices></domain>"
+        )
+        raise EffectFailed("it failed")
+
+    with pytest.raises(EffectFailed, match=r"it failed; and what was made .* 'other' uses it"):
+        kvm.perform(
+            order(Verb.CREATE, vm, spec=spec), Interrupted("start", take_it), time.monotonic() + 60
+        )
+
+    assert len(volumes_of(conn, vm)) == 1
+    conn.lookupByUUIDString(other).undefine()
+    remove_by_hand(conn, vm)
+
+
+@pytest.mark.parametrize("step", ["seed", "start"])
+def test_a_libvirt_that_goes_away_in_the_middle_of_a_create_leaves_it_open(
+    kvm: KvmLifecycle, conn: libvirt.virConnect, step: str
+) -> None:
+    before = listed(conn)
+    vm = str(uuid.uuid4())
+    spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}]}
+
+    def go_away() -> None:
+        raise Unavailable("no answer from libvirt")
+
+    create, heard = order(Verb.CREATE, vm, spec=spec), Interrupted(step, go_away)
+    with pytest.raises(EffectUnknown, match="no answer from libvirt"):
+        kvm.perform(create, heard, time.monotonic() + 60)
+    heard.at = "nothing"
+
+    assert kvm.perform(create, heard, time.monotonic() + 60).detail["state"] == "running"
+    done(kvm, Verb.DELETE, vm, force=True)
+    assert listed(conn) == before
 
 
 class Interrupted(Heard):

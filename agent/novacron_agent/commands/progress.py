@@ -18,12 +18,14 @@ _EVERY_S = 1.0
 class JournalledProgress:
     """Once it is closed nothing is told: an effect that was given up may still go on."""
 
-    def __init__(self, journal: Journal, command_id: str, news: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, command_id: str, news: Callable[[], None], evidence: str
+    ) -> None:
         self._journal, self._id, self._news = journal, command_id, news
         self._lock = threading.Lock()
         self._told_at = float("-inf")
         self._closed = False
-        self.evidence = ""
+        self.evidence = evidence
 
     def tell(self, text: str, share: float | None = None) -> None:
         with self._lock:

@@ -121,7 +121,7 @@ class Work:
     def _performed(self, entry: Entry, lifecycle: Lifecycle) -> Outcome | None:
         passed = seconds_since(entry, self.clock) if entry.again else 0.0
         deadline = time.monotonic() + max(0.0, entry.order.timeout_s - passed)
-        progress = JournalledProgress(self.journal, entry.id, self.news)
+        progress = JournalledProgress(self.journal, entry.id, self.news, entry.evidence)
         try:
             return self._until_known(entry, lifecycle, progress, deadline)
         finally:
@@ -131,7 +131,8 @@ class Work:
         self, entry: Entry, lifecycle: Lifecycle, progress: JournalledProgress, deadline: float
     ) -> Outcome | None:
         """A convergent effect that nobody knows of is looked at again: it is done once at most."""
-        began, asked_before = time.monotonic(), entry.again
+        since: dict[bool, float] = {}  # the first failure of a kind
+        asked_before = entry.again
         while True:
             try:
                 done = lifecycle.perform(entry.order, progress, deadline)
@@ -141,10 +142,12 @@ class Work:
                 asked_before |= not surely_not
                 if entry.effect is Effect.OPAQUE and not surely_not:
                     return _unknown(str(err), progress.evidence)
-                patience = _AWAY_S if surely_not else _UNKNOWN_S
-                if time.monotonic() > min(deadline, began + patience):
+                until = since.setdefault(surely_not, time.monotonic()) + (
+                    _AWAY_S if surely_not else _UNKNOWN_S
+                )
+                if time.monotonic() > min(deadline, until):
                     if asked_before:  # it may happen yet
-                        return _unknown(str(err), progress.evidence)
+                        return _unknown(str(err))
                     return Outcome(state=State.FAILED, error=str(err))
             except NovaCronError as err:
                 return _ended(entry, err, asked_before=asked_before)
@@ -178,7 +181,8 @@ def _succeeded(done: Done, *, asked_before: bool) -> Outcome:
     return Outcome(state=State.SUCCEEDED, text=done.text, detail=detail)
 
 
-def _unknown(error: str, evidence: str) -> Outcome:
+def _unknown(error: str, evidence: str = "") -> Outcome:
+    """`evidence`: of an opaque effect, whose end that is."""
     if evidence:
         return Outcome(state=State.SUCCEEDED, text=evidence, detail={"evidence": evidence})
     return Outcome(state=State.OUTCOME_UNKNOWN, error=error)

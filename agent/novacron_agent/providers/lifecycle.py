@@ -50,6 +50,10 @@ class Done:
 class Progress(Protocol):
     """Where a provider tells how it goes; may be called often, and from any thread."""
 
+    @property
+    def evidence(self) -> str:
+        """What was witnessed last of this command, also by an agent that was killed since."""
+
     def tell(self, text: str, share: float | None = None) -> None:
         """For who watches. `share` is of 1, None where nobody knows."""
 

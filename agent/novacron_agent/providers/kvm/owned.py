@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
-from novacron_agent.providers.lifecycle import EffectUnknown
+from novacron_agent.providers.kvm.volumes import against_removal, found, shown, users
+from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3
 
@@ -28,6 +29,22 @@ def named(pool: libvirt.virStoragePool, vm_id: str) -> list[libvirt.virStorageVo
             volume = _there(pool, name)
             found += [volume] if volume is not None else []
     return found
+
+
+def must_be_nobodys(
+    conn: libvirt.virConnect, vm_id: str, volumes: list[libvirt.virStorageVol]
+) -> None:
+    """The guest of a trial (creating/accelerator.py) may be at its end, and is of this VM.
+
+    Raises:
+        NotPossible: another VM uses one, or a volume is built on it.
+    """
+    others = [one for one in users(conn, vm_id) if not one.name.startswith(prefix(vm_id))]
+    going = {volume.path() for volume in volumes}
+    for volume in volumes:
+        against = against_removal(conn, others, found(volume), going)
+        if against:
+            raise NotPossible(f"volume {shown(volume.name())} stays: {against}")
 
 
 def remove(volumes: Iterable[libvirt.virStorageVol], deadline: float) -> int:

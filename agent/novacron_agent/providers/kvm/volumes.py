@@ -167,6 +167,19 @@ def built_on(conn: libvirt.virConnect, wanted: Found) -> Iterator[Found]:
                 yield one
 
 
+def against_removal(
+    conn: libvirt.virConnect, others: list[User], one: Found, going: set[str]
+) -> str:
+    """Why it has to stay, when the volumes at the paths `going` go."""
+    for other in others:
+        if one.is_in(other.writes | other.reads):
+            return f"{shown(other.name)} uses it"
+    for above in built_on(conn, one):
+        if above.path not in going:
+            return f"volume {shown(above.name)} is built on it"
+    return ""
+
+
 def shown(name: str) -> str:
     """A name that anybody chose, in a message."""
     return repr(name if len(name) <= 200 else f"{name[:200]}…")

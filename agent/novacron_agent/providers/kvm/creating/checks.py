@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import libvirt
 
 from novacron_agent.providers.kvm.creating.storage import size_of
+from novacron_agent.providers.kvm.owned import volumes_of
 from novacron_agent.providers.kvm.volumes import (
     Found,
     User,
@@ -38,6 +39,7 @@ def check(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
     Raises:
         NotPossible: something stands against it; nothing was done.
     """
+    _is_new(conn, vm_id)
     _name_is_free(conn, spec.name)
     _networks_are_there(conn, spec)
     sources = Sources(
@@ -65,6 +67,13 @@ def check_use(
         elif disk.volume is not None:
             reads = disk.device is Device.CDROM
             _is_nobodys(conn, sources.found[disk.volume], others, reads=reads)
+
+
+def _is_new(conn: libvirt.virConnect, vm_id: str) -> None:
+    for one in volumes_of(conn, vm_id):
+        raise NotPossible(
+            f"volume {shown(one.name())} is of a VM of this UUID, which may run on another host"
+        )
 
 
 def _name_is_free(conn: libvirt.virConnect, name: str) -> None:

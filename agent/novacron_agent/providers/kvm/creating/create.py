@@ -2,7 +2,8 @@
 
 Each step may be cut off by a kill: what was made is found by the VM's UUID, in the names of volumes
 and in the domain itself, whose metadata has the id of the command. A VM that is defined is
-finished; of one that is not, what is left is removed, and it is begun anew.
+finished. Of one that was not going to be yet, what is left is removed, and it is begun anew; one
+that was, and is not here, may run on another host: nothing of it is touched.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from novacron_agent.providers.kvm.creating.verify import verify
 from novacron_agent.providers.kvm.domain import in_time, look
 from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
-from novacron_agent.providers.kvm.owned import remove, undefine, volumes_of
+from novacron_agent.providers.kvm.owned import must_be_nobodys, remove, undefine, volumes_of
 from novacron_agent.providers.kvm.volumes import Found
 from novacron_agent.providers.lifecycle import (
     Done,
@@ -33,10 +34,11 @@ from novacron_agent.providers.lifecycle import (
     EffectUnknown,
     NotPossible,
     Progress,
+    VmNotFound,
 )
 from novacron_contract import vm_spec
 from novacron_contract.commands import Order
-from novacron_contract.errors import NovaCronError, Unavailable
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
 from novacron_contract.vm_spec import Disk, VmSpec
 
 T = TypeVar("T")
@@ -45,6 +47,7 @@ _LOOK_S = 10.0
 _CHECK_S = 30.0  # of hosts with many VMs and volumes
 _UNDO_S = 60.0
 _AGAIN_S = 0.5
+_MAKES, _DEFINES = "its volumes are made", "it is defined"  # what is journalled before
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
 
@@ -66,9 +69,17 @@ class Create:
         spec = vm_spec.parse(self.order.arguments["spec"], "spec")
         if self._look(self._mine) is not None:
             self._start_late(spec)
+        elif self.progress.evidence == _DEFINES:
+            raise EffectUnknown(
+                "it was being defined, and is not here: was it removed, or has it moved to another "
+                "host? Its volumes stay"
+            )
         else:
             self._make(spec)
-        detail = self._look(partial(self._detail, spec))
+        try:
+            detail = self._look(partial(self._detail, spec))
+        except (Unavailable, VmNotFound, NotPossible, Refused) as err:
+            raise EffectUnknown(f"it was made, and then: {err}") from err
         return Done(changed=True, text=f"made on {detail['host']}", detail=detail)
 
     def _start_late(self, spec: VmSpec) -> None:
@@ -83,12 +94,16 @@ class Create:
             ) from err
 
     def _make(self, spec: VmSpec) -> None:
-        self._remove(max(self.deadline, time.monotonic() + _LOOK_S))
+        if self.progress.evidence == _MAKES:
+            self._remove(max(self.deadline, time.monotonic() + _LOOK_S))
         in_time(self.deadline)
         sources = self._look(lambda conn: check(conn, self.order.vm_id, spec), _CHECK_S)
+        self.progress.witness(_MAKES)
         try:
             self._take_steps(spec, sources)
-        except (EffectUnknown, Unavailable):
+        except Unavailable as err:  # of what went before it
+            raise EffectUnknown(str(err)) from err
+        except EffectUnknown:
             raise  # it is looked at again
         except NovaCronError as err:
             raise self._undone(err) from err
@@ -128,6 +143,7 @@ class Create:
     ) -> None:
         tree = definition(self._whole(made, spec, sources, conn))
         in_time(self.deadline)
+        self.progress.witness(_DEFINES)
         domain = conn.defineXMLFlags(written(tree), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         verify(tree, parsed(domain.XMLDesc(_INACTIVE)))
         shared = [disk for disk in spec.disks if disk.volume is not None]
@@ -216,6 +232,8 @@ class Create:
         while True:
             try:
                 self._remove(until)
+            except NotPossible as left:
+                return EffectFailed(f"{err}; and what was made of it stays: {left}")
             except NovaCronError as left:
                 if time.monotonic() >= until:
                     return EffectUnknown(f"{err}; and what was made could not be removed: {left}")
@@ -224,7 +242,8 @@ class Create:
                 return EffectFailed(f"{err} (what had been made of it is removed)")
 
     def _remove(self, until: float) -> None:
-        """What this command made. A VM that runs, or is another's, is none of it."""
+        """What this command made. A VM that runs, or is another's, is none of it; nor is what
+        others use by now."""
 
         def ask(conn: libvirt.virConnect) -> None:
             domain = self._mine(conn)
@@ -232,7 +251,10 @@ class Create:
                 if domain.isActive():
                     raise NotPossible("it runs")
                 undefine(domain)
-            remove(volumes_of(conn, self.order.vm_id), until)
+            self.progress.witness(_MAKES)
+            volumes = volumes_of(conn, self.order.vm_id)
+            must_be_nobodys(conn, self.order.vm_id, volumes)
+            remove(volumes, until)
 
         self.control.ask(self.order.vm_id, ask, until)
 

@@ -15,7 +15,14 @@ from novacron_agent.providers.kvm.domain import look
 from novacron_agent.providers.kvm.marks import Mark, mark_of, prefix
 from novacron_agent.providers.kvm.markup import parsed, text_of
 from novacron_agent.providers.kvm.owned import volumes_of
-from novacron_agent.providers.kvm.volumes import Found, User, built_on, found, refresh, shown, users
+from novacron_agent.providers.kvm.volumes import (
+    Found,
+    against_removal,
+    found,
+    refresh,
+    shown,
+    users,
+)
 from novacron_agent.providers.lifecycle import NotPossible, VmNotFound
 
 MAX_DETAIL = 12 * 1024  # bytes of both lists as JSON
@@ -114,7 +121,7 @@ def _plan_volumes(
     for one in going:
         why = _WITH_IT if one.path in owned else "a snapshot of what was created with the VM"
         against = _KEPT if keep and not one.name.endswith("-seed.img") else ""
-        against = against or _against(conn, others, one, {other.path for other in going})
+        against = against or against_removal(conn, others, one, {other.path for other in going})
         if against:
             made.stays.append(Item("volume", f"{one.pool}/{one.name}", against))
         else:
@@ -130,17 +137,6 @@ def _plan_volumes(
         if where.volume.startswith(prefix(vm_id)) and not _is_active(conn, where.pool):
             why = f"its pool {shown(where.pool)} is not active"
             made.stays.append(Item("volume", f"{where.pool}/{where.volume}", why))
-
-
-def _against(conn: libvirt.virConnect, others: list[User], one: Found, going: set[str]) -> str:
-    """Why it has to stay."""
-    for other in others:
-        if one.is_in(other.writes | other.reads):
-            return f"{shown(other.name)} uses it"
-    for above in built_on(conn, one):
-        if above.path not in going:
-            return f"volume {shown(above.name)} is built on it"
-    return ""
 
 
 def _written_on_top(
