@@ -320,6 +320,30 @@ def test_what_others_are_built_on_stays_until_they_are_gone(world: World) -> Non
     ]
 
 
+@pytest.mark.parametrize("format_", ["qcow2", "qed"])
+@pytest.mark.usefixtures("as_before")
+def test_what_is_built_on_it_is_seen_in_every_pool_and_format(world: World, format_: str) -> None:
+    vm_id, name = vm(), "by-hand.qcow2"
+    create(world, vm_id, disks=[{"size_gib": 0.001}], start=False)
+    below, on_top = world.pool("default") / name, world.pool("images") / "on-top"
+    alias = world.folder / "alias"
+    alias.symlink_to(world.pool("default"))
+    _qemu_img("create", "-f", "qcow2", below, "1M")
+
+    _qemu_img("create", "-f", format_, "-b", alias / name, "-F", "qcow2", on_top)
+    with pytest.raises(NotPossible, match="'on-top' is built on 'by-hand"):
+        create(world, vm(), name="other", disks=[{"volume": {"volume": name}}])
+
+    disk = alias / f"novacron-{vm_id}-disk0.qcow2"
+    _qemu_img("create", "-f", format_, "-b", disk, "-F", "qcow2", on_top)
+    kept = delete(world, vm_id)["kept"]
+
+    assert [one["why"] for one in kept] == ["volume 'on-top' is built on it"]
+    for path in (on_top, alias, below):
+        path.unlink()
+    remove_by_hand(world, vm_id)
+
+
 @pytest.mark.usefixtures("as_before")
 def test_volumes_may_be_kept_and_are_removed_by_hand(world: World) -> None:
     vm_id = vm()
@@ -417,18 +441,28 @@ def test_what_a_guest_writes_into_its_raw_disk_makes_no_image_of_it(world: World
     disk = {"size_gib": 0.002, "format": "raw"}
     create(world, first, disks=[disk], start=False)
     path = world.pool("default") / f"novacron-{first}-disk0.raw"
+    xml = world.conn.lookupByUUIDString(first).XMLDesc()
     for head in (image.read_bytes(), b"KDMV".ljust(512, b"\0"), b"\x7f\x10\xda\xbe"):
         with path.open("r+b") as file:
             file.write(head)
         copied = {"clone": {"volume": path.name}}
+        if head[:4] == b"QFI\xfb":
+            with pytest.raises(EffectFailed, match="begins as an image of another format"):
+                create(world, second, name="copy", disks=[copied], start=False)
+        else:
+            create(world, second, name="copy", disks=[copied], start=False)
+            copy = world.pool("default") / f"novacron-{second}-disk0.raw"
+            assert copy.read_bytes()[: len(head)] == head
+            assert names(delete(world, second)["plan"])[0] == ("volume", "disk0.raw")
+        world.conn.lookupByUUIDString(first).undefine()
+        used = {"volume": {"volume": path.name}}
 
-        create(world, second, name="copy", disks=[copied], start=False)
+        create(world, second, name="user", disks=[used], start=False)
 
         tree = parsed(world.conn.lookupByUUIDString(second).XMLDesc())
         assert [one.get("type") for one in tree.iterfind("devices/disk/driver")] == ["raw"]
-        copy = world.pool("default") / f"novacron-{second}-disk0.raw"
-        assert copy.read_bytes()[: len(head)] == head
-        assert names(delete(world, second)["plan"])[0] == ("volume", "disk0.raw")
+        delete(world, second)
+        world.conn.defineXML(xml)
     assert names(delete(world, first)["plan"])[0] == ("volume", "disk0.raw")
 
 
@@ -521,6 +555,44 @@ def test_an_image_that_shows_a_file_of_the_host_is_refused(world: World, how: st
     for path in (evil, second, external, json_evil):
         path.unlink()
     world.conn.storagePoolLookupByName("default").refresh(0)
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("how", ["clone", "linked", "volume"])
+def test_an_image_that_leaves_open_as_what_it_is_read_is_refused(world: World, how: str) -> None:
+    """A guest can write an image's head into its raw disk, as it can into what is built on it."""
+    secret = world.folder / "secret"
+    secret.write_bytes(b"secret".ljust(1024 * 1024))
+    below, above = (world.pool("default") / one for one in (f"novacron-{vm()}-disk0.raw", "a.img"))
+    _qemu_img("create", "-f", "qcow2", "-b", secret, "-F", "raw", below)
+    _qemu_img("create", "-f", "qcow2", "-b", below, "-F", "qcow2", above)
+    with pytest.raises(NotPossible, match=r"does not say that .* is to be read as raw"):
+        create(world, vm(), disks=[{how: {"volume": above.name}}], start=False)
+
+    _qemu_img("create", "-f", "qcow2", "-b", below, "-F", "raw", above)
+    vm_id = vm()
+    create(world, vm_id, disks=[{how: {"volume": above.name}}], start=False)
+    delete(world, vm_id)
+    above.write_bytes(above.read_bytes().replace(b"\xe2\x79\x2a\xca", b"\xe2\x79\x2a\xcb"))
+    with pytest.raises(NotPossible, match=r"does not say that .* is to be read as raw"):
+        create(world, vm(), disks=[{how: {"volume": above.name}}], start=False)
+    below.unlink()
+    above.unlink()
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_volume_is_taken_as_it_is_by_now_and_where_it_is(world: World) -> None:
+    pool, secret = world.pool("default"), world.folder / "secret"
+    secret.write_bytes(b"secret".ljust(1024 * 1024))
+    changed, link = pool / "changed.img", pool / "link.img"
+    changed.write_bytes(bytes(1024 * 1024))
+    world.conn.storagePoolLookupByName("default").refresh(0)
+    _qemu_img("create", "-f", "qcow2", "-b", secret, "-F", "raw", changed)
+    link.symlink_to(secret)
+    for path, says in ((changed, "is in no pool"), (link, "a link that leads out of its pool")):
+        with pytest.raises(NotPossible, match=says):
+            create(world, vm(), disks=[{"clone": {"volume": path.name}}], start=False)
+        path.unlink()
 
 
 def test_two_at_once_do_not_get_the_same_volume(world: World) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
-from novacron_agent.providers.kvm.volumes import against_removal, found, shown, users
+from novacron_agent.providers.kvm.volumes import (
+    against_removal,
+    found,
+    overlays,
+    real,
+    refresh_all,
+    shown,
+    users,
+)
 from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3
@@ -40,9 +48,10 @@ def must_be_nobodys(
         NotPossible: another VM uses one, or a volume is built on it.
     """
     others = [one for one in users(conn, vm_id) if not one.name.startswith(prefix(vm_id))]
-    going = {volume.path() for volume in volumes}
+    refresh_all(conn)
+    above, going = overlays(conn), {real(volume.path()) for volume in volumes}
     for volume in volumes:
-        against = against_removal(conn, others, found(volume), going)
+        against = against_removal(found(volume), others, above, going)
         if against:
             raise NotPossible(f"volume {shown(volume.name())} stays: {against}")
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import struct
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import libvirt
 
-from novacron_agent.providers.kvm import marks
+from novacron_agent.providers.kvm import marks, qcow2
 from novacron_agent.providers.kvm.markup import parsed, text_of
 from novacron_agent.providers.lifecycle import NotPossible
 
 _MOST_BACKING = 32  # volumes built on one another
-_HEADER = 80
-_QCOW2, _EXTERNAL_DATA, _FEATURES_AT = b"QFI\xfb", 1 << 2, 72
+_LOOKED_INTO = 64 * 1024
 _TYPES = {libvirt.VIR_STORAGE_VOL_FILE: "file", libvirt.VIR_STORAGE_VOL_BLOCK: "block"}
 _FORMATS = {
     "raw": "raw",
@@ -42,17 +41,36 @@ class Found:
     backing: str
 
     def is_in(self, names: frozenset[str]) -> bool:
-        return self.path in names or f"{self.pool}/{self.name}" in names
+        return real(self.path) in names or f"{self.pool}/{self.name}" in names
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A domain, with what it writes and what it only reads: paths, or pool/volume."""
+    """A domain, with what it writes and what it only reads: real paths, or pool/volume."""
 
     name: str
     is_active: bool
     writes: frozenset[str]
     reads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A volume that is built on another; real paths. `first`: its first bytes, if only they can
+    tell on which."""
+
+    name: str
+    path: str
+    backing: str
+    first: bytes = b""
+
+    def is_on(self, below: Found) -> bool:
+        return self.backing == real(below.path) or below.name.encode() in self.first
+
+
+def real(path: str) -> str:
+    """Without links, where it is a path of this host: pools may show one folder under two."""
+    return os.path.realpath(path) if path.startswith("/") else path
 
 
 def pool_of(conn: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
@@ -73,14 +91,12 @@ def pool_of(conn: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
 
 
 def volume_of(conn: libvirt.virConnect, pool: str, name: str) -> libvirt.virStorageVol:
-    """What somebody put into the pool's folder is found, too.
+    """What somebody put into the pool's folder is found, too, and known as it is by now.
 
     Raises:
         NotPossible: there is no such pool or volume.
     """
     where = pool_of(conn, pool)
-    with contextlib.suppress(libvirt.libvirtError):
-        return where.storageVolLookupByName(name)
     refresh(where)
     try:
         return where.storageVolLookupByName(name)
@@ -95,6 +111,12 @@ def refresh(pool: libvirt.virStoragePool) -> None:
         pool.refresh(0)
 
 
+def refresh_all(conn: libvirt.virConnect) -> None:
+    """libvirt does not see what others write into a pool, as snapshots, or hosts that share it."""
+    for pool in _active(conn):
+        refresh(pool)
+
+
 def found(volume: libvirt.virStorageVol) -> Found:
     """
     Raises:
@@ -103,8 +125,7 @@ def found(volume: libvirt.virStorageVol) -> Found:
     tree = parsed(volume.XMLDesc())
     name, pool = volume.name(), volume.storagePoolLookupByVolume().name()
     kind = _TYPES.get(volume.info()[0])
-    format_ = tree.find("target/format")
-    written = "" if format_ is None else format_.get("type", "")
+    written = _written(tree)
     backing = text_of(tree, "backingStore/path")
     if marks.is_raw(name):
         written, backing = "raw", ""
@@ -123,17 +144,27 @@ def found(volume: libvirt.virStorageVol) -> Found:
     )
 
 
+def is_read_as(volume: libvirt.virStorageVol, format_: str) -> bool:
+    """By libvirt, which copies it as what it takes it for."""
+    return _FORMATS.get(_written(parsed(volume.XMLDesc()))) == format_
+
+
 def trusted(conn: libvirt.virConnect, name: str, volume: libvirt.virStorageVol) -> Found:
-    """A volume all of whose data is in pools: an image whose header names another file of the host
-    would show that to the guest.
+    """A volume all of whose data is in pools, and which says as what it is to be read: an image
+    whose header names another file of the host would show that to the guest.
 
     Raises:
         NotPossible: it is not.
     """
     first = one = found(volume)
     for _ in range(_MOST_BACKING):
-        if one.format == "qcow2":
-            _refuse_external_data(conn, name, volume)
+        if one.kind == "file":
+            _refuse_link(name, volume)
+        if one.format != "qcow2":
+            return first
+        header = head(conn, volume, qcow2.HEADER)
+        if qcow2.has_external_data(header):
+            raise NotPossible(f"volume {shown(name)} keeps its data in another file")
         if not one.backing:
             return first
         try:
@@ -144,7 +175,12 @@ def trusted(conn: libvirt.virConnect, name: str, volume: libvirt.virStorageVol) 
             raise NotPossible(
                 f"volume {shown(name)} is built on {shown(one.backing)}, which is in no pool"
             ) from err
-        one = found(volume)
+        above, one = one, found(volume)
+        if qcow2.backing_formats(header) != {one.format}:
+            raise NotPossible(
+                f"volume {shown(above.name)} does not say that what it is built on is to be read "
+                f"as {one.format} (qemu-img rebase -u -F)"
+            )
     raise NotPossible(f"volume {shown(name)} is built on more than {_MOST_BACKING} others")
 
 
@@ -158,31 +194,53 @@ def users(conn: libvirt.virConnect, but: str) -> list[User]:
     return found
 
 
-def built_on(conn: libvirt.virConnect, wanted: Found) -> Iterator[Found]:
-    """The volumes of its pool that need it."""
-    for volume in conn.storagePoolLookupByName(wanted.pool).listAllVolumes():
-        with contextlib.suppress(libvirt.libvirtError, NotPossible):
-            one = found(volume)
-            if one.backing == wanted.path:
-                yield one
+def overlays(conn: libvirt.virConnect) -> list[Overlay]:
+    """In all active pools, of whatever format."""
+    volumes = (volume for pool in _active(conn) for volume in pool.listAllVolumes())
+    found = []
+    for volume in volumes:
+        if marks.is_raw(volume.name()):
+            continue
+        try:
+            backing, first = _backing(conn, volume)
+        except libvirt.libvirtError as err:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:  # gone since
+                raise
+            continue
+        if backing or first:
+            found.append(Overlay(volume.name(), real(volume.path()), real(backing), first))
+    return found
 
 
-def against_removal(
-    conn: libvirt.virConnect, others: list[User], one: Found, going: set[str]
-) -> str:
-    """Why it has to stay, when the volumes at the paths `going` go."""
-    for other in others:
-        if one.is_in(other.writes | other.reads):
-            return f"{shown(other.name)} uses it"
-    for above in built_on(conn, one):
-        if above.path not in going:
-            return f"volume {shown(above.name)} is built on it"
+def _backing(conn: libvirt.virConnect, volume: libvirt.virStorageVol) -> tuple[str, bytes]:
+    """Its path; where libvirt cannot tell, as of QED, the first bytes of the volume."""
+    try:
+        return text_of(parsed(volume.XMLDesc()), "backingStore/path"), b""
+    except libvirt.libvirtError as err:
+        if err.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return "", head(conn, volume, _LOOKED_INTO)
+
+
+def against_removal(one: Found, others: list[User], above: list[Overlay], going: set[str]) -> str:
+    """Why it has to stay, when the volumes at the real paths `going` go."""
+    for user in others:
+        if one.is_in(user.writes | user.reads):
+            return f"{shown(user.name)} uses it"
+    for overlay in above:
+        if overlay.is_on(one) and overlay.path not in going:
+            return f"volume {shown(overlay.name)} is built on it"
     return ""
 
 
 def shown(name: str) -> str:
     """A name that anybody chose, in a message."""
     return repr(name if len(name) <= 200 else f"{name[:200]}…")
+
+
+def _written(volume: ET.Element) -> str:
+    format_ = volume.find("target/format")
+    return "" if format_ is None else format_.get("type", "")
 
 
 def _user(domain: libvirt.virDomain) -> User:
@@ -195,7 +253,14 @@ def _user(domain: libvirt.virDomain) -> User:
         reads |= {text_of(tree, "os/kernel"), text_of(tree, "os/initrd")}
         for disk in tree.iterfind("devices/disk"):
             (writes if disk.find("readonly") is None else reads).update(_sources(disk))
-    return User(domain.name(), is_active, frozenset(writes), frozenset(reads))
+    return User(domain.name(), is_active, frozenset(map(real, writes)), frozenset(map(real, reads)))
+
+
+def _active(conn: libvirt.virConnect) -> list[libvirt.virStoragePool]:
+    pools: list[libvirt.virStoragePool] = conn.listAllStoragePools(
+        libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+    )
+    return pools
 
 
 def _sources(disk: ET.Element) -> Iterator[str]:
@@ -205,16 +270,12 @@ def _sources(disk: ET.Element) -> Iterator[str]:
         yield from (source.get(one, "") for one in ("file", "dev"))
 
 
-def _refuse_external_data(
-    conn: libvirt.virConnect, name: str, volume: libvirt.virStorageVol
-) -> None:
-    header = head(conn, volume, _HEADER)
-    if header[:4] != _QCOW2 or len(header) < _FEATURES_AT + 8:
-        return
-    (version,) = struct.unpack_from(">I", header, 4)
-    (features,) = struct.unpack_from(">Q", header, _FEATURES_AT)
-    if version >= 3 and features & _EXTERNAL_DATA:
-        raise NotPossible(f"volume {shown(name)} keeps its data in another file")
+def _refuse_link(name: str, volume: libvirt.virStorageVol) -> None:
+    """libvirt follows it, and gives the guest the file of the host."""
+    pool = volume.storagePoolLookupByVolume()
+    folder = real(text_of(parsed(pool.XMLDesc()), "target/path")).rstrip("/")
+    if not real(volume.path()).startswith(f"{folder}/"):
+        raise NotPossible(f"volume {shown(name)} is a link that leads out of its pool")
 
 
 def head(conn: libvirt.virConnect, volume: libvirt.virStorageVol, size: int) -> bytes:

@@ -14,8 +14,9 @@ from novacron_agent.providers.kvm.owned import volumes_of
 from novacron_agent.providers.kvm.volumes import (
     Found,
     User,
-    built_on,
+    overlays,
     pool_of,
+    refresh_all,
     shown,
     trusted,
     users,
@@ -42,6 +43,8 @@ def check(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
     _is_new(conn, vm_id)
     _name_is_free(conn, spec.name)
     _networks_are_there(conn, spec)
+    if spec.volumes():
+        refresh_all(conn)
     sources = Sources(
         {one: trusted(conn, one.volume, volume_of(conn, one.pool, one.volume))
          for one in spec.volumes()}
@@ -122,11 +125,12 @@ def _is_nobodys(
         if wanted.is_in(one.writes) or (not reads and wanted.is_in(one.reads)):
             raise NotPossible(f"volume {shown(wanted.name)} is used by {shown(one.name)}")
     if not reads:
-        for other in built_on(conn, wanted):
-            raise NotPossible(
-                f"volume {shown(other.name)} is built on {shown(wanted.name)}, which must not "
-                "change any more: link it, or clone it"
-            )
+        for other in overlays(conn):
+            if other.is_on(wanted):
+                raise NotPossible(
+                    f"volume {shown(other.name)} is built on {shown(wanted.name)}, which must not "
+                    "change any more: link it, or clone it"
+                )
 
 
 def _fits(conn: libvirt.virConnect, spec: VmSpec, sources: Sources) -> None:

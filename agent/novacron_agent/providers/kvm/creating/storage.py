@@ -8,7 +8,16 @@ import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
 from novacron_agent.providers.kvm.markup import add, written
-from novacron_agent.providers.kvm.volumes import Found, found, pool_of, trusted, volume_of
+from novacron_agent.providers.kvm.volumes import (
+    Found,
+    found,
+    is_read_as,
+    pool_of,
+    shown,
+    trusted,
+    volume_of,
+)
+from novacron_agent.providers.lifecycle import NotPossible
 from novacron_contract.vm_spec import Disk, Format, Volume
 
 _GIB, _SECTOR = 1024**3, 512
@@ -58,6 +67,11 @@ def volume(name: str, capacity: int, format_: str) -> ET.Element:
 def _cloned(conn: libvirt.virConnect, name: str, of: Volume, gib: float | None) -> Found:
     there = volume_of(conn, of.pool, of.volume)
     source = trusted(conn, of.volume, there)
+    if not is_read_as(there, source.format):
+        raise NotPossible(
+            f"volume {shown(of.volume)} is {source.format}, and begins as an image of another "
+            "format: libvirt would copy what that names"
+        )
     xml = volume(f"{name}.{source.format}", source.capacity, source.format)
     made = pool_of(conn, of.pool).createXMLFrom(written(xml), there, 0)
     wanted = size_of(gib or 0)

@@ -19,7 +19,9 @@ from novacron_agent.providers.kvm.volumes import (
     Found,
     against_removal,
     found,
-    refresh,
+    overlays,
+    real,
+    refresh_all,
     shown,
     users,
 )
@@ -78,6 +80,7 @@ def plan(conn: libvirt.virConnect, vm_id: str, *, keep_volumes: bool) -> Plan:
         VmNotFound: nothing of it is here.
         Elsewhere: it is on its way to another host.
     """
+    refresh_all(conn)
     domain = _domain(conn, vm_id)
     if domain is None:
         return _left(conn, vm_id)
@@ -113,15 +116,15 @@ def _plan_volumes(
     *,
     keep: bool,
 ) -> None:
-    _refresh(conn, vm_id, mark, disks)
     owned = {one.path(): found(one) for one in volumes_of(conn, vm_id)}
     on_top = _written_on_top(conn, owned, disks)
     going = [*on_top, *owned.values()]
-    others = users(conn, vm_id) if going else []
+    others, above = (users(conn, vm_id), overlays(conn)) if going else ([], [])
+    real_paths = {real(one.path) for one in going}
     for one in going:
         why = _WITH_IT if one.path in owned else "a snapshot of what was created with the VM"
         against = _KEPT if keep and not one.name.endswith("-seed.img") else ""
-        against = against or against_removal(conn, others, one, {other.path for other in going})
+        against = against or against_removal(one, others, above, real_paths)
         if against:
             made.stays.append(Item("volume", f"{one.pool}/{one.name}", against))
         else:
@@ -174,21 +177,6 @@ def _of_libvirt(domain: libvirt.virDomain, tree: ET.Element) -> Iterator[Item]:
     if nvram:
         yield Item("nvram", nvram, f"{why}: the settings of its firmware")
     yield Item("definition", domain.name(), "the VM itself")
-
-
-def _refresh(
-    conn: libvirt.virConnect, vm_id: str, mark: Mark | None, disks: list[ET.Element]
-) -> None:
-    """Pools of its volumes that do not show what is in them, as after a snapshot."""
-    there = {one.path() for one in volumes_of(conn, vm_id)}
-    names = {path.rpartition("/")[2] for path in there}
-    owned = mark.owned if mark else ()
-    is_known = all(one.volume in names for one in owned)
-    if is_known and all(_path(disk) in {"", *there} for disk in disks):
-        return
-    for pool in {one.pool for one in owned}:
-        with contextlib.suppress(libvirt.libvirtError):
-            refresh(conn.storagePoolLookupByName(pool))
 
 
 def _domain(conn: libvirt.virConnect, vm_id: str) -> libvirt.virDomain | None:
