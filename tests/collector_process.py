@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from store_process import StoreProcess, free_port
+from free_ports import free_port
+from store_process import StoreProcess
 
 _START_S = 60
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from store_process import StoreProcess, free_port
+from free_ports import free_port
+from store_process import StoreProcess
 
 _COMMAND = str(Path(sys.executable).with_name("novacron-collector"))
 _START_S = 60

@@ -16,13 +16,13 @@ from a2wsgi import WSGIMiddleware
 from command_world import AgentsPort, World
 from commanded_agent import FakeAgent, Journal
 from enrolments import enrolment_of
+from free_ports import free_port
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_collector.commands.held import Held
 from novacron_contract.commands import Order
 from novacron_contract.errors import Unavailable
 from novacron_store.state import Agents
-from store_process import free_port
 
 
 def away() -> Any:

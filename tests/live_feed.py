@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -104,12 +103,6 @@ async def _nothing(_request: Request) -> JSONResponse:
 
 def now_ms() -> int:
     return round(time.time() * 1000)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 def wait_until(is_true: Any, seconds: float = 30) -> None:

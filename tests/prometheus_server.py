@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
+from free_ports import free_port
 from scripted_exporter import NATIVE
-from store_process import free_port
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]  # metric, job/instance, other labels
 _START_S = 60

@@ -9,7 +9,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from store_process import StoreProcess, free_port
+from free_ports import free_port
+from store_process import StoreProcess
 
 _START_S = 60
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from free_ports import free_port
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.migrations import migrate
 
@@ -60,12 +60,6 @@ def store_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorePro
         finally:
             process.terminate()
             process.wait(30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 from sqlalchemy import Engine
 
-from live_feed import free_port, wait_until
+from free_ports import free_port
+from live_feed import wait_until
 from novacron_store.state import Inventory
 from novacron_store.telemetry.client import connect
 

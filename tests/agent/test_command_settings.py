@@ -101,7 +101,9 @@ def test_the_check_says_what_the_collector_may_do(tmp_path: Path) -> None:
 
     assert (let_in.level, may.level) == (Level.OK, Level.OK)
     assert "lets this user in for more than looking" in let_in.why
-    assert may.why == ("the collector may reboot, reset, resume, start, stop, suspend: every VM")
+    assert may.why == (
+        "the collector may create, delete, reboot, reset, resume, start, stop, suspend: every VM"
+    )
     narrow = replace(joined, table=CommandsTable(verbs=(Verb.START,), vms=("a", "b")))
     assert findings_of(narrow, 10)[-1].why == "the collector may start: what 2 entries of vms name"
     nothing = replace(joined, table=CommandsTable(verbs=()))

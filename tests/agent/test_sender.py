@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from delivering import dead_letters, delivering, destination, figures, wait_until
+from free_ports import free_port
 from otlp_receiver import Received, Receiver, Response, otlp_receiver
 from sealed_requests import START_NS, TICK_NS, request
 
@@ -21,11 +21,6 @@ from sealed_requests import START_NS, TICK_NS, request
 def receiver() -> Iterator[Receiver]:
     with otlp_receiver() as receiver:
         yield receiver
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 def ticks(received: list[Received]) -> list[int]:

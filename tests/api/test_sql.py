@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from api.answers import json_of
 from fleet_samples import SampleFleet
+from free_ports import free_port
 from novacron_store.telemetry.client import connect
-from store_process import free_port
 
 pytestmark = pytest.mark.parametrize("state_kind", ["sqlite"])  # no matter here
 

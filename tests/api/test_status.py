@@ -9,12 +9,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from api.answers import get, json_of
+from free_ports import free_port
 from novacron_collector.api.app import create_app
 from novacron_collector.api.notices import Severity, notices
 from novacron_collector.api.services import Services
 from novacron_store.telemetry.client import connect
 from novacron_store.telemetry.usage import Usage
-from store_process import free_port
 
 GIB = 1024**3
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from clickhouse_connect.driver.client import Client
 
+from free_ports import free_port
 from novacron_store.telemetry.client import connect
-from store_process import free_port
 
 _START_S = 90
 _STOP_S = 60

@@ -20,6 +20,7 @@ from command_service import CommandService
 from command_world import World, commands_of
 from enrolments import enrolment_of
 from fleet_samples import HOSTILE_NAME, SampleFleet, stored_fleet
+from free_ports import free_port
 from novacron_cli.main import main
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
@@ -27,7 +28,7 @@ from novacron_contract.access import Role
 from novacron_store.state import Agents, Inventory, migrate, open_state
 from novacron_store.telemetry.client import per_thread
 from principals import access_of
-from store_process import StoreProcess, free_port
+from store_process import StoreProcess
 
 
 @pytest.fixture(scope="session")

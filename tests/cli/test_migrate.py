@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_port
 from novacron_cli.main import main
 from novacron_store.state import open_state, require_current
-from store_process import StoreProcess, free_port
+from store_process import StoreProcess
 
 
 def test_migrate_prepares_both_databases_twice(

@@ -15,12 +15,12 @@ from cli.lossy import lossy
 from cli.ordering import Served
 from cli.terminals import PROGRAM
 from commanded_agent import Killed
+from free_ports import free_port
 from novacron_cli.main import main
 from novacron_cli.orders import following, submission
 from novacron_contract.access import Role
 from novacron_contract.commands import VERBS, Order, Verb
 from novacron_contract.metrics import VmState
-from store_process import free_port
 
 UUID = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 

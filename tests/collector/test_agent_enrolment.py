@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from enrolled import Agent, World, enrolling
+from free_ports import free_port
 from novacron_agent.check.identity import check_identity
 from novacron_agent.delivery.delivery import client
 from novacron_agent.enrolment.invitation import invitation
@@ -29,7 +30,6 @@ from novacron_otlp.answer import Accepted
 from novacron_otlp.connection import Connection, open_transport
 from novacron_store.state.identities import Standing
 from novacron_store.state.join_tokens import JoinTokens
-from store_process import free_port
 
 SECRET = "nvj_" + "s" * 43
 PIN = "p" * 43

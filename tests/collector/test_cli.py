@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from free_ports import free_port
 from novacron_collector.forward.settings import ForwardSettings
 from novacron_collector.settings import Settings
 from novacron_contract.errors import ConfigError
 from novacron_contract.settings import load
-from store_process import StoreProcess, free_port
+from store_process import StoreProcess
 
 COMMAND = Path(sys.executable).with_name("novacron-collector")
 SAMPLE = Path(__file__).parents[2] / "packaging" / "config" / "collector.toml"

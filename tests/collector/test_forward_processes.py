@@ -19,8 +19,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from collector_process import CollectorProcess
 from collector_program import CollectorProgram, collector_program
+from free_ports import free_port
 from live_feed import wait_until
-from store_process import StoreProcess, free_port
+from store_process import StoreProcess
 from tcp_peers import hang, serving
 
 PROTOBUF = {"content-type": "application/x-protobuf"}

@@ -16,12 +16,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from certificates import certificates
 from forwarding import destination, forwarding, gauge, values
+from free_ports import free_port
 from live_feed import wait_until
 from novacron_collector.forward.forwarder import Forwarder
 from novacron_contract.errors import ConfigError
 from otlp_grpc_receiver import otlp_grpc_receiver, refusing
 from otlp_receiver import Response, otlp_receiver
-from store_process import free_port
 from tcp_peers import hang, serving
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -15,13 +15,13 @@ import pytest
 
 from certificates import Certificates, certificates
 from enrolled import ADMIN, World, enrolling
+from free_ports import free_port
 from novacron_agent.enrolment.membership import ssl_context
 from novacron_contract.access import Role
 from novacron_otlp.answer import Accepted, Later
 from novacron_store.state.ingest_tokens import IngestTokens
 from otlp_client import answer_to, request, settings
 from principals import signed_in
-from store_process import free_port
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 SOON_S = 5.0

@@ -18,11 +18,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from free_ports import free_port
 from novacron_contract.settings import load
 from novacron_store.server.cli import main
 from novacron_store.server.settings import ReaderLimits, Settings, StoreSettings
 from server.conftest import Asker, asker
-from store_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(Path(sys.executable).with_name("novacron-store"))

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from free_ports import free_port
 from noon import NOON
 from novacron_store.telemetry.builder import (
     Aggregate,
@@ -45,7 +46,6 @@ from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
 from store.histograms_oracle import Histogram, Told
 from store.histograms_oracle import batch as batch_of_histograms
-from store_process import free_port
 
 BEGIN, END = NOON - 2 * 3600, NOON + 1800
 

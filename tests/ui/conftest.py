@@ -11,7 +11,8 @@ import pytest
 
 from browser import HOSTILE
 from fleet_samples import SampleFleet, stored_fleet
-from live_feed import LiveFeed, free_port
+from free_ports import free_port
+from live_feed import LiveFeed
 from novacron_contract.access import Role
 from novacron_store.state import Agents, migrate, open_state
 from novacron_store.telemetry import migrations

@@ -16,7 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 from browser import HOSTILE, Open
 from collector_process import CollectorProcess, collector
 from collector_samples import MIB, stored_collector
-from live_feed import LiveFeed, free_port, now_ms, wait_until
+from free_ports import free_port
+from live_feed import LiveFeed, now_ms, wait_until
 from novacron_collector.receivers.http import PROTOBUF
 from novacron_contract.collector_metrics import COLLECTOR_SERVICE_NAME, TABLE
 from novacron_store.state import open_state

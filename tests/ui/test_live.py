@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from live_feed import LiveFeed, free_port, now_ms, wait_until
+from free_ports import free_port
+from live_feed import LiveFeed, now_ms, wait_until
 from novacron_contract.errors import BadMessage
 from novacron_ui.live.relay import Relay
 from novacron_ui.live.topics import Topic, parse_watch

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from live_feed import LiveFeed, free_port
+from free_ports import free_port
+from live_feed import LiveFeed
 from novacron_ui.query.notices import Notices
 
 

@@ -10,7 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from browser import HOSTILE, Open, Visit
 from fleet_samples import SampleFleet
-from live_feed import free_port, now_ms, wait_until
+from free_ports import free_port
+from live_feed import now_ms, wait_until
 from novacron_contract.access import Role
 from novacron_contract.commands import State
 from ui_collector import PASSWORD, UiCollector

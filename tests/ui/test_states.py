@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import Open
-from live_feed import LiveFeed, free_port
+from free_ports import free_port
+from live_feed import LiveFeed
 from novacron_store.telemetry import migrations
 from novacron_ui.cli import QUERY_TIMEOUT_S
 from tcp_peers import hang, serving
