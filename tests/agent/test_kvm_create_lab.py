@@ -397,6 +397,25 @@ def test_a_vm_that_somebody_made_by_hand_loses_no_disk(world: World) -> None:
     disk.unlink()
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_its_firmware_wrote_goes_and_stays_with_its_disks(world: World, keep: bool) -> None:
+    vm_id = vm()
+    create(world, vm_id, start=False)
+    nvram = world.folder / f"{vm_id}.fd"
+    nvram.write_bytes(bytes(4096))
+    code = f"<loader readonly='yes' type='pflash'>{world.folder}/code.fd</loader>"
+    domain = world.conn.lookupByUUIDString(vm_id)
+    xml = domain.XMLDesc().replace("</os>", f"{code}<nvram>{nvram}</nvram></os>")
+    world.conn.defineXML(xml)
+
+    gone = delete(world, vm_id, keep_volumes=keep)
+
+    assert nvram.exists() is keep
+    goes, stays = ([one["kind"] for one in gone[key]] for key in ("plan", "kept"))
+    assert (goes, stays) == ((["definition"], ["nvram"]) if keep else (["nvram", "definition"], []))
+    nvram.unlink(missing_ok=True)
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"disks": [{"size_gib": 1, "pool": "nowhere"}]}, r"no pool 'nowhere'; it has default, im"),
     ({"disks": [{"size_gib": 65536}]}, r"pool 'default' has .* GiB left, and the disks .* 65536.0"),

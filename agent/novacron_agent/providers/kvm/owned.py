@@ -20,6 +20,11 @@ from novacron_agent.providers.kvm.volumes import (
 from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3
+_KEEP = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(
+    libvirt,
+    "VIR_DOMAIN_UNDEFINE_KEEP_TPM",
+    0,  # since libvirt 8.9
+)
 
 
 def volumes_of(conn: libvirt.virConnect, vm_id: str) -> list[libvirt.virStorageVol]:
@@ -73,13 +78,13 @@ def remove(volumes: Iterable[libvirt.virStorageVol], deadline: float) -> int:
     return number
 
 
-def undefine(domain: libvirt.virDomain) -> None:
-    """With what libvirt keeps of it beside its definition."""
+def undefine(domain: libvirt.virDomain, *, keep: bool = False) -> None:
+    """With what libvirt keeps of it beside its definition; `keep`: but for what its guest wrote."""
     flags = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     )
     if domain.connect().getType() == "QEMU":  # libvirt's test driver knows none of these
-        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        flags |= _KEEP if keep else libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     domain.undefineFlags(flags)
 

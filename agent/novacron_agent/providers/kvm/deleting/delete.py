@@ -110,7 +110,7 @@ class Delete:
         self._must_be_off(planned, conn)
         domain = conn.lookupByUUIDString(self.order.vm_id)
         in_time(self.deadline)
-        undefine(domain)
+        undefine(domain, keep=planned.keeps_state)
 
     def _must_be_off(self, planned: Plan, conn: libvirt.virConnect) -> None:
         """A transient one is gone with its end; another that is gone may have moved."""

@@ -38,7 +38,7 @@ _MAY_BE_USED = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`kind`: power, volume, snapshot, checkpoint, managed save, nvram, definition."""
+    """`kind`: power, volume, snapshot, checkpoint, managed save, nvram, tpm, definition."""
 
     kind: str
     name: str
@@ -55,6 +55,7 @@ class Plan:
     is_defined: bool = False
     is_active: bool = False
     is_persistent: bool = True
+    keeps_state: bool = False  # NVRAM, and what its TPM knows
     goes: list[Item] = field(default_factory=list)
     stays: list[Item] = field(default_factory=list)
     volumes: list[tuple[str, str]] = field(default_factory=list)
@@ -94,7 +95,10 @@ def plan(conn: libvirt.virConnect, vm_id: str, *, keep_volumes: bool) -> Plan:
         made.goes.append(Item("power", domain.name(), "the VM runs"))
     disks = tree.findall("devices/disk")
     _plan_volumes(conn, vm_id, made, mark_of(tree), disks, keep=keep_volumes)
-    made.goes += _of_libvirt(domain, tree)
+    made.keeps_state = keep_volumes or mark_of(tree) is None
+    for item in _written_by_firmware(tree):
+        (made.stays if made.keeps_state else made.goes).append(item)
+    made.goes += _of_libvirt(domain)
     return made
 
 
@@ -161,7 +165,16 @@ def _written_on_top(
     return tops
 
 
-def _of_libvirt(domain: libvirt.virDomain, tree: ET.Element) -> Iterator[Item]:
+def _written_by_firmware(tree: ET.Element) -> Iterator[Item]:
+    """Without it a disk that the guest has encrypted is of no use."""
+    nvram = text_of(tree, "os/nvram")
+    if nvram:
+        yield Item("nvram", nvram, "the settings of its firmware")
+    if tree.find("devices/tpm/backend[@type='emulator']") is not None:
+        yield Item("tpm", text_of(tree, "name"), "what its TPM knows")
+
+
+def _of_libvirt(domain: libvirt.virDomain) -> Iterator[Item]:
     """What libvirt keeps of it, which goes with its definition."""
     why = "of this VM alone"
     with contextlib.suppress(libvirt.libvirtError):
@@ -173,9 +186,6 @@ def _of_libvirt(domain: libvirt.virDomain, tree: ET.Element) -> Iterator[Item]:
     with contextlib.suppress(libvirt.libvirtError):
         if domain.hasManagedSaveImage():
             yield Item("managed save", domain.name(), f"{why}: its saved memory")
-    nvram = text_of(tree, "os/nvram")
-    if nvram:
-        yield Item("nvram", nvram, f"{why}: the settings of its firmware")
     yield Item("definition", domain.name(), "the VM itself")
 
 
