@@ -29,7 +29,7 @@ from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
 from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
 from novacron_agent.providers.kvm.owned import volumes_of
-from novacron_agent.providers.kvm.volumes import Found
+from novacron_agent.providers.kvm.volumes import Found, users
 from novacron_agent.providers.lifecycle import EffectFailed, EffectUnknown, NotPossible, VmNotFound
 from novacron_contract import vm_spec
 from novacron_contract.commands import Order, Verb
@@ -205,6 +205,28 @@ def test_arguments_for_qemu_that_came_from_nowhere_are_noticed() -> None:
 def test_hostile_xml_is_not_read(xml: str) -> None:
     with pytest.raises(EffectFailed, match="libvirt answered"):
         parsed(xml)
+
+
+@pytest.mark.parametrize("xml", ["<a><!-- <!DOCTYPE b> --></a>", "<a><![CDATA[<!ENTITY]]></a>"])
+def test_words_of_a_document_type_are_words(xml: str) -> None:
+    assert parsed(xml).tag == "a"
+
+
+def test_a_domain_that_cannot_be_looked_at_is_none_that_uses_nothing(
+    conn: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_domain: libvirt.virDomain, _flags: int = 0) -> str:
+        raise libvirt.libvirtError("no answer")
+
+    def answer_nonsense(_domain: libvirt.virDomain, _flags: int = 0) -> str:
+        return "<!DOCTYPE a><a/>"
+
+    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", fail)
+    with pytest.raises(libvirt.libvirtError, match="no answer"):
+        users(conn, VM)
+    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", answer_nonsense)
+    with pytest.raises(EffectFailed, match="'test': libvirt answered XML with a document type"):
+        users(conn, VM)
 
 
 # -- seeds -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import libvirt
 
 from novacron_agent.providers.kvm import marks, qcow2
 from novacron_agent.providers.kvm.markup import parsed, text_of
-from novacron_agent.providers.lifecycle import NotPossible
+from novacron_agent.providers.lifecycle import EffectFailed, NotPossible
 
 _MOST_BACKING = 32  # volumes built on one another
 _LOOKED_INTO = 64 * 1024
@@ -188,9 +188,14 @@ def users(conn: libvirt.virConnect, but: str) -> list[User]:
     """All domains, but for the one of that UUID."""
     found = []
     for domain in conn.listAllDomains():
-        with contextlib.suppress(libvirt.libvirtError):  # gone since
+        try:
             if domain.UUIDString() != but:
                 found.append(_user(domain))
+        except libvirt.libvirtError as err:
+            if err.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # gone since
+                raise
+        except EffectFailed as err:
+            raise EffectFailed(f"{shown(domain.name())}: {err}") from err
     return found
 
 
