@@ -428,6 +428,14 @@ def test_a_create_that_is_looked_at_again_takes_nothing_from_a_vm_that_has_moved
     remove_by_hand(conn, vm)
 
 
+def define_user(conn: libvirt.virConnect, vm: str, path: str) -> None:
+    disk = f"<disk type='file'><source file='{path}'/><target dev='vda'/></disk>"
+    conn.defineXML(
+        f"<domain type='test'><name>other</name><uuid>{vm}</uuid><memory>1024</memory>"
+        f"<os><type>hvm</type></os><devices>{disk}</devices></domain>"
+    )
+
+
 def test_what_another_uses_by_now_is_not_removed_when_a_create_fails(
     kvm: KvmLifecycle, conn: libvirt.virConnect
 ) -> None:
@@ -435,12 +443,7 @@ def test_what_another_uses_by_now_is_not_removed_when_a_create_fails(
     spec = {**LEAST, "disks": [{"size_gib": 1, "pool": "default-pool"}]}
 
     def take_it() -> None:
-        (path,) = (one.path() for one in volumes_of(conn, vm))
-        disk = f"<disk type='file'><source file='{path}'/><target dev='vda'/></disk>"
-        conn.defineXML(
-            f"<domain type='test'><name>other</name><uuid>{other}</uuid><memory>1024</memory>"
-            f"<os><type>hvm</type></os><devices>{disk}</devices></domain>"
-        )
+        define_user(conn, other, volumes_of(conn, vm)[0].path())
         raise EffectFailed("it failed")
 
     with pytest.raises(EffectFailed, match=r"it failed; and what was made .* 'other' uses it"):
@@ -472,6 +475,49 @@ def test_a_libvirt_that_goes_away_in_the_middle_of_a_create_leaves_it_open(
     assert kvm.perform(create, heard, time.monotonic() + 60).detail["state"] == "running"
     done(kvm, Verb.DELETE, vm, force=True)
     assert listed(conn) == before
+
+
+def test_what_another_uses_by_now_is_not_started_late(
+    kvm: KvmLifecycle, conn: libvirt.virConnect
+) -> None:
+    vm, other = str(uuid.uuid4()), str(uuid.uuid4())
+    pool = conn.storagePoolLookupByName("default-pool")
+    volume = pool.createXML("<volume><name>d.img</name><capacity>512</capacity></volume>")
+    disk = {"volume": {"pool": "default-pool", "volume": "d.img"}}
+
+    def take_it() -> None:
+        define_user(conn, other, volume.path())
+        raise EffectUnknown("nobody knows")
+
+    create = order(Verb.CREATE, vm, spec={**LEAST, "disks": [disk]})
+    heard = Interrupted("start", take_it)
+    with pytest.raises(EffectUnknown):
+        kvm.perform(create, heard, time.monotonic() + 60)
+    with pytest.raises(EffectFailed, match=r"is made, and not started: .* is used by 'other'"):
+        kvm.perform(create, heard, time.monotonic() + 60)
+
+    for one in (vm, other):
+        conn.lookupByUUIDString(one).undefine()
+    volume.delete(0)
+
+
+def test_what_is_linked_and_changes_meanwhile_is_not_built_on(
+    kvm: KvmLifecycle, conn: libvirt.virConnect
+) -> None:
+    vm, other = str(uuid.uuid4()), str(uuid.uuid4())
+    pool = conn.storagePoolLookupByName("default-pool")
+    base = pool.createXML("<volume><name>b.img</name><capacity>512</capacity></volume>")
+    disk = {"linked": {"pool": "default-pool", "volume": "b.img"}, "size_gib": 0.001}
+    heard = Interrupted("definition", lambda: define_user(conn, other, base.path()))
+
+    with pytest.raises(EffectFailed, match=r"'b\.img' is a disk of 'other'"):
+        kvm.perform(
+            order(Verb.CREATE, vm, spec={**LEAST, "disks": [disk]}), heard, time.monotonic() + 60
+        )
+
+    assert volumes_of(conn, vm) == []
+    conn.lookupByUUIDString(other).undefine()
+    base.delete(0)
 
 
 class Interrupted(Heard):

@@ -43,6 +43,14 @@ def check(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
     _is_new(conn, vm_id)
     _name_is_free(conn, spec.name)
     _networks_are_there(conn, spec)
+    sources = check_sources(conn, vm_id, spec)
+    _fits(conn, spec, sources)
+    if spec.start:
+        _memory_is_there(conn, spec.memory_mib)
+    return sources
+
+
+def check_sources(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
     if spec.volumes():
         refresh_all(conn)
     sources = Sources(
@@ -50,9 +58,6 @@ def check(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
          for one in spec.volumes()}
     )  # fmt: skip
     check_use(conn, vm_id, spec.disks, sources)
-    _fits(conn, spec, sources)
-    if spec.start:
-        _memory_is_there(conn, spec.memory_mib)
     return sources
 
 

@@ -18,7 +18,7 @@ import libvirt
 
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.creating.accelerator import kind_of
-from novacron_agent.providers.kvm.creating.checks import Sources, check, check_use
+from novacron_agent.providers.kvm.creating.checks import Sources, check, check_sources, check_use
 from novacron_agent.providers.kvm.creating.domain import Made, definition
 from novacron_agent.providers.kvm.creating.seed import seed
 from novacron_agent.providers.kvm.creating.storage import make_disk, make_seed
@@ -87,8 +87,9 @@ class Create:
         if not self._look(partial(self._is_unfinished, spec)):
             return
         try:
+            self._look(lambda conn: check_sources(conn, self.order.vm_id, spec), _CHECK_S)
             self._change(partial(self._start, spec))
-        except EffectFailed as err:
+        except (EffectFailed, NotPossible) as err:
             raise EffectFailed(
                 f"it is made, and not started: start it, or delete it ({err})"
             ) from err
@@ -146,8 +147,7 @@ class Create:
         self.progress.witness(_DEFINES)
         domain = conn.defineXMLFlags(written(tree), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         verify(tree, parsed(domain.XMLDesc(_INACTIVE)))
-        shared = [disk for disk in spec.disks if disk.volume is not None]
-        check_use(conn, self.order.vm_id, shared, sources)
+        check_use(conn, self.order.vm_id, spec.disks, sources)
 
     def _whole(self, made: _Made, spec: VmSpec, sources: Sources, conn: libvirt.virConnect) -> Made:
         new = iter(made.disks)
@@ -176,6 +176,7 @@ class Create:
 
     def _start(self, spec: VmSpec, conn: libvirt.virConnect) -> None:
         domain = conn.lookupByUUIDString(self.order.vm_id)
+        in_time(self.deadline)
         if spec.autostart:
             domain.setAutostart(1)
         if spec.start and look(domain).is_off:
