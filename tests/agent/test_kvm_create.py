@@ -29,7 +29,8 @@ from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
 from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
 from novacron_agent.providers.kvm.owned import volumes_of
-from novacron_agent.providers.kvm.volumes import Found, users
+from novacron_agent.providers.kvm.uses import users
+from novacron_agent.providers.kvm.volumes import Found
 from novacron_agent.providers.lifecycle import EffectFailed, EffectUnknown, NotPossible, VmNotFound
 from novacron_contract import vm_spec
 from novacron_contract.commands import Order, Verb

@@ -8,15 +8,8 @@ from collections.abc import Iterable
 import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
-from novacron_agent.providers.kvm.volumes import (
-    against_removal,
-    found,
-    overlays,
-    real,
-    refresh_all,
-    shown,
-    users,
-)
+from novacron_agent.providers.kvm.uses import against_removal, overlays, users
+from novacron_agent.providers.kvm.volumes import found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3

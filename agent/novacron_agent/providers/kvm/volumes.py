@@ -1,21 +1,19 @@
-"""Volumes of a libvirt's pools: found, read, and who uses them."""
+"""Volumes of a libvirt's pools: found, and read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import libvirt
 
 from novacron_agent.providers.kvm import marks, qcow2
 from novacron_agent.providers.kvm.markup import parsed, text_of
-from novacron_agent.providers.lifecycle import EffectFailed, NotPossible
+from novacron_agent.providers.lifecycle import NotPossible
 
 _MOST_BACKING = 32  # volumes built on one another
-_LOOKED_INTO = 64 * 1024
 _TYPES = {libvirt.VIR_STORAGE_VOL_FILE: "file", libvirt.VIR_STORAGE_VOL_BLOCK: "block"}
 _FORMATS = {
     "raw": "raw",
@@ -42,30 +40,6 @@ class Found:
 
     def is_in(self, names: frozenset[str]) -> bool:
         return real(self.path) in names or f"{self.pool}/{self.name}" in names
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A domain, with what it writes and what it only reads: real paths, or pool/volume."""
-
-    name: str
-    is_active: bool
-    writes: frozenset[str]
-    reads: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """A volume that is built on another; real paths. `first`: its first bytes, if only they can
-    tell on which."""
-
-    name: str
-    path: str
-    backing: str
-    first: bytes = b""
-
-    def is_on(self, below: Found) -> bool:
-        return self.backing == real(below.path) or below.name.encode() in self.first
 
 
 def real(path: str) -> str:
@@ -113,7 +87,7 @@ def refresh(pool: libvirt.virStoragePool) -> None:
 
 def refresh_all(conn: libvirt.virConnect) -> None:
     """libvirt does not see what others write into a pool, as snapshots, or hosts that share it."""
-    for pool in _active(conn):
+    for pool in active_pools(conn):
         refresh(pool)
 
 
@@ -184,60 +158,6 @@ def trusted(conn: libvirt.virConnect, name: str, volume: libvirt.virStorageVol) 
     raise NotPossible(f"volume {shown(name)} is built on more than {_MOST_BACKING} others")
 
 
-def users(conn: libvirt.virConnect, but: str) -> list[User]:
-    """All domains, but for the one of that UUID."""
-    found = []
-    for domain in conn.listAllDomains():
-        try:
-            if domain.UUIDString() != but:
-                found.append(_user(domain))
-        except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # gone since
-                raise
-        except EffectFailed as err:
-            raise EffectFailed(f"{shown(domain.name())}: {err}") from err
-    return found
-
-
-def overlays(conn: libvirt.virConnect) -> list[Overlay]:
-    """In all active pools, of whatever format."""
-    volumes = (volume for pool in _active(conn) for volume in pool.listAllVolumes())
-    found = []
-    for volume in volumes:
-        if marks.is_raw(volume.name()):
-            continue
-        try:
-            backing, first = _backing(conn, volume)
-        except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:  # gone since
-                raise
-            continue
-        if backing or first:
-            found.append(Overlay(volume.name(), real(volume.path()), real(backing), first))
-    return found
-
-
-def _backing(conn: libvirt.virConnect, volume: libvirt.virStorageVol) -> tuple[str, bytes]:
-    """Its path; where libvirt cannot tell, as of QED, the first bytes of the volume."""
-    try:
-        return text_of(parsed(volume.XMLDesc()), "backingStore/path"), b""
-    except libvirt.libvirtError as err:
-        if err.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
-            raise
-        return "", head(conn, volume, _LOOKED_INTO)
-
-
-def against_removal(one: Found, others: list[User], above: list[Overlay], going: set[str]) -> str:
-    """Why it has to stay, when the volumes at the real paths `going` go."""
-    for user in others:
-        if one.is_in(user.writes | user.reads):
-            return f"{shown(user.name)} uses it"
-    for overlay in above:
-        if overlay.is_on(one) and overlay.path not in going:
-            return f"volume {shown(overlay.name)} is built on it"
-    return ""
-
-
 def shown(name: str) -> str:
     """A name that anybody chose, in a message."""
     return repr(name if len(name) <= 200 else f"{name[:200]}…")
@@ -248,31 +168,11 @@ def _written(volume: ET.Element) -> str:
     return "" if format_ is None else format_.get("type", "")
 
 
-def _user(domain: libvirt.virDomain) -> User:
-    """As it is defined, and as it runs: disks may have been attached, or snapshots made."""
-    is_active = bool(domain.isActive())
-    writes: set[str] = set()
-    reads: set[str] = set()
-    for flags in (libvirt.VIR_DOMAIN_XML_INACTIVE, 0)[: 1 + is_active]:
-        tree = parsed(domain.XMLDesc(flags))
-        reads |= {text_of(tree, "os/kernel"), text_of(tree, "os/initrd")}
-        for disk in tree.iterfind("devices/disk"):
-            (writes if disk.find("readonly") is None else reads).update(_sources(disk))
-    return User(domain.name(), is_active, frozenset(map(real, writes)), frozenset(map(real, reads)))
-
-
-def _active(conn: libvirt.virConnect) -> list[libvirt.virStoragePool]:
+def active_pools(conn: libvirt.virConnect) -> list[libvirt.virStoragePool]:
     pools: list[libvirt.virStoragePool] = conn.listAllStoragePools(
         libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
     )
     return pools
-
-
-def _sources(disk: ET.Element) -> Iterator[str]:
-    for source in disk.iter("source"):
-        if source.get("pool") is not None:
-            yield f"{source.get('pool')}/{source.get('volume')}"
-        yield from (source.get(one, "") for one in ("file", "dev"))
 
 
 def _refuse_link(name: str, volume: libvirt.virStorageVol) -> None:

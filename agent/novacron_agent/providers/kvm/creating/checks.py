@@ -11,15 +11,13 @@ import libvirt
 
 from novacron_agent.providers.kvm.creating.storage import size_of
 from novacron_agent.providers.kvm.owned import volumes_of
+from novacron_agent.providers.kvm.uses import User, overlays, users
 from novacron_agent.providers.kvm.volumes import (
     Found,
-    User,
-    overlays,
     pool_of,
     refresh_all,
     shown,
     trusted,
-    users,
     volume_of,
 )
 from novacron_agent.providers.lifecycle import NotPossible

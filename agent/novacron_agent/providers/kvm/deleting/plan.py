@@ -15,16 +15,8 @@ from novacron_agent.providers.kvm.domain import look
 from novacron_agent.providers.kvm.marks import Mark, mark_of, prefix
 from novacron_agent.providers.kvm.markup import parsed, text_of
 from novacron_agent.providers.kvm.owned import volumes_of
-from novacron_agent.providers.kvm.volumes import (
-    Found,
-    against_removal,
-    found,
-    overlays,
-    real,
-    refresh_all,
-    shown,
-    users,
-)
+from novacron_agent.providers.kvm.uses import against_removal, overlays, users
+from novacron_agent.providers.kvm.volumes import Found, found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import NotPossible, VmNotFound
 
 MAX_DETAIL = 12 * 1024  # bytes of both lists as JSON
