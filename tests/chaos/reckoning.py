@@ -21,8 +21,12 @@ _STUCK_S = 30.0  # without one point more: the rest will not come
 _LED_THERE = (
     "SELECT resolution, toUnixTimestamp(upto) FROM data_rolled",
     "SELECT toUnixTimestamp(window), mark, marked, done FROM data_dirty_windows ORDER BY marked",
-    "SELECT fromUnixTimestamp64Micro(version) AS made, entity, metric, toUnixTimestamp(t), count "
-    "FROM data_rollup_5m ORDER BY made",
+    "SELECT entity, toStartOfFiveMinutes(ts) AS window, arrived, count(), min(ts), max(ts) "
+    "FROM data_arrivals GROUP BY ALL ORDER BY ALL",
+    "SELECT entity, metric, t, version, length(times), times[1], times[-1] "
+    "FROM data_windows ORDER BY ALL",
+    "SELECT entity, metric, hour, version, length(steps), scale FROM data_blocks ORDER BY ALL",
+    "SELECT entity, metric, t, count FROM metrics_5m ORDER BY ALL",
 )
 
 
@@ -39,6 +43,8 @@ def reckon(parts: System, accounts: Sequence[Account]) -> Checked:
         assert code == 0, f"stopped with {code}:\n{collector.program.last_words()}"
     Roller(client).run(datetime.now(UTC) + timedelta(hours=2))
     checked = check(client, accounts)
+    for text in checked.violations:
+        log.warning("%s", text)
     if checked.violations:
         _log_what_led_there(client)
     client.close()

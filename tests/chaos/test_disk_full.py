@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import grpc
 import httpx
 import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -18,6 +24,7 @@ from chaos.programs import Collector, MakeSystem
 from chaos.reckoning import reckon, until
 from chaos.traffic import traffic
 from novacron_contract.errors import Unavailable
+from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.rollups import Roller
 from novacron_store.telemetry.writer import write
 from store.batches import Line, at, batch
@@ -119,3 +126,62 @@ def test_a_disk_that_fills_up_while_windows_are_rolled_up_loses_none_of_their_sa
     gathered = "SELECT sum(length(times)) FROM data_windows FINAL WHERE entity = 'vm-1'"
     assert client.command(gathered) == 60
     client.close()
+
+
+def test_a_disk_that_is_full_for_moments_costs_nothing_that_was_written(
+    start: MakeSystem, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("512m")
+    parts = start(data=disk / "data")
+    parts.collectors[0].program.kill()
+    client, now = parts.client(), time.time() - 3600
+    samples = [(now + n / 100, float(n)) for n in range(40_000)]
+    with moments_full(disk):
+        failures = [
+            stored_at_last(client, batch([Line("heat", f"vm-{n}", samples)])) for n in range(12)
+        ]
+
+    wanted = {f"vm-{n}": (40_000, sum(range(40_000))) for n in range(12)}
+    until(lambda: heat(client) == wanted, 30, "all of it is there")
+    assert sum(failures) > 0  # or it was full at no moment that mattered
+    client.close()
+
+
+def heat(client: Client) -> dict[str, tuple[int, float]]:
+    """How many values of each machine, and their sum; nothing while it cannot be read."""
+    sql = "SELECT entity, count(), sum(value) FROM samples WHERE metric = 'heat' GROUP BY entity"
+    try:
+        rows = client.query(sql).result_rows
+    except DatabaseError:
+        return {}
+    return {entity: (count, total) for entity, count, total in rows}
+
+
+@contextmanager
+def moments_full(disk: Path) -> Iterator[None]:
+    """Again and again no byte is free, for no longer than it takes to notice."""
+    ended = threading.Event()
+
+    def fill() -> None:
+        while not ended.wait(0.03):
+            with full(disk):
+                pass
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        filling.join()
+
+
+def stored_at_last(client: Client, wanted: Batch) -> int:
+    """How often it was not stored before."""
+    for attempt in count():
+        try:
+            write(client, wanted, uuid4().hex)
+        except Unavailable:
+            continue
+        return attempt
+    raise AssertionError

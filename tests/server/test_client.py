@@ -85,6 +85,24 @@ def test_rows_of_some_columns_and_insert_contexts(client: Client, table: str) ->
     assert rows == [(0, "same"), (1, "same"), (2, "same"), (7, "p"), (8, "q")]
 
 
+def test_an_insert_that_the_table_does_not_take_is_told(client: Client, table: str) -> None:
+    client.command(f"ALTER TABLE {table} ADD CONSTRAINT small CHECK a < 10")
+    with pytest.raises(DatabaseError, match="Constraint `small`"):
+        client.insert(table, [[10]], column_names=["a"])
+    without_room = {"min_free_disk_bytes_to_perform_insert": str(2**60)}
+    with pytest.raises(DatabaseError, match="free space"):
+        client.insert(table, [[1]], column_names=["a"], settings=without_room)
+
+    assert client.query(f"SELECT a FROM {table}").result_rows == []
+
+
+def test_an_insert_has_settings_of_its_own(client: Client, table: str) -> None:
+    told = client.raw_insert(table, ["a"], "1\n2\n", fmt="CSV")
+    assert told.written_rows == 2
+    client.command(f"INSERT INTO {table} (a) SETTINGS async_insert = 0 FORMAT CSV", data="3\n")
+    assert client.query(f"SELECT a FROM {table} ORDER BY a").result_rows == [(1,), (2,), (3,)]
+
+
 def test_data_frames_go_in_and_come_out(client: Client, table: str) -> None:
     sent = pd.DataFrame({"a": np.arange(5000, dtype="uint32"), "b": ["q"] * 5000})
     client.insert_df(table, sent)

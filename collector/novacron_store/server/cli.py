@@ -18,6 +18,7 @@ from novacron_contract.listening import listen
 from novacron_contract.settings import load, read_secret
 from novacron_store.server.app import Front
 from novacron_store.server.engine import Engine
+from novacron_store.server.mending import Mending
 from novacron_store.server.pools import giving_up
 from novacron_store.server.principals import Passwords
 from novacron_store.server.settings import Settings
@@ -49,12 +50,14 @@ def _run(settings: Settings, config: Path) -> int:
     )
     with listen(store.listen, f"{config}: store: listen") as sock:
         engine = Engine(store.path, int(store.memory), int(store.keep_free))
-        front = Front(engine, passwords, settings)
+        front, mending = Front(engine, passwords, settings), Mending(engine)
+        mending.start()
         log.info("serving %s on %s", store.path, store.listen)
         try:
             _serve(front, sock)
         finally:
             with giving_up(_ENDING_S, 0, "stopped, though a query cannot be ended"):
+                mending.stop()
                 front.close()
                 engine.close()
     log.info("stopped")

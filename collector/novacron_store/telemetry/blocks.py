@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
-from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, written
 
 _PLACES = (0, 1, 2, 3, 4, 6)
 _LARGEST = 9e15  # up to here a Float64 holds every integer
@@ -150,15 +150,15 @@ _BLOCKS_THERE = f"SELECT max(version) FROM {schema.BLOCKS} WHERE hour = {HOUR}"
 def pack(client: Client, hour: int, entities: Sequence[str] = ()) -> None:
     """Windows of the hour (Unix seconds) of those entities (none: of all) to blocks; readers are
     to read the hour from these once this returned."""
-    _insert(client, _PACK_TIMES, hour, entities, 0)
-    _insert(client, _PACK, hour, entities, _next(client, _BLOCKS_THERE, hour))
-    require_room(client)
+    with written(client):
+        _insert(client, _PACK_TIMES, hour, entities, 0)
+        _insert(client, _PACK, hour, entities, _next(client, _BLOCKS_THERE, hour))
 
 
 def unpack(client: Client, hour: int, entities: Sequence[str] = ()) -> None:
     """Blocks to windows, so that more can be gathered to these."""
-    _insert(client, _UNPACK, hour, entities, _next(client, _WINDOWS_THERE, hour))
-    require_room(client)
+    with written(client):
+        _insert(client, _UNPACK, hour, entities, _next(client, _WINDOWS_THERE, hour))
 
 
 def _next(client: Client, newest: str, hour: int) -> int:

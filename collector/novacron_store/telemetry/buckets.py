@@ -29,7 +29,7 @@ from novacron_store.telemetry.blocks import (
     decimal,
     scale,
 )
-from novacron_store.telemetry.room import ONLY_WITH_ROOM
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, written
 from novacron_store.telemetry.samples import UNKNOWN, Borders
 from novacron_store.telemetry.schema import WINDOW_S
 
@@ -158,7 +158,10 @@ def roll(
     ):
         newest = f"SELECT max(version) FROM {table} WHERE {time} = {HOUR}"
         version = int(client.query(newest, parameters={"hour": hour}).result_rows[0][0]) + 1
-        client.command(statement, parameters=parameters | {"version": version}, settings=settings)
+        with written(client):
+            client.command(
+                statement, parameters=parameters | {"version": version}, settings=settings
+            )
     if client.query(f"{_NEWCOMERS} LIMIT 1", parameters=parameters).row_count:
         _carry(client, _NEWCOMERS, parameters)
 
@@ -183,7 +186,8 @@ def _carry(client: Client, which: str, parameters: dict[str, object]) -> None:
             table=table, kept=_KEPT[table], time=time, which=which, step=STEP, hour=HOUR,
             hours=schema.BUCKETS_1H,
         )  # fmt: skip
-        client.command(statement, parameters=parameters)
+        with written(client):
+            client.command(statement, parameters=parameters)
 
 
 # -- reading -----------------------------------------------------------------------------------

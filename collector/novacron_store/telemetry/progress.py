@@ -10,6 +10,7 @@ from enum import StrEnum
 from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
+from novacron_store.telemetry.room import written
 from novacron_store.telemetry.samples import Borders
 
 
@@ -64,7 +65,8 @@ def revise(client: Client) -> None:
     )
     known = client.query(newest).result_rows[0][0]
     at = datetime.fromtimestamp(max(int(time.time()), known + 1), UTC)
-    client.insert(schema.ROLLED, [[schema.REVISED, at]], ["resolution", "upto"])
+    with written(client):
+        client.insert(schema.ROLLED, [[schema.REVISED, at]], ["resolution", "upto"])
 
 
 def begins(client: Client) -> Begins:

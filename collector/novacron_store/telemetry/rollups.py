@@ -23,6 +23,7 @@ from novacron_store.telemetry import buckets, retention, schema
 from novacron_store.telemetry.blocks import pack, unpack
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.progress import revise
+from novacron_store.telemetry.room import written
 from novacron_store.telemetry.schema import HOUR_S, WINDOW_S
 from novacron_store.telemetry.windows import (
     closed_hours,
@@ -252,7 +253,8 @@ class Roller:
         if self._recorded.get(resolution, -1) == upto:
             return
         rows = [[resolution, datetime.fromtimestamp(upto, UTC)]]
-        self.client.insert(schema.ROLLED, rows, ["resolution", "upto"])
+        with written(self.client):
+            self.client.insert(schema.ROLLED, rows, ["resolution", "upto"])
         self._recorded[resolution] = upto
 
     def _row(self, sql: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:

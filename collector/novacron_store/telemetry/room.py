@@ -1,10 +1,14 @@
 """Room on the store's disk.
 
-chDB 4.4 does not notice that a disk gets full while it writes a part: it says that all is well, and
-the rows are lost. An insert begins with so much room, and is believed with so much after it.
+chDB does not say that a write failed, as when the disk gets full while a part is written: all is
+well, it says, and the part cannot be read. But it counts them. So an insert begins with so much
+room, and is believed if nothing failed to be written, in whatever part, since it began.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 
@@ -12,13 +16,21 @@ from novacron_contract.errors import Unavailable
 
 _ROOM = 128 * 2**20
 ONLY_WITH_ROOM = {"min_free_disk_bytes_to_perform_insert": str(_ROOM)}  # settings of an insert
-_FREE = "SELECT free_space FROM system.disks WHERE name = 'default'"
+_FAILED = (
+    "SELECT sum(value) FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'"
+)
+_FREE = f"SELECT free_space, ({_FAILED}) FROM system.disks WHERE name = 'default'"
 
 
-def require_room(client: Client) -> None:
-    """
+@contextmanager
+def written(client: Client) -> Iterator[None]:
+    """What is inserted inside is there afterwards.
+
     Raises:
-        Unavailable: what was inserted just now may be lost.
+        Unavailable: it may be lost.
     """
-    if client.query(_FREE).result_rows[0][0] < _ROOM:
+    before = client.query(_FAILED).result_rows[0][0]
+    yield
+    free, failed = client.query(_FREE).result_rows[0]
+    if free < _ROOM or failed != before:
         raise Unavailable("the telemetry store's disk got full: No space left on device")

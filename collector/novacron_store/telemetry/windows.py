@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from novacron_store.telemetry import schema
 from novacron_store.telemetry.retention import Retention, class_sql
-from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, written
 
 _WINDOW = "toDateTime({window:UInt32}, 'UTC')"
 # Pieces of series: rows of arrays. A machine's rows that list the same series with the same starts
@@ -96,8 +96,8 @@ def gather_again(
 
 
 def _run(client: Client, statement: str, parameters: dict[str, Any]) -> None:
-    client.command(statement, parameters=parameters, settings=_INSERTING)
-    require_room(client)
+    with written(client):
+        client.command(statement, parameters=parameters, settings=_INSERTING)
 
 
 # An hour of arrivals that is over, gathered, and read elsewhere, whatever border a reader holds.

@@ -13,7 +13,7 @@ from novacron_store.telemetry import schema
 from novacron_store.telemetry.batch import Batch
 from novacron_store.telemetry.client import contract_errors
 from novacron_store.telemetry.recent import arrivals
-from novacron_store.telemetry.room import ONLY_WITH_ROOM, require_room
+from novacron_store.telemetry.room import ONLY_WITH_ROOM, written
 from novacron_store.telemetry.schema import WINDOW_S
 
 LATENESS_S = 120  # a window is rolled up this long after its end ...
@@ -60,20 +60,18 @@ def write(client: Client, batch: Batch, token: str, now: datetime | None = None)
             (the store may know this one, though it lost the rows).
     """
     at = now or datetime.now(UTC)
-    with contract_errors():
+    with contract_errors(), written(client):
         for name, table in _ORDER:
             rows = batch.tables.get(name)
             if rows is not None and rows.num_rows:
                 _insert(client, table, _stored(name, rows), f"{token}/{name}")
         rows = arrivals(batch)
         windows = _windows(rows)
-        late: dict[int, list[str]] = {}
         if windows:
             _insert(client, schema.ARRIVALS, rows, f"{token}/{schema.ARRIVALS}")
             claimed = _claimed(client)
             late = _entities(rows, [window for window in windows if window < claimed])
-        require_room(client)
-        _mark(client, late, at)
+            _mark(client, late, at)
 
 
 def _claimed(client: Client) -> int:
