@@ -54,6 +54,7 @@ def test_the_agent_is_a_line_that_opens(ui: str, host: MeasuredHost, visit: Open
     expect(there.locator("[data-tone=warn]")).to_have_text("4.80 k")
     expect(section(page)).to_contain_text("Version0.1.0")
     memory = page.get_by_role("region", name="Memory of the agent")
+    memory.scroll_into_view_if_needed()  # it asks for its lines when it is on the screen
     expect(memory.locator(".legend-value")).to_have_text("64.0 MiB")
     assert "agent=open" in page.url
     assert visited.errors == []

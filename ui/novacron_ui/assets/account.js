@@ -1,6 +1,6 @@
 // Who is logged in: in the header, with a menu.
 
-import { post } from "./api.js";
+import { logOut } from "./api.js";
 import { h, icon } from "./elements.js";
 import { menuButton, menuItem } from "./menu.js";
 
@@ -34,7 +34,7 @@ function accountMenu({ name, grants }) {
   );
   return menuButton(button, () => [
     h("div", { class: "menu-head", role: "none" }, h("strong", {}, name), ...lines(grants)),
-    menuItem("log-out", "Log out", logOut),
+    menuItem("log-out", "Log out", leave),
   ]);
 }
 
@@ -49,7 +49,7 @@ function lines(grants) {
   return grants.map(({ role: is, scope }) => h("span", {}, `${is} of ${scope === "fleet" ? "the fleet" : scope}`));
 }
 
-async function logOut() {
-  await post("/api/logout");
+async function leave() {
+  await logOut();
   location.assign(location.pathname + location.search);
 }

@@ -1,5 +1,7 @@
 // What scripts ask the server beside Dash: JSON, with the session's cookie.
 
+const left = new AbortController();
+
 // {ok, status, data}; where nobody answers, `status` is 0. A session that is over ends the page.
 export async function call(method, path, { body, key, signal } = {}) {
   const headers = {};
@@ -8,8 +10,10 @@ export async function call(method, path, { body, key, signal } = {}) {
   const text = method === "GET" ? undefined : JSON.stringify(body ?? {});
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: text, signal });
+    const signals = signal ? [signal, left.signal] : [left.signal];
+    answer = await fetch(path, { method, headers, body: text, signal: AbortSignal.any(signals) });
   } catch (error) {
+    if (left.signal.aborted) return new Promise(() => {}); // the page is about to go
     if (error.name === "AbortError") throw error;
     return failed(0, "The web UI's server does not answer");
   }
@@ -22,8 +26,16 @@ export async function call(method, path, { body, key, signal } = {}) {
 export const get = (path, options) => call("GET", path, options);
 export const post = (path, options) => call("POST", path, options);
 
+// What the page asked is dropped first: it would be refused from here on.
+export async function logOut() {
+  left.abort();
+  const headers = { "Content-Type": "application/json" };
+  await fetch("/api/logout", { method: "POST", headers, body: "{}" }).catch(() => null);
+}
+
 // In place of the page the server then shows the login, at the same URL.
 export async function sessionMayBeOver() {
+  if (left.signal.aborted) return;
   const answer = await fetch("/api/self").catch(() => null);
   if (answer?.status === 401) location.reload();
 }
