@@ -84,7 +84,7 @@ def _show(args: Namespace) -> int:
     collector = collector_of(args)
     operation = _one(collector, args.id)
     if args.json:
-        print_json(operation)
+        outcome.print_whole(collector, operation)
         return 0
     console().print(title(operation), styled(operation["state"]))
     console().print(tally(operation))

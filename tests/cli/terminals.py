@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,7 @@ def on_terminal(
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         env.pop(name, None)
     with _terminal(columns) as (leader, follower):
-        ends = {"stdin": follower, "stdout": follower, "stderr": follower}
-        with subprocess.Popen([PROGRAM, *words], env=env, **ends) as process:  # type: ignore[call-overload]
+        with _program([PROGRAM, *words], env, follower) as process:
             os.close(follower)
             sent, waiting = b"", list(typed)
             for chunk in _chunks(leader):
@@ -59,6 +58,19 @@ def on_terminal(
                         os.write(leader, f"{answer}\n".encode())
         assert not waiting, f"never seen: {waiting[0][0]!r} in {sent!r}"
         return Shown(process.returncode, sent)
+
+
+@contextmanager
+def _program(
+    command: Sequence[str], env: Mapping[str, str], terminal: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    ends = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    with subprocess.Popen(command, env=env, **ends) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        except BaseException:
+            process.kill()  # or it is waited for
+            raise
 
 
 @contextmanager

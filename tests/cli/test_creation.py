@@ -95,9 +95,17 @@ def test_what_was_not_made_is_told_with_its_reason(ordering: Ordering, file: Pat
     assert ended.code == 1
     assert "web-1  create  failed  the pool default is full" in ended.out
 
+    ended = create(ordering, str(file), "--name", "b", "--wait", "--json")
+    told = json.loads(ended.out)["not_succeeded"]
+    assert ended.code == 1
+    assert [(one["state"], one["error"]) for one in told] == [
+        ("failed", "the pool default is full")
+    ]
+
 
 def test_json_is_what_the_api_gives(ordering: Ordering, file: Path) -> None:
     made = json.loads(create(ordering, str(file), "--wait", "--json").out)
+    assert made.pop("not_succeeded") == []
     assert made == ordering.api(f"/v1/operations/{made['id']}")
     plan = json.loads(create(ordering, str(file), "--name", "b", "--dry-run", "--json").out)
     assert (plan["total"], plan["vms"][0]["name"]) == (1, "b")

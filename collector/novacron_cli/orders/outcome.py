@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from novacron_cli.collector import Collector, Failed
 from novacron_cli.orders.words import counts, name_of, styled, tally, title, took, verbs_of, why
-from novacron_cli.output import console, plain, print_table
+from novacron_cli.output import console, plain, print_json, print_table
 from novacron_contract.commands import State
 from novacron_contract.errors import Unavailable
 
@@ -41,27 +42,47 @@ def show(collector: Collector, operation: Mapping[str, Any]) -> int:
     return code
 
 
+def print_whole(collector: Collector, operation: Mapping[str, Any]) -> int:
+    """As JSON, with those of its commands that did not succeed; its exit code."""
+    try:
+        told = {"not_succeeded": _failures(collector, operation)}
+    except (Unavailable, Failed) as err:
+        print(f"which VMs, and why, cannot be told: {plain(err)}", file=sys.stderr)
+        told = {}
+    print_json({**operation, **told})
+    return exit_code(operation)
+
+
 def show_failures(collector: Collector, operation: Mapping[str, Any]) -> None:
     """Those of its commands that ended otherwise than well."""
-    bad = [
-        (state, count)
-        for state, count in counts(operation)
-        if state.is_final and state is not State.SUCCEEDED
-    ]
-    rows: list[tuple[object, ...]] = []
-    for state, _ in bad:
-        asked = {"operation": operation["id"], "state": state.value, "limit": _SHOWN}
-        rows += [_row(one) for one in reversed(collector.get("/v1/commands", asked)["commands"])]
+    rows = [_row(one) for one in _failures(collector, operation)]
     if rows:
         several = len(operation["steps"]) > 1
         headings = ("VM", "VERB", "STATE", "WHY", "COMMAND")
         droppable = ("COMMAND",) if several else ("COMMAND", "VERB")
         print()
         print_table(headings, rows, droppable=droppable, folded=("WHY",))
-    for state, count in bad:
+    for state, count in _bad(operation):
         if count > _SHOWN:
             print(f"… and {count - _SHOWN} more: novacron command list --state {state.value} "
                   f"--operation {plain(operation['id'])}")  # fmt: skip
+
+
+def _failures(collector: Collector, operation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The first of each state."""
+    found: list[Mapping[str, Any]] = []
+    for state, _ in _bad(operation):
+        asked = {"operation": operation["id"], "state": state.value, "limit": _SHOWN}
+        found += reversed(collector.get("/v1/commands", asked)["commands"])
+    return found
+
+
+def _bad(operation: Mapping[str, Any]) -> list[tuple[State, int]]:
+    return [
+        (state, count)
+        for state, count in counts(operation)
+        if state.is_final and state is not State.SUCCEEDED
+    ]
 
 
 def _row(command: Mapping[str, Any]) -> tuple[object, ...]:

@@ -67,8 +67,7 @@ def wait(args: Namespace, collector: Collector, operation: Mapping[str, Any]) ->
         goes_on(args, operation, "it goes on without you")
         raise
     if args.json:
-        print_json(operation)
-        return outcome.exit_code(operation)
+        return outcome.print_whole(collector, operation)
     return outcome.show(collector, operation)
 
 
