@@ -109,7 +109,8 @@ class Lab:
             self.say("downloading the guests' kernel")
             image = kernel.fetch(self.cache)
         self._claim_directory()
-        self._ensure_namespaces()
+        with namespaces.alone():
+            self._ensure_namespaces()
         self._layout.initrd.write_bytes(initrd.build(image.modules))
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(partial(self._ensure_host, image=image), self.hosts))
@@ -119,8 +120,9 @@ class Lab:
         """Remove everything, whether it runs, was killed, or went with a reboot."""
         place = self._layout
         self._remove_namespaces()
-        if not namespaces.left():
-            libvirtd.remove_mount_points()
+        with namespaces.alone():
+            if not namespaces.left():
+                libvirtd.remove_mount_points()
         if place.marker.exists():
             self.say(f"removing {place.directory}")
             shutil.rmtree(place.directory)

@@ -6,12 +6,13 @@ does, so a stale file can never lead to a stranger's process.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,17 @@ def make_member(member: Namespace, lan: Namespace, port: str, address: str) -> N
 def _mac(address: str) -> str:
     """A locally administered MAC of an IPv4 address."""
     return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Meanwhile no other lab of this machine makes or removes what labs share."""
+    place = os.open(_NAMED.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def left() -> bool:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from novacron_lab import libvirtd
 from novacron_lab.cli import main
 from novacron_lab.lab import Lab
+from novacron_lab.namespaces import PREFIX
 from novacron_lab.plan import GUESTS
 
 pytestmark = pytest.mark.lab
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.lab
 
 @dataclass(frozen=True)
 class Traces:
-    """All that a lab could leave on the machine."""
+    """All that a lab could leave on the machine. `shared`: with other labs, if any is up."""
 
     namespaces: frozenset[str]
     mounts: frozenset[str]
@@ -29,25 +30,32 @@ class Traces:
     links: frozenset[str]
     directories: frozenset[Path]
     accounts: str
+    shared: frozenset[Path] = field(compare=False)
+    others: bool = field(compare=False)
 
 
 def traces(lab: Lab) -> Traces:
-    named = Path("/run/netns")
     prefix = lab.hosts[0].namespace.name.removesuffix(lab.hosts[0].name)
+    names = {path.name for path in Path("/run/netns").glob("*")}
     place = str(lab.directory)
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return Traces(
-        namespaces=frozenset(
-            path.name
-            for path in (named.iterdir() if named.exists() else ())
-            if path.name.startswith(prefix)
-        ),
+        namespaces=frozenset(name for name in names if name.startswith(prefix)),
         mounts=frozenset(line for line in mounts if prefix in line or place in line),
         processes=frozenset(process.name for process in _processes_that_see(lab.directory)),
         links=frozenset(link for link in os.listdir("/sys/class/net")),
-        directories=frozenset(filter(Path.exists, (lab.directory, *libvirtd.MOUNT_POINTS))),
+        directories=frozenset(filter(Path.exists, (lab.directory,))),
         accounts=Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
+        shared=frozenset(filter(Path.exists, libvirtd.MOUNT_POINTS)),
+        others=any(name.startswith(PREFIX) and not name.startswith(prefix) for name in names),
     )
+
+
+def assert_nothing_is_left(lab: Lab, before: Traces) -> None:
+    after = traces(lab)
+    assert after == before
+    if not (before.others or after.others):
+        assert after.shared == before.shared
 
 
 def _processes_that_see(place: Path) -> list[Path]:
@@ -88,10 +96,11 @@ def test_down_leaves_no_trace_of_what_up_made(small_lab: Lab) -> None:
     during = traces(small_lab)
     small_lab.down()
 
-    assert traces(small_lab) == before
+    assert_nothing_is_left(small_lab, before)
     assert len(during.namespaces) == 3
     assert len(during.processes) >= 3  # two libvirtd, one QEMU
-    assert {small_lab.directory, *libvirtd.MOUNT_POINTS} <= during.directories
+    assert small_lab.directory in during.directories
+    assert during.shared == set(libvirtd.MOUNT_POINTS)
     assert during.links == before.links
     assert during.accounts == before.accounts
 
@@ -151,7 +160,7 @@ def test_up_and_down_work_after_everything_was_killed(small_lab: Lab) -> None:
     shoot(small_lab)
     small_lab.down()
 
-    assert traces(small_lab) == before
+    assert_nothing_is_left(small_lab, before)
 
 
 def test_an_up_that_was_cut_short_is_repaired_by_the_next(small_lab: Lab) -> None:
