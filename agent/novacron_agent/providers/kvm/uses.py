@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from novacron_agent.providers.kvm.volumes import Found, active_pools, head, real
 from novacron_agent.providers.lifecycle import EffectFailed
 
 _LOOKED_INTO = 64 * 1024
+_NO_SNAPSHOT = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,11 @@ def overlays(conn: libvirt.virConnect) -> list[Overlay]:
             continue
         try:
             backing, first = _backing(conn, volume)
+            if backing or first:
+                found.append(Overlay(volume.name(), real(volume.path()), real(backing), first))
         except libvirt.libvirtError as err:
             if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:  # gone since
                 raise
-            continue
-        if backing or first:
-            found.append(Overlay(volume.name(), real(volume.path()), real(backing), first))
     return found
 
 
@@ -95,20 +96,63 @@ def against_removal(one: Found, others: list[User], above: list[Overlay], going:
 
 
 def _user(domain: libvirt.virDomain) -> User:
-    """As it is defined, and as it runs: disks may have been attached, or snapshots made."""
+    """As it is defined, and as it runs: disks may have been attached, or snapshots made. What a
+    disk is built on is read, as by all who are built on it, unless the domain may write it."""
     is_active = bool(domain.isActive())
     writes: set[str] = set()
     reads: set[str] = set()
+    below: set[str] = set()
     for flags in (libvirt.VIR_DOMAIN_XML_INACTIVE, 0)[: 1 + is_active]:
         tree = parsed(domain.XMLDesc(flags))
         reads |= {text_of(tree, "os/kernel"), text_of(tree, "os/initrd")}
         for disk in tree.iterfind("devices/disk"):
             (writes if disk.find("readonly") is None else reads).update(_sources(disk))
+            below.update(_sources_below(disk))
+    writes |= _own_below(domain, below) if below else set()
+    reads |= below
     return User(domain.name(), is_active, frozenset(map(real, writes)), frozenset(map(real, reads)))
 
 
 def _sources(disk: ET.Element) -> Iterator[str]:
+    """Of the disk itself, and of what it is being copied or committed to."""
+    below = list(_elements_below(disk))
     for source in disk.iter("source"):
-        if source.get("pool") is not None:
-            yield f"{source.get('pool')}/{source.get('volume')}"
-        yield from (source.get(one, "") for one in ("file", "dev"))
+        if source not in below:
+            yield from _names(source)
+
+
+def _sources_below(disk: ET.Element) -> Iterator[str]:
+    for source in _elements_below(disk):
+        yield from _names(source)
+
+
+def _elements_below(disk: ET.Element) -> Iterator[ET.Element]:
+    for backing in disk.iter("backingStore"):
+        yield from backing.iter("source")
+
+
+def _names(source: ET.Element) -> Iterator[str]:
+    if source.get("pool") is not None:
+        yield f"{source.get('pool')}/{source.get('volume')}"
+    yield from (source.get(one, "") for one in ("file", "dev"))
+
+
+def _own_below(domain: libvirt.virDomain, below: set[str]) -> set[str]:
+    """What was its own disk before a snapshot of it was made: a commit writes it again."""
+    own = marks.prefix(domain.UUIDString())
+    before = {
+        real(one)
+        for xml in _external_snapshots(domain)
+        for disk in parsed(xml).iterfind("domain/devices/disk")
+        for one in _sources(disk)
+    }
+    return {one for one in below if os.path.basename(one).startswith(own) or real(one) in before}
+
+
+def _external_snapshots(domain: libvirt.virDomain) -> Iterator[str]:
+    try:
+        for snapshot in domain.listAllSnapshots(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL):
+            yield snapshot.getXMLDesc()
+    except libvirt.libvirtError as err:
+        if err.get_error_code() not in _NO_SNAPSHOT:
+            raise
