@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from novacron_agent.commands.settings import CommandsTable
-from novacron_agent.providers.lifecycle import EffectUnknown, Progress
+from novacron_agent.providers.lifecycle import Done as Effected
+from novacron_agent.providers.lifecycle import EffectUnknown, Elsewhere, FoundVm, Progress
 from novacron_contract.commands import VERBS, Order, Report, State, Verb
 from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
@@ -140,3 +141,58 @@ def test_a_hypervisor_that_goes_away_after_a_long_while_is_asked_again(
 @pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESET])
 def test_other_verbs_need_their_vm(carry_out: Done, verb: Verb) -> None:
     assert carry_out(order(verb), CommandsTable()).state is State.REJECTED
+
+
+def test_a_vm_that_is_being_started_is_waited_for(
+    carry_out: Done, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirt says of it what it says of one that comes from another host."""
+    hypervisor.states[VM] = VmState.RUNNING
+    looks, find = [Elsewhere("it moves")], Hypervisor.find
+
+    def find_late(of: Hypervisor, vm_id: str, patience_s: float) -> FoundVm:
+        if looks:
+            raise looks.pop()
+        return find(of, vm_id, patience_s)
+
+    monkeypatch.setattr(Hypervisor, "find", find_late)
+    assert carry_out(order(Verb.DELETE), CommandsTable()).state is State.SUCCEEDED
+
+
+def test_a_vm_that_moves_is_not_commanded_here(
+    carry_out: Done, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(_of: Hypervisor, _vm_id: str, _patience_s: float) -> FoundVm:
+        raise Elsewhere("the VM moves to another host, or has moved")
+
+    monkeypatch.setattr(Hypervisor, "find", find)
+    monkeypatch.setattr("novacron_agent.commands.work._AWAY_S", 0.1)
+    end = carry_out(order(Verb.DELETE), CommandsTable())
+    assert end.state is State.REJECTED
+    assert "moves to another host" in end.error
+
+
+@pytest.mark.parametrize(("times", "state"), [(1, State.SUCCEEDED), (9, State.FAILED)])
+def test_a_vm_that_seems_to_move_after_a_crash_is_looked_at_again(
+    carry_out: Done,
+    hypervisor: Hypervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    state: State,
+) -> None:
+    monkeypatch.setattr("novacron_agent.commands.work._AWAY_S", 1.5)
+    errors: list[Exception] = [Elsewhere("it moves")] * times
+    perform = Hypervisor.perform
+
+    def look(of: Hypervisor, asked: Order, progress: Progress, until: float) -> Effected:
+        if of.effects[asked.id] and errors:
+            raise errors.pop()
+        return perform(of, asked, progress, until)
+
+    def be_killed_once(_order: Order, _progress: Progress) -> None:
+        hypervisor.does = lambda _order, _progress: None
+        raise Killed
+
+    monkeypatch.setattr(Hypervisor, "perform", look)
+    hypervisor.states[VM], hypervisor.does = VmState.STOPPED, be_killed_once
+    assert carry_out(order(Verb.START), CommandsTable()).state is state

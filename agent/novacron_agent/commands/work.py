@@ -96,7 +96,7 @@ class Work:
                 return _without_vm(entry.order) or _rejected(str(err))
             except (NotFound, Refused) as err:
                 return _rejected(str(err))
-            except Unavailable as err:
+            except (Unavailable, Elsewhere) as err:  # or it is being started
                 if time.monotonic() > until or self._is_over(entry) or not self.pause(_AGAIN_S):
                     return _rejected(str(err))
 
@@ -131,7 +131,7 @@ class Work:
         self, entry: Entry, lifecycle: Lifecycle, progress: JournalledProgress, deadline: float
     ) -> Outcome | None:
         """A convergent effect that nobody knows of is looked at again: it is done once at most."""
-        since: dict[bool, float] = {}  # the first failure of a kind
+        began, since = time.monotonic(), dict[bool, float]()  # the first failure of a kind
         asked_before = entry.again
         while True:
             try:
@@ -150,12 +150,13 @@ class Work:
                         return _unknown(str(err))
                     return Outcome(state=State.FAILED, error=str(err))
             except NovaCronError as err:
-                return _ended(entry, err, asked_before=asked_before)
+                # One that is being started, as was asked before, looks as if it moved
+                may_start = asked_before and isinstance(err, Elsewhere)
+                if not may_start or time.monotonic() >= min(deadline, began + _AWAY_S):
+                    return _ended(entry, err, asked_before=asked_before)
             except Exception as err:
                 log.exception("%s: %s failed", entry.id, entry.order.verb)
-                if entry.effect is Effect.OPAQUE:
-                    return _unknown(repr(err), progress.evidence)
-                return Outcome(state=State.FAILED, error=repr(err))
+                return _broken(entry, err, progress.evidence)
             if not self.pause(_AGAIN_S):
                 return None
 
@@ -186,6 +187,12 @@ def _unknown(error: str, evidence: str = "") -> Outcome:
     if evidence:
         return Outcome(state=State.SUCCEEDED, text=evidence, detail={"evidence": evidence})
     return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+
+
+def _broken(entry: Entry, err: Exception, evidence: str) -> Outcome:
+    if entry.effect is Effect.OPAQUE:
+        return _unknown(repr(err), evidence)
+    return Outcome(state=State.FAILED, error=repr(err))
 
 
 def _ended(entry: Entry, err: NovaCronError, *, asked_before: bool) -> Outcome:

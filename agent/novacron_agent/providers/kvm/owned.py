@@ -9,7 +9,7 @@ import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
 from novacron_agent.providers.kvm.uses import against_removal, overlays, users
-from novacron_agent.providers.kvm.volumes import found, real, refresh_all, shown
+from novacron_agent.providers.kvm.volumes import Found, found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3
@@ -49,7 +49,8 @@ def must_be_nobodys(
     refresh_all(conn)
     above, going = overlays(conn), {real(volume.path()) for volume in volumes}
     for volume in volumes:
-        against = against_removal(found(volume), others, above, going)
+        there = _if_there(volume)
+        against = against_removal(there, others, above, going) if there else ""
         if against:
             raise NotPossible(f"volume {shown(volume.name())} stays: {against}")
 
@@ -93,6 +94,16 @@ def _is_removed(volume: libvirt.virStorageVol) -> bool:
             return False
         raise
     return True
+
+
+def _if_there(volume: libvirt.virStorageVol) -> Found | None:
+    """libvirt lists a volume before it begins to make it: nobody uses it yet."""
+    try:
+        return found(volume)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return None
 
 
 def _there(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:

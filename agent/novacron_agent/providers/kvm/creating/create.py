@@ -22,16 +22,17 @@ from novacron_agent.providers.kvm.creating.checks import Sources, check, check_s
 from novacron_agent.providers.kvm.creating.domain import Made, definition
 from novacron_agent.providers.kvm.creating.seed import seed
 from novacron_agent.providers.kvm.creating.storage import make_disk, make_seed
+from novacron_agent.providers.kvm.creating.undo import DEFINES, MAKES, Undo, mine
 from novacron_agent.providers.kvm.creating.verify import verify
 from novacron_agent.providers.kvm.domain import in_time, look
 from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
 from novacron_agent.providers.kvm.markup import parsed, written
-from novacron_agent.providers.kvm.owned import must_be_nobodys, remove, undefine, volumes_of
 from novacron_agent.providers.kvm.volumes import Found
 from novacron_agent.providers.lifecycle import (
     Done,
     EffectFailed,
     EffectUnknown,
+    Elsewhere,
     NotPossible,
     Progress,
     VmNotFound,
@@ -45,9 +46,6 @@ T = TypeVar("T")
 
 _LOOK_S = 10.0
 _CHECK_S = 30.0  # of hosts with many VMs and volumes
-_UNDO_S = 60.0
-_AGAIN_S = 0.5
-_MAKES, _DEFINES = "its volumes are made", "it is defined"  # what is journalled before
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
 
@@ -67,9 +65,9 @@ class Create:
 
     def carry_out(self) -> Done:
         spec = vm_spec.parse(self.order.arguments["spec"], "spec")
-        if self._look(self._mine) is not None:
+        if self._look(lambda conn: mine(conn, self.order)) is not None:
             self._start_late(spec)
-        elif self.progress.evidence == _DEFINES:
+        elif self.progress.evidence == DEFINES:
             raise EffectUnknown(
                 "it was being defined, and is not here: was it removed, or has it moved to another "
                 "host? Its volumes stay"
@@ -84,22 +82,31 @@ class Create:
 
     def _start_late(self, spec: VmSpec) -> None:
         """It had been defined when the agent ended. It is not undone: it may have run."""
-        if not self._look(partial(self._is_unfinished, spec)):
-            return
         try:
+            if not self._look(partial(self._is_unfinished, spec)):
+                return
             self._look(lambda conn: check_sources(conn, self.order.vm_id, spec), _CHECK_S)
             self._change(partial(self._start, spec))
+        except Elsewhere as err:  # looked at again: one that libvirt is starting looks like that
+            raise EffectUnknown("it starts just now, or moves to another host") from err
         except (EffectFailed, NotPossible) as err:
             raise EffectFailed(
                 f"it is made, and not started: start it, or delete it ({err})"
             ) from err
 
     def _make(self, spec: VmSpec) -> None:
-        if self.progress.evidence == _MAKES:
-            self._remove(max(self.deadline, time.monotonic() + _LOOK_S))
+        undo = Undo(self.control, self.order, self.progress)
+        is_again = self.progress.evidence == MAKES
+        if is_again:
+            undo.whole(max(self.deadline, time.monotonic() + _LOOK_S))
         in_time(self.deadline)
-        sources = self._look(lambda conn: check(conn, self.order.vm_id, spec), _CHECK_S)
-        self.progress.witness(_MAKES)
+        try:
+            sources = self._look(lambda conn: check(conn, self.order.vm_id, spec), _CHECK_S)
+        except NotPossible as err:
+            if is_again:  # what the agent asked for that was killed may come late
+                raise undo.after(err) from err
+            raise
+        self.progress.witness(MAKES)
         try:
             self._take_steps(spec, sources)
         except Unavailable as err:  # of what went before it
@@ -107,7 +114,7 @@ class Create:
         except EffectUnknown:
             raise  # it is looked at again
         except NovaCronError as err:
-            raise self._undone(err) from err
+            raise undo.after(err) from err
 
     # -- forwards --------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ class Create:
     ) -> None:
         tree = definition(self._whole(made, spec, sources, conn))
         in_time(self.deadline)
-        self.progress.witness(_DEFINES)
+        self.progress.witness(DEFINES)
         domain = conn.defineXMLFlags(written(tree), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         verify(tree, parsed(domain.XMLDesc(_INACTIVE)))
         check_use(conn, self.order.vm_id, spec.disks, sources)
@@ -206,58 +213,6 @@ class Create:
             if mark
             else [],
         }
-
-    def _mine(self, conn: libvirt.virConnect) -> libvirt.virDomain | None:
-        """The domain, if it is defined already, by this command.
-
-        Raises:
-            NotPossible: by something else.
-        """
-        try:
-            domain = conn.lookupByUUIDString(self.order.vm_id)
-        except libvirt.libvirtError as err:
-            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
-        mark = mark_of(parsed(domain.XMLDesc(_INACTIVE)))
-        if mark is None or mark.command != self.order.id:
-            raise NotPossible("this host has a VM of this UUID already, made by something else")
-        return domain
-
-    # -- backwards -------------------------------------------------------------------------------
-
-    def _undone(self, err: NovaCronError) -> NovaCronError:
-        """Whatever the time: nothing half made is left."""
-        self.progress.tell("what was made is removed again")
-        until = time.monotonic() + _UNDO_S
-        while True:
-            try:
-                self._remove(until)
-            except NotPossible as left:
-                return EffectFailed(f"{err}; and what was made of it stays: {left}")
-            except NovaCronError as left:
-                if time.monotonic() >= until:
-                    return EffectUnknown(f"{err}; and what was made could not be removed: {left}")
-                time.sleep(_AGAIN_S)
-            else:
-                return EffectFailed(f"{err} (what had been made of it is removed)")
-
-    def _remove(self, until: float) -> None:
-        """What this command made. A VM that runs, or is another's, is none of it; nor is what
-        others use by now."""
-
-        def ask(conn: libvirt.virConnect) -> None:
-            domain = self._mine(conn)
-            if domain is not None:
-                if domain.isActive():
-                    raise NotPossible("it runs")
-                undefine(domain)
-            self.progress.witness(_MAKES)
-            volumes = volumes_of(conn, self.order.vm_id)
-            must_be_nobodys(conn, self.order.vm_id, volumes)
-            remove(volumes, until)
-
-        self.control.ask(self.order.vm_id, ask, until)
 
     # -- calls -----------------------------------------------------------------------------------
 
