@@ -90,7 +90,7 @@ chaos-agent: $(VENV)/installed-dev ## 200 kills of novacron-agent, and of its sp
 	@KILLS=$(KILLS) SEED=$(or $(SEED),1) $(BIN)/pytest tests/chaos/test_agent_kills.py tests/chaos/test_agent_spool.py -rP
 
 .PHONY: chaos-commands
-chaos-commands: installed ## 600 commands to QEMU's and libvirt's guests while agents and collector are killed: each ends, and is done once at most (SEED=, COMMANDS=, CHAOS='--state postgresql')
+chaos-commands: installed ## 600 commands to QEMU's and libvirt's guests, and VMs made and deleted, while agents and collector are killed: each ends, and is done once at most (SEED=, COMMANDS=, CHAOS='--state postgresql')
 	@PYTHONPATH=tests $(BIN)/python -m chaos.commands --commands $(COMMANDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 .PHONY: chaos-guests
@@ -167,7 +167,7 @@ bench-idle: $(VENV)/installed-dev ## memory of 10,000 idle connections, plain an
 	@$(BIN)/python bench/idle.py
 
 .PHONY: bench-commands
-bench-commands: installed ## from an order to libvirt, 200 starts beside a plain script, memory of 10,000 held polls; bench/out/commands.json
+bench-commands: installed ## from an order to libvirt, 200 starts and 50 creates beside plain scripts, memory of 10,000 held polls; bench/out/commands.json
 	@PYTHONPATH=tests $(BIN)/python bench/commands.py
 
 ## ---- house-keeping ----

@@ -69,35 +69,55 @@ class Fleet:
         """Names by ids."""
         return {vm: name for agent in self.agents for name, vm in agent.vms.items()}
 
+    @property
+    def makers(self) -> list[AgentProgram]:
+        """Agents without guests, on hosts on which some are made."""
+        return [agent for agent in self.agents if not agent.vms]
+
     def add(self, driver: Driver, agents: int, guests: int, address: str | None = None) -> None:
         """So many agents with so many guests each, which they alone may command. They join at
         `address`, HOST:PORT, and are not started."""
         new = [self._agent(f"{driver}{number}", driver, guests) for number in range(agents)]
-        line = self.world.line(self.world.secret(uses=agents), address=address)
+        self._join(new, address)
+
+    def add_host(self, name: str, uri: str, pattern: str, address: str | None = None) -> None:
+        """One more agent, of QEMU's guests at `uri`, which may command those of such names."""
+        self._join([self._agent_of(name, Driver.QEMU, {}, uri, pattern)], address)
+
+    def _join(self, new: Sequence[AgentProgram], address: str | None) -> None:
+        line = self.world.line(self.world.secret(uses=len(new)), address=address)
         with ThreadPoolExecutor(_JOINING) as pool:
             for done in pool.map(lambda one: one.agent.join(line), new):
                 assert done.returncode == 0, done.stderr
-        self._see(new)
         self.agents += new
+        self.see()
 
     def _agent(self, name: str, driver: Driver, guests: int) -> AgentProgram:
         names = [f"{name}-{number}" for number in range(guests)]
+        found = self.hypervisors
+        return self._agent_of(
+            name, driver, found.define(driver, names), found.uri(driver), f"{name}-*"
+        )
+
+    def _agent_of(
+        self, name: str, driver: Driver, vms: Mapping[str, str], uri: str, pattern: str
+    ) -> AgentProgram:
         folder = self.world.folder / name
         folder.mkdir()
         (folder / "agent.toml").write_text(
             f'[agent]\nid_file = "{folder}/agent-id"\ninterval = "1m"\nhost_id = "{name}"\n'
-            f'[provider]\nname = "kvm"\nuri = "{self.hypervisors.uri(driver)}"\n'
-            f'[commands]\nvms = ["{name}-*"]\n[[metrics]]\nmatch = "*"\nenabled = false\n'
+            f'[provider]\nname = "kvm"\nuri = "{uri}"\n'
+            f'[commands]\nvms = ["{pattern}"]\n[[metrics]]\nmatch = "*"\nenabled = false\n'
         )
-        return AgentProgram(name, driver, self.hypervisors.define(driver, names), Agent(folder))
+        return AgentProgram(name, driver, vms, Agent(folder))
 
-    def _see(self, agents: Sequence[AgentProgram]) -> None:
+    def see(self) -> None:
         """As telemetry would tell, if each agent had a hypervisor of its own: here all see all."""
         now, inventory = datetime.now(UTC), Inventory(self.world.state)
-        inventory.see_hosts([Host(one.host, one.host, now, now) for one in agents])
+        inventory.see_hosts([Host(one.host, one.host, now, now) for one in self.agents])
         inventory.see_vms(
             Vm(vm, name, one.host, now, now, "kvm")
-            for one in agents
+            for one in self.agents
             for name, vm in one.vms.items()
         )
 
@@ -113,8 +133,8 @@ class Fleet:
         for agent in self.agents:
             agent.kill()
 
-    def operator(self) -> httpx.Client:
-        headers, base = signed_in(self.world.state, Role.OPERATOR), self.world.collector.api
+    def operator(self, role: Role = Role.OPERATOR) -> httpx.Client:
+        headers, base = signed_in(self.world.state, role), self.world.collector.api
         return httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=70)
 
 

@@ -9,8 +9,8 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,17 @@ def world_of(host: Host, folder: Path, cache: Path = kernel.CACHE) -> Iterator[W
             pool.destroy()
             pool.undefine()
         conn.close()
+
+
+@contextmanager
+def worlds_of(hosts: Mapping[str, Host], folder: Path) -> Iterator[dict[str, World]]:
+    """Several hosts, each with pools of its own."""
+    with ExitStack() as ends:
+        worlds: dict[str, World] = {}
+        for name, host in hosts.items():
+            (folder / name).mkdir()
+            worlds[name] = ends.enter_context(world_of(host, folder / name))
+        yield worlds
 
 
 def order_of(verb: Verb, vm_id: str, timeout_s: float = 60.0, **arguments: Value) -> Order:

@@ -58,7 +58,10 @@ class Happened:
 
 @dataclass(frozen=True)
 class Hypervisors:
+    """`beside`: another host, which has no guests yet."""
+
     host: Host
+    beside: Host
     folder: Path
 
     def uri(self, driver: Driver) -> str:
@@ -95,7 +98,8 @@ class Hypervisors:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        command = [sys.executable, domain_events.__file__, *map(self.uri, Driver)]
+        uris = [*map(self.uri, Driver), self.beside.uri]
+        command = [sys.executable, domain_events.__file__, *uris]
         with self._events.open("w") as out, subprocess.Popen(command, stdout=out) as watcher:
             try:
                 wait_until(lambda: domain_events.READY in self._events.read_text(), 30)
@@ -114,7 +118,8 @@ def hypervisors(*, calls: bool = False) -> Iterator[Hypervisors]:
         lab = Lab(directory=Path(place) / "lab", plan=())
         ends.callback(lab.down)
         lab.up()
-        found = Hypervisors(lab.hosts[0], Path(place))
+        host, beside = lab.hosts
+        found = Hypervisors(host, beside, Path(place))
         if calls:
             _log_calls(lab, found.host)
         ends.enter_context(found.watched())

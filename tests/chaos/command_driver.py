@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,27 +44,38 @@ class Orders:
         steps = self._steps(most)
         count = self.chance.randint(1, max(1, min(_AT_ONCE, most // len(steps))))
         vms = self.chance.sample(sorted(self.names), count)
-        made = self._ordered(self._body(steps, vms))
-        if self.chance.random() < _SHARE:
-            time.sleep(self.chance.uniform(0, 0.3))
-            self._asked(lambda: self.http.post(f"/v1/operations/{made['id']}/cancel"))
+        made = self.ordered(self._body(steps, vms))
+        self.cancel_some(made)
         return count * len(steps)
 
     def start_some(self, count: int) -> int:
         """In one operation, so that there is something to do for other verbs."""
         vms = self.chance.sample(sorted(self.names), min(count, len(self.names)))
-        self._ordered({"verb": Verb.START, "targets": {"vms": vms}})
+        self.ordered({"verb": Verb.START, "targets": {"vms": vms}})
         return len(vms)
 
-    def _ordered(self, body: Mapping[str, Any]) -> Any:
+    def ordered(
+        self, body: Mapping[str, Any], path: str = "/v1/operations", refusals: Container[int] = ()
+    ) -> Any:
         key = f"chaos-{self.chance.getrandbits(64):x}"
         headers = {"Idempotency-Key": key}
-        made = self._asked(lambda: self.http.post("/v1/operations", json=body, headers=headers))
-        self.operations.append(made["id"])
+        made = self.asked(lambda: self.http.post(path, json=body, headers=headers), refusals)
+        if made is not None:
+            self.operations.append(made["id"])
         return made
 
+    def cancel_some(self, made: Mapping[str, Any]) -> None:
+        if self.chance.random() < _SHARE:
+            time.sleep(self.chance.uniform(0, 0.3))
+            self.asked(lambda: self.http.post(f"/v1/operations/{made['id']}/cancel"))
+
+    def commands_of(self, operation: str) -> list[Mapping[str, Any]]:
+        query = f"/v1/commands?operation={operation}&limit={_PAGE}"
+        page = self.asked(lambda: self.http.get(query))
+        return sorted(page["commands"], key=lambda one: one["step"])
+
     def finished(self) -> bool:
-        running = self._asked(lambda: self.http.get("/v1/operations?state=running&limit=1"))
+        running = self.asked(lambda: self.http.get("/v1/operations?state=running&limit=1"))
         return int(running["total"]) == 0
 
     def told(self) -> tuple[list[Told], int]:
@@ -72,9 +83,7 @@ class Orders:
         were told of any."""
         found: list[Mapping[str, Any]] = []
         for operation in self.operations:
-            query = f"/v1/commands?operation={operation}&limit={_PAGE}"
-            page = self._asked(lambda query=query: self.http.get(query))  # type: ignore[misc]
-            found += sorted(page["commands"], key=lambda one: one["step"])
+            found += self.commands_of(operation)
         return [_told(one) for one in found], sum(one["deliveries"] for one in found)
 
     def _steps(self, most: int) -> tuple[Verb, ...]:
@@ -99,8 +108,8 @@ class Orders:
             body["expect"] = [self.chance.choice((VmState.RUNNING, VmState.STOPPED))]
         return body
 
-    def _asked(self, ask: Callable[[], httpx.Response]) -> Any:
-        """The collector may be away, or be killed before its answer."""
+    def asked(self, ask: Callable[[], httpx.Response], refusals: Container[int] = ()) -> Any:
+        """The collector may be away, or be killed before its answer. None: it refused."""
         deadline = time.monotonic() + _TRIES_S
         while True:
             try:
@@ -110,6 +119,8 @@ class Orders:
             else:
                 if answer.is_success:
                     return answer.json()
+                if answer.status_code in refusals:
+                    return None
                 failed = f"{answer.status_code} {answer.text}"
                 assert answer.status_code >= 500, failed
             assert time.monotonic() < deadline, failed

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.command_driver import Orders
+from chaos.command_report import Plan, Report
+from chaos.creation_driver import PATTERN, Creations
+from chaos.creations import census, misfits
 from chaos.effects import Told, effects, violations
-from chaos.proxy import Fault, Kind, Proxy, Weather
+from chaos.journals import in_hand
+from chaos.proxy import Weather
+from chaos.running_proxy import Running, proxied
 from collector_program import CollectorProgram
 from commanded_fleet import AgentProgram, Fleet, commanded_fleet
+from creating_world import World, worlds_of
 from delivering import wait_until
 from hypervisors import Driver, Happened, Hypervisors, hypervisors, settle
-from novacron_contract.commands import State
+from novacron_contract.access import Role
+from novacron_contract.commands import State, Verb
 from novacron_store.state import Audit
 from novacron_store.state.audit import Wanted
 
@@ -29,51 +34,10 @@ _REDELIVER = '[commands]\nredeliver = "1s"\n'
 _ENDED_S = 240.0  # after the last kill
 _TLS_BYTES = 9_000  # a handshake, and some requests or answers
 _CONNECTIONS, _EVERYBODY, _COLLECTOR = 0.15, 0.2, 0.35  # who is struck; above that, agents
-_LOST = (Kind.CUT_ANSWER, Kind.DROP_ANSWER)
+_CREATIONS = 0.4  # of operations
+_IN_THE_MIDDLE, _MAKING_S = 0.5, 0.8  # who makes VMs is struck while it does, that often
+_OF_HOSTS = (Verb.CREATE, Verb.DELETE)
 _PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The seed decides when what happens. `agents` are for each driver, `guests` for each agent of
-    QEMU's; libvirt's own cost nothing, so these have twice as many."""
-
-    seed: int
-    commands: int
-    agents: int = 3
-    guests: int = 4
-    pause_s: float = 0.4  # between two operations
-    calm_s: float = 1.2  # between two kills
-    state_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    plan: Plan
-    seconds: float
-    killed: Counter[str]
-    struck: Counter[Kind]
-    asked_again: int
-    deliveries: int
-    told: Sequence[Told]
-    happened: int
-    violations: tuple[str, ...]
-
-    def rows(self) -> Iterator[tuple[str, object]]:
-        """Names and figures, as a table shows them."""
-        yield "seed", self.plan.seed
-        yield "seconds", round(self.seconds)
-        yield from ((f"kills of {name}", n) for name, n in sorted(self.killed.items()))
-        yield from ((f"faults: {kind}", n) for kind, n in sorted(self.struck.items()))
-        yield "answers lost", sum(self.struck[kind] for kind in _LOST)
-        yield "requests of people asked again", self.asked_again
-        yield "commands", len(self.told)
-        yield "deliveries", self.deliveries
-        yield "effects on guests", self.happened
-        states = Counter((one.verb.value, one.state.value) for one in self.told)
-        yield from ((f"{verb}: {state}", n) for (verb, state), n in sorted(states.items()))
-        opened = sum(one.state is State.SUCCEEDED and one.changed is None for one in self.told)
-        yield "succeeded, by whom is open", opened
 
 
 @dataclass
@@ -82,12 +46,15 @@ class Storm:
     folder: Path
     say: Callable[[str], None]
     _killed: Counter[str] = field(default_factory=Counter)
+    _cut_off: int = 0
+    _ordered: threading.Event = field(default_factory=threading.Event)  # that a VM comes or goes
 
     def run(self) -> Report:
         began = time.monotonic()
         more, url = _REDELIVER, self.plan.state_url
         with (
             hypervisors(calls=True) as found,
+            worlds_of({"maker-a": found.host, "maker-b": found.beside}, found.folder) as worlds,
             commanded_fleet(self.folder, found, more, url) as fleet,
         ):
             weather = Weather(
@@ -98,45 +65,66 @@ class Storm:
                 answers=_TLS_BYTES,
             )
             with proxied(fleet.world.collector.agents, weather) as proxy:
-                return self._storm(fleet, found, weather, proxy, began)
+                self._populate(fleet, worlds, proxy.proxy.address)
+                return self._storm(fleet, found, worlds, weather, proxy, began)
 
-    def _storm(
-        self, fleet: Fleet, found: Hypervisors, weather: Weather, proxy: Running, began: float
-    ) -> Report:
+    def _populate(self, fleet: Fleet, worlds: Mapping[str, World], address: str) -> None:
         plan = self.plan
-        fleet.add(Driver.QEMU, plan.agents, plan.guests, proxy.proxy.address)
-        fleet.add(Driver.TEST, plan.agents, 2 * plan.guests, proxy.proxy.address)
+        fleet.add(Driver.QEMU, plan.agents, plan.guests, address)
+        fleet.add(Driver.TEST, plan.agents, 2 * plan.guests, address)
+        for name, world in worlds.items():
+            fleet.add_host(name, world.host.uri, PATTERN, address)
         fleet.start()
         self.say(f"{len(fleet.agents)} agents with {len(fleet.vms)} guests have joined")
+
+    def _storm(
+        self,
+        fleet: Fleet,
+        found: Hypervisors,
+        worlds: Mapping[str, World],
+        weather: Weather,
+        proxy: Running,
+        began: float,
+    ) -> Report:
         weather.calm = False
-        with fleet.operator() as http:
-            orders = Orders(http, random.Random(plan.seed + 1), fleet.vms)
+        with fleet.operator(Role.VM_ADMIN) as http:
+            orders = Orders(http, random.Random(self.plan.seed + 1), fleet.vms)
+            creations = Creations(orders, sorted(worlds))
             with self._killing(fleet, proxy):
-                self._order(orders)
+                self._order(orders, creations)
             self.say("it is calm now")
             weather.calm = True
             proxy.reset_all()
             wait_until(orders.finished, _ENDED_S)
             told, deliveries = orders.told()
         settle()
-        events, calls = found.events(), found.calls()
-        wrong = (*violations(told, events, calls), *_audited(fleet, told))
+        events, calls, left = found.events(), found.calls(), census(worlds)
+        of_guests = [one for one in told if one.verb not in _OF_HOSTS]
+        of_hosts = [one for one in told if one.verb in _OF_HOSTS]
+        wrong = [*violations(of_guests, events, calls), *_audited(fleet, told)]
+        odd = list(misfits(of_hosts, creations.volumes, left))
         return Report(
-            plan=plan,
+            plan=self.plan,
             seconds=time.monotonic() - began,
             killed=self._killed,
+            cut_off=self._cut_off,
             struck=proxy.proxy.struck,
             asked_again=orders.asked_again,
             deliveries=deliveries,
             told=told,
             happened=_number(events, calls),
-            violations=wrong,
+            left=left,
+            said_left=[one for one in odd if one.said],
+            violations=(*wrong, *(one.text for one in odd if not one.said)),
         )
 
-    def _order(self, orders: Orders) -> None:
+    def _order(self, orders: Orders, creations: Creations) -> None:
         done = orders.start_some(self.plan.commands // 10)
         while done < self.plan.commands:
-            done += orders.order(self.plan.commands - done)
+            who = creations if orders.chance.random() < _CREATIONS else orders
+            done += who.order(self.plan.commands - done)
+            if who is creations:
+                self._ordered.set()
             self.say(f"{done} of {self.plan.commands} commands, {self._killed.total()} kills")
             time.sleep(orders.chance.uniform(0, 2 * self.plan.pause_s))
 
@@ -148,8 +136,13 @@ class Storm:
         def kill() -> None:
             chance = random.Random(self.plan.seed + 2)
             try:
-                while not over.wait(chance.uniform(0, 2 * self.plan.calm_s)):
-                    self._strike(fleet, proxy, chance)
+                while not over.is_set():
+                    if not self._ordered.wait(chance.uniform(0, 2 * self.plan.calm_s)):
+                        self._strike(fleet, proxy, chance)
+                    elif chance.random() < _IN_THE_MIDDLE:
+                        time.sleep(chance.uniform(0, _MAKING_S))
+                        self._kill(fleet.makers, [], chance)
+                    self._ordered.clear()
             except BaseException as err:  # noqa: BLE001  # who waits for this thread gets it
                 failed.append(err)
 
@@ -169,56 +162,28 @@ class Storm:
             proxy.reset_all()
             return
         collector: list[CollectorProgram] = [fleet.world.collector] if roll < _COLLECTOR else []
-        number = len(fleet.agents) if roll <= _EVERYBODY else chance.choice((1, 1, 2, 3))
-        agents = chance.sample(fleet.agents, number) if not collector or roll <= _EVERYBODY else []
+        agents: list[AgentProgram] = []
+        if roll <= _EVERYBODY:
+            agents = list(fleet.agents)
+        elif not collector:
+            agents = chance.sample(fleet.agents, chance.choice((1, 1, 2, 3)))
+        self._kill(agents, collector, chance)
+
+    def _kill(
+        self,
+        agents: Sequence[AgentProgram],
+        collector: Sequence[CollectorProgram],
+        chance: random.Random,
+    ) -> None:
         victims: list[CollectorProgram | AgentProgram] = [*agents, *collector]
         for victim in victims:
             victim.kill()
+        self._cut_off += sum(in_hand(one.agent.folder, _OF_HOSTS) for one in agents)
         self._killed["novacron-collector"] += len(collector)
         self._killed["novacron-agent"] += len(agents)
         time.sleep(chance.choice((0, chance.uniform(0, 2))))
         for victim in victims:
             victim.start()
-
-
-@dataclass
-class Running:
-    """A proxy in a loop and a thread of its own."""
-
-    proxy: Proxy
-    _loop: asyncio.AbstractEventLoop | None = None
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
-    _ready: threading.Event = field(default_factory=threading.Event)
-
-    def reset_all(self) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self.proxy.reset_all)
-
-    def end(self) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._over.set)
-
-    def wait(self) -> None:
-        assert self._ready.wait(10)
-
-    async def serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        async with self.proxy.serving():
-            self._ready.set()
-            await self._over.wait()
-
-
-@contextmanager
-def proxied(upstream: str, fault: Callable[[], Fault]) -> Iterator[Running]:
-    running = Running(Proxy(upstream, fault))
-    with ThreadPoolExecutor(1) as pool:
-        served = pool.submit(asyncio.run, running.serve())
-        running.wait()
-        try:
-            yield running
-        finally:
-            running.end()
-            served.result(10)
 
 
 def _audited(fleet: Fleet, told: Sequence[Told]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.command_storm import Plan, Report, Storm
+from chaos.command_report import Plan, Report
+from chaos.command_storm import Storm
 from postgresql import private_cluster
 
 _SHOWN = 20
@@ -42,6 +43,8 @@ def _state(kind: str) -> Iterator[str]:
 def _show(report: Report) -> None:
     for name, figure in report.rows():
         _say(f"  {name:<34}{figure:>12}")
+    for one in report.said_left[:_SHOWN]:
+        _say(f"LEFT {one}")
     for violation in report.violations[:_SHOWN]:
         _say(f"VIOLATION {violation}")
 

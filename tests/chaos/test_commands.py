@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.command_storm import Plan, Storm
+from chaos.command_report import Plan
+from chaos.command_storm import Storm
 from novacron_contract.commands import State
 
 pytestmark = [pytest.mark.chaos, pytest.mark.lab, pytest.mark.timeout(600)]
@@ -31,3 +32,4 @@ def test_each_command_ends_and_is_done_once_whatever_is_killed(tmp_path: Path) -
     assert report.struck.total() > 0
     assert Counter(one.state for one in report.told)[State.SUCCEEDED] > COMMANDS / 6
     assert report.happened > COMMANDS / 10
+    assert report.left.defined, "VMs were made"
