@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -17,11 +14,11 @@ from typing import Any
 import httpx
 import libvirt
 
-from commanded_fleet import AgentProgram, Fleet, commanded_fleet
+from commanded_fleet import Fleet, commanded_fleet
 from hypervisors import Driver, Hypervisors, hypervisors
+from plain_scripts import scripts
 
-_PARALLEL = 8  # of an agent, unless its settings say otherwise
-_SOON_S = 120.0
+PARALLEL = 8  # of an agent, unless its settings say otherwise
 _PAUSE_S = (0.1, 0.4)
 
 
@@ -91,29 +88,11 @@ class Bulk:
 
     def by_script(self) -> float:
         """A process for each agent, with as many threads, each of which has a connection."""
-        with ExitStack() as ends:
-            scripts = [ends.enter_context(self._script(agent)) for agent in self.fleet.agents]
-            for script in scripts:
-                assert script.stdout is not None
-                assert script.stdout.readline() == "ready\n"
-
-            def run() -> None:
-                for script in scripts:
-                    assert script.stdin is not None
-                    script.stdin.write("go\n")
-                    script.stdin.flush()
-                for script in scripts:
-                    if script.wait(_SOON_S) != 0:
-                        raise SystemExit("the script failed")
-
+        arguments = [
+            (self.found.uri(agent.driver), str(PARALLEL), *agent.vms) for agent in self.fleet.agents
+        ]
+        with scripts("plain_starts.py", arguments) as run:
             return self._seconds(run)
-
-    def _script(self, agent: AgentProgram) -> subprocess.Popen[str]:
-        program = str(Path(__file__).with_name("plain_starts.py"))
-        uri = self.found.uri(agent.driver)
-        command = [sys.executable, program, uri, str(_PARALLEL), *agent.vms]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
     def _seconds(self, run: Callable[[], None]) -> float:
         """From the request to the last guest's start, as libvirt tells it."""
@@ -128,7 +107,7 @@ class Bulk:
 
     def _stop_all(self) -> None:
         conn = libvirt.open(self.found.uri(Driver.QEMU))
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(lambda domain: domain.destroy(), conn.listAllDomains()))
         conn.close()
 
@@ -136,7 +115,7 @@ class Bulk:
 def bulk(folder: Path, agents: int, guests: int, pairs: int) -> Mapping[str, float]:
     """Starts of guests that are off, by commands and by a script in turn."""
     folder.mkdir()
-    settings = f"[commands]\nper_host = {_PARALLEL}\n"
+    settings = f"[commands]\nper_host = {PARALLEL}\n"
     with hypervisors() as found, commanded_fleet(folder, found, settings) as fleet:
         fleet.add(Driver.QEMU, agents, guests // agents)
         fleet.start()

@@ -1,9 +1,10 @@
-"""What commands cost: time from an order to libvirt, starts of many guests beside a plain script,
-and the memory of 10,000 agents that wait for orders.
+"""What commands cost: time from an order to libvirt, starts and creates of many guests beside plain
+scripts, and the memory of 10,000 agents that wait for orders.
 
 Run it as `make bench-commands`. Everything is real: a collector, agents that joined it, TLS on
-loopback, a libvirtd of its own. BENCH_POLLS, BENCH_GUESTS, BENCH_AGENTS, BENCH_PAIRS and
-BENCH_SAMPLES take other numbers; BENCH_PARTS="calls bulk polls" some of the parts.
+loopback, a libvirtd of its own. BENCH_POLLS, BENCH_GUESTS, BENCH_NEW_GUESTS, BENCH_AGENTS,
+BENCH_PAIRS and BENCH_SAMPLES take other numbers; BENCH_PARTS="calls bulk creates polls" some of the
+parts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from command_creates import bulk_creates
 from command_times import bulk, post_to_call
 from idle_polls import idle_polls
 from report import report
@@ -39,7 +41,7 @@ def polls(folder: Path, count: int) -> Mapping[str, float]:
 
 
 def main() -> int:
-    parts = os.environ.get("BENCH_PARTS", "calls bulk polls").split()
+    parts = os.environ.get("BENCH_PARTS", "calls bulk creates polls").split()
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -48,6 +50,9 @@ def main() -> int:
         if "bulk" in parts:
             agents, guests = _number("AGENTS", 20), _number("GUESTS", 200)
             figures |= bulk(folder / "bulk", agents, guests, _number("PAIRS", 3))
+        if "creates" in parts:
+            new, pairs = _number("NEW_GUESTS", 50), _number("PAIRS", 3)
+            figures |= bulk_creates(folder / "creates", new, pairs)
         if "polls" in parts:
             figures |= polls(folder, _number("POLLS", 10_000))
     report("commands", figures)
