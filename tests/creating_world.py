@@ -37,6 +37,11 @@ EFFECTS = (
     (libvirt.virDomain, "createWithFlags"),
     (libvirt.virDomain, "destroyFlags"),
     (libvirt.virDomain, "undefineFlags"),
+    (libvirt.virDomain, "setMetadata"),
+    (libvirt.virDomain, "attachDeviceFlags"),
+    (libvirt.virDomain, "detachDeviceFlags"),
+    (libvirt.virDomain, "detachDeviceAlias"),
+    (libvirt.virDomain, "blockResize"),
 )
 
 

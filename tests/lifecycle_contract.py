@@ -23,8 +23,14 @@ from novacron_contract.metrics import VmState
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 OF_VERB: dict[Verb, dict[str, Value]] = {
     Verb.CREATE: {"spec": {"name": "contract", "memory_mib": 64}},
+    Verb.ATTACH_DISK: {"disk": {"size_gib": 0.001}},
+    Verb.DETACH_DISK: {"disk": "vdz"},
+    Verb.GROW_DISK: {"disk": "vdz", "size_gib": 1},
+    Verb.ATTACH_NIC: {"nic": {"network": "default"}},
+    Verb.DETACH_NIC: {"mac": "52:54:00:ff:ff:ff"},
     Verb.DELETE: {"force": True},
 }
+AS_ORDERED = frozenset({Verb.START, Verb.RESUME, Verb.DETACH_DISK, Verb.DETACH_NIC})  # as it is
 ACTIVE = frozenset({VmState.RUNNING, VmState.BLOCKED})
 
 
@@ -145,11 +151,11 @@ class LifecycleContract:
 
     def test_after_its_time_nothing_is_begun(self, lifecycle: Lifecycle, vm: str) -> None:
         over = time.monotonic() - 1
-        for verb in lifecycle.verbs() - {Verb.START, Verb.RESUME, Verb.CREATE}:
+        for verb in lifecycle.verbs() - AS_ORDERED - {Verb.CREATE, Verb.GROW_DISK}:
             with pytest.raises(EffectFailed, match="its time was over"):
                 lifecycle.perform(order(verb, vm), Heard(), over)
         assert self.state(lifecycle, vm) in ACTIVE
-        for verb in (Verb.START, Verb.RESUME):
+        for verb in AS_ORDERED & lifecycle.verbs():
             assert not lifecycle.perform(order(verb, vm), Heard(), over).changed
 
     def test_an_opaque_effect_that_was_seen_is_witnessed(
@@ -160,6 +166,19 @@ class LifecycleContract:
             heard = Heard()
             assert lifecycle.perform(order(verb, vm), heard, time.monotonic() + 60).changed
             assert heard.witnessed
+
+    def test_a_device_that_is_not_there_is_told(self, lifecycle: Lifecycle, vm: str) -> None:
+        for verb, says in (
+            (Verb.DETACH_DISK, "the VM has no disk 'vdz'; it has "),
+            (Verb.DETACH_NIC, "the VM has no card 52:54:00:ff:ff:ff; it has "),
+        ):
+            if verb in lifecycle.verbs():
+                gone = done(lifecycle, verb, vm)
+                assert not gone.changed
+                assert gone.text.startswith(says)
+        if Verb.GROW_DISK in lifecycle.verbs():
+            with pytest.raises(NotPossible, match="the VM has no disk 'vdz'; it has "):
+                done(lifecycle, Verb.GROW_DISK, vm)
 
     def test_a_vm_is_made_once_and_deleted_once(self, lifecycle: Lifecycle) -> None:
         if not {Verb.CREATE, Verb.DELETE} <= lifecycle.verbs():

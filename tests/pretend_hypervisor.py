@@ -34,6 +34,9 @@ _BECOMES = {
     Verb.SUSPEND: VmState.PAUSED,
     Verb.CREATE: VmState.RUNNING,
 }
+DEVICES = frozenset(
+    {Verb.ATTACH_DISK, Verb.DETACH_DISK, Verb.GROW_DISK, Verb.ATTACH_NIC, Verb.DETACH_NIC}
+)  # a command's own is known again
 
 
 class Killed(BaseException):
@@ -108,7 +111,9 @@ class Hypervisor:
             raise NotPossible("there is one already")
         convergent = VERBS[order.verb].effect is Effect.CONVERGENT
         wanted = _BECOMES.get(order.verb, state)
-        if convergent and state is wanted and order.verb is not Verb.DELETE:
+        if order.verb in DEVICES and self.effects[order.id]:
+            return Done(changed=not convergent)
+        if convergent and state is wanted and order.verb not in (Verb.DELETE, *DEVICES):
             return Done(changed=False)
         if state is VmState.STOPPED and order.verb not in (Verb.START, Verb.DELETE):
             raise NotPossible(f"the VM is {state}")

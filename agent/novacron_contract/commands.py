@@ -19,6 +19,7 @@ from novacron_contract import vm_spec
 from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
+from novacron_contract.vm_spec import devices
 
 MAX_TEXT = 2000  # of a reason or an error: longer ones are cut
 _LEAST_GRACE_S = 5.0  # no guest shuts down in less
@@ -50,6 +51,11 @@ class Verb(StrEnum):
     SUSPEND = "suspend"
     RESUME = "resume"
     CREATE = "create"
+    ATTACH_DISK = "attach-disk"
+    DETACH_DISK = "detach-disk"
+    GROW_DISK = "grow-disk"
+    ATTACH_NIC = "attach-nic"
+    DETACH_NIC = "detach-nic"
     DELETE = "delete"
 
 
@@ -94,17 +100,25 @@ class Force(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """`default` gives the type; numbers are in the unit that the name ends with. One whose default
-    is an object is read by `read`, which is given it and its name, and is required where that does
-    not take the empty one; `schema` is its JSON schema."""
+    """`default` gives the type; numbers are in the unit that the name ends with. An object, and a
+    text that is not just any, is read by `read`, which is given it and its name. One whose default
+    is not taken is required. `schema` is the JSON schema of an object."""
 
     default: Value
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
     summary: str
-    read: Callable[[object, str], Mapping[str, Any]] | None = None
+    read: Callable[[object, str], Any] | None = None
     schema: Callable[[], Mapping[str, Any]] | None = None
+
+    @property
+    def is_required(self) -> bool:
+        try:
+            self.parse("", self.default)
+        except BadMessage:
+            return True
+        return False
 
     def parse(self, name: str, raw: object) -> Value:
         if isinstance(self.default, Mapping):
@@ -114,6 +128,8 @@ class Argument:
                 return raw
             raise BadMessage(f"{name}: expected true or false")
         if isinstance(self.default, str):
+            if self.read is not None:
+                return str(self.read(raw, name))
             if isinstance(raw, str) and (not self.choices or raw in self.choices):
                 return raw
             raise BadMessage(f"{name}: expected {' or '.join(self.choices) or 'text'}")
@@ -125,7 +141,7 @@ class Argument:
     def _object(self, name: str, raw: object) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping) or self.read is None:
             raise BadMessage(f"{name}: expected an object")
-        found = self.read(raw, name)
+        found: Mapping[str, Any] = self.read(raw, name)
         if len(json.dumps(found, ensure_ascii=False).encode()) > MAX_OBJECT:
             raise BadMessage(f"{name}: allowed: {MAX_OBJECT} bytes as JSON")
         return found
@@ -163,9 +179,11 @@ class VerbSpec:
         }
 
     def is_destructive(self, arguments: Mapping[str, object]) -> bool:
-        """Whether a guest may lose what it has not written."""
+        """Whether a guest may lose what it has not written, or what it has."""
         if arguments.get("plan") is True:
             return False
+        if arguments.get("delete_volume") is True or arguments.get("force") is True:
+            return True
         force, grace_s = arguments.get("force"), arguments.get("grace_s", 0.0)
         at_once = isinstance(grace_s, int | float) and grace_s < _LEAST_GRACE_S
         return self.destructive or force == Force.NOW or (force == Force.AFTER_GRACE and at_once)
@@ -186,6 +204,27 @@ _SPEC = Argument(default={}, read=_spec, schema=vm_spec.schema, summary="what th
 _PLAN = Argument(default=False, summary="only say what would go, and why; nothing is done")
 _KEEP = Argument(default=False, summary="leave the disks that were created with it")
 _THOUGH_IT_RUNS = Argument(default=False, summary="even if it runs: its power is taken away first")
+_DISK = Argument(
+    default={}, read=devices.disk_json, schema=devices.disk_schema, summary="as in the spec of a VM"
+)
+_NIC = Argument(
+    default={},
+    read=devices.network_json,
+    schema=devices.network_schema,
+    summary="as in the spec of a VM",
+)
+_DISK_NAME = Argument(
+    default="", read=devices.disk_name, summary="its name for the host, as vda, or POOL/VOLUME"
+)
+_SIZE_GIB = Argument(default=0.0, minimum=1 / 1024, maximum=65536, summary="what it is to have")
+_MAC = Argument(default="", read=devices.mac, summary="the card's MAC address")
+_ITS_VOLUME = Argument(
+    default=False, summary="and delete its volume, which has to be made with the VM"
+)
+_BOOT_DISK = Argument(default=False, summary="even the disk that a VM that runs was started from")
+_WITH_DEVICES = frozenset(
+    {VmState.RUNNING, VmState.BLOCKED, VmState.PAUSED, VmState.STOPPED, VmState.CRASHED}
+)
 
 VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
     {
@@ -244,6 +283,51 @@ VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
                 sensible_in=frozenset(),
                 arguments={"spec": _SPEC},
                 timeout_s=3600.0,
+            ),
+            VerbSpec(  # detail: {"disk", "pool", "volume"}
+                verb=Verb.ATTACH_DISK,
+                effect=Effect.PROBEABLE,
+                permission=Permission.VM_MANAGE,
+                summary="give a VM one more disk",
+                sensible_in=_WITH_DEVICES,
+                arguments={"disk": _DISK},
+                timeout_s=3600.0,
+            ),
+            VerbSpec(
+                verb=Verb.DETACH_DISK,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="take a disk out of a VM",
+                sensible_in=_WITH_DEVICES,
+                arguments={"disk": _DISK_NAME, "delete_volume": _ITS_VOLUME, "force": _BOOT_DISK},
+                timeout_s=120.0,
+            ),
+            VerbSpec(
+                verb=Verb.GROW_DISK,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="make a disk of a VM larger",
+                sensible_in=_WITH_DEVICES,
+                arguments={"disk": _DISK_NAME, "size_gib": _SIZE_GIB},
+                timeout_s=120.0,
+            ),
+            VerbSpec(  # detail: {"mac", "network" or "bridge"}
+                verb=Verb.ATTACH_NIC,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="give a VM one more network card",
+                sensible_in=_WITH_DEVICES,
+                arguments={"nic": _NIC},
+                timeout_s=120.0,
+            ),
+            VerbSpec(
+                verb=Verb.DETACH_NIC,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="take a network card out of a VM",
+                sensible_in=_WITH_DEVICES,
+                arguments={"mac": _MAC},
+                timeout_s=120.0,
             ),
             VerbSpec(  # detail: {"plan": […], "kept": […]} of {"kind", "name", "why"}; {"more": N}
                 verb=Verb.DELETE,

@@ -12,6 +12,7 @@ from novacron_cli.collector import Collector, Failed, in_path
 from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.hosts import tell_rest
 from novacron_cli.orders import options, plan
+from novacron_cli.orders.verbs import EXAMPLE_ARGUMENTS
 from novacron_cli.orders.words import verbs_of
 from novacron_cli.output import MAX_NAME, plain, print_facts, print_json, print_table
 from novacron_contract.commands import VERBS, Verb, VerbSpec
@@ -68,7 +69,7 @@ def _add_create(family: Commands) -> None:
 
 
 def _add_verb(verbs: Commands, spec: VerbSpec) -> None:
-    examples = _CREATE.format(verb=spec.verb.value)
+    examples = _CREATE.format(verb=f"{spec.verb.value}{EXAMPLE_ARGUMENTS.get(spec.verb, '')}")
     parser = add_command(verbs, spec.verb.value, _create, spec.summary, examples)
     options.add_order(parser, spec)
     when = parser.add_argument_group("when")

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from lifecycle_contract import OF_VERB
 from novacron_contract.commands import VERBS, Effect, Order, Report, State, Verb
 from novacron_contract.metrics import VmState
 from pretend_hypervisor import Hypervisor, Killed, Life, MortalAgent, SetClock, final
@@ -35,7 +36,7 @@ def order(verb: Verb, vm_id: str = VM, ttl_s: float = 60, command_id: str = "") 
         id=command_id or str(uuid.uuid4()),
         verb=verb,
         vm_id=vm_id,
-        arguments=VERBS[verb].parse(SPEC if verb is Verb.CREATE else {}),
+        arguments=VERBS[verb].parse(SPEC if verb is Verb.CREATE else OF_VERB.get(verb, {})),
         ttl_ms=int(ttl_s * 1000),
         timeout_s=60.0,
     )

@@ -13,6 +13,7 @@ from api.answers import json_of
 from api.test_openapi import schema_errors
 from command_world import ADMIN, World
 from enrolments import enrolment_of
+from lifecycle_contract import OF_VERB
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_contract.access import Role
@@ -41,6 +42,10 @@ def world(engine: Engine) -> World:
 
 @pytest.fixture
 def http(world: World) -> FlaskClient:
+    return api_of(world)
+
+
+def api_of(world: World) -> FlaskClient:
     services = Services(
         inventory=world.inventory,
         agents=Agents(world.engine),
@@ -138,7 +143,12 @@ def test_every_verb_with_every_role_and_scope(
     reaching = ("fleet", f"host:{mine}", "tag:team=web")
     scopes = (*reaching, f"host:{other}", "tag:team=db", "tag:name=web")
     allowed = VERBS[verb].permission in role.permissions
-    body = {"verb": verb, "targets": {"vms": [world.vms[0]]}, "confirm": "vm-0-0"}
+    body = {
+        "verb": verb,
+        "arguments": OF_VERB.get(verb, {}),
+        "targets": {"vms": [world.vms[0]]},
+        "confirm": "vm-0-0",
+    }
     for within in scopes:
         answer = http.post("/v1/operations", json=body, headers=signed_in(engine, role, within))
         expected = 201 if allowed and within in reaching else 403

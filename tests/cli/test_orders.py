@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cli.lossy import lossy
-from cli.ordering import Served
+from cli.ordering import Ordering, Served
 from cli.terminals import PROGRAM
 from commanded_agent import Killed
 from free_ports import free_port
@@ -166,6 +166,92 @@ def test_how_it_is_to_be_done_reaches_the_collector(served: Served) -> None:
     assert command["timeout_s"] == 90
 
 
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (
+            ("attach-disk", "--size-gib", "10", "--bus", "scsi", "--cache", "none"),
+            {"disk": {"size_gib": 10.0, "bus": "scsi", "cache": "none"}},
+        ),
+        (
+            ("attach-disk", "--linked", "images/debian-12.qcow2"),
+            {"disk": {"linked": {"pool": "images", "volume": "debian-12.qcow2"}}},
+        ),
+        (("attach-disk", "--volume", "data.raw"), {"disk": {"volume": {"volume": "data.raw"}}}),
+        (
+            ("attach-nic", "--bridge", "br0", "--model", "e1000", "--inbound", "100/200"),
+            {
+                "nic": {
+                    "bridge": "br0",
+                    "model": "e1000",
+                    "inbound": {"average_kib": 100, "peak_kib": 200},
+                }
+            },
+        ),
+        (
+            ("grow-disk", "--disk", "vda", "--size-gib", "40"),
+            {"disk": "vda", "size_gib": 40.0},
+        ),
+        (
+            ("detach-disk", "--disk", "images/a.raw", "--delete-volume", "--yes"),
+            {"disk": "images/a.raw", "delete_volume": True, "force": False},
+        ),
+        (("detach-nic", "--mac", "52:54:00:AA:00:01"), {"mac": "52:54:00:aa:00:01"}),
+    ],
+)
+def test_devices_are_said_by_options_of_their_own(
+    served: Served, words: tuple[str, ...], arguments: dict[str, object]
+) -> None:
+    verb, *rest = words
+    asked = as_vm_admin(served).json("vm", verb, "vm-0-0", *rest)
+    assert asked["steps"][0]["arguments"] == arguments
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("attach-disk",), "disk: expected size_gib (a new disk), or one of clone, linked, vol"),
+        (("grow-disk", "--disk", "/dev/sda", "--size-gib", "1"), "such as vda, or as POOL/VOL"),
+        (("grow-disk", "--disk", "vda", "--size-gib", "0"), "expected a number from 0.0009"),
+        (("attach-nic", "--bridge", "br0", "--network", "a"), "expected either network or bridge"),
+        (("detach-nic", "--mac", "01:00:00:00:00:00"), "the MAC address of one card"),
+        (("detach-disk", "--disk", "vdb", "--delete-volume"), "--yes"),
+        (("detach-disk", "--disk", "vda", "--force"), "--yes"),
+    ],
+)
+def test_what_is_wrong_with_a_device_is_said(
+    served: Served, words: tuple[str, ...], said: str
+) -> None:
+    verb, *rest = words
+    ended = as_vm_admin(served).run("vm", verb, "vm-0-0", *rest)
+    assert ended.code == (2 if said == "--yes" else 1), ended.err
+    assert said in ended.err
+
+
+def as_vm_admin(served: Served) -> Ordering:
+    ordering = served(1)
+    ordering.as_role(Role.VM_ADMIN)
+    return ordering
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("attach-disk", "--clone", "a/b/c"), "--clone: expected POOL/VOLUME, got 'a/b/c'"),
+        (("attach-nic", "--inbound", "x"), "AVERAGE/PEAK/BURST: invalid literal"),
+        (("detach-disk",), "the following arguments are required: --disk"),
+        (("detach-nic",), "the following arguments are required: --mac"),
+    ],
+)
+def test_what_is_no_device_at_all_is_said(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, *rest = words
+    with pytest.raises(SystemExit):
+        main(("vm", verb, "vm-0-0", *rest))
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", sorted(set(Verb) - {Verb.CREATE}))  # which has no VM to name
 def test_every_verb_of_the_contract_is_a_command_with_its_arguments(
     verb: Verb, capsys: pytest.CaptureFixture[str]
@@ -175,6 +261,11 @@ def test_every_verb_of_the_contract_is_a_command_with_its_arguments(
     told = capsys.readouterr().out
     for name, argument in VERBS[verb].arguments.items():
         if name == "plan":  # that is --dry-run
+            continue
+        if argument.schema is not None:
+            assert all(
+                f"--{one.replace('_', '-')}" in told for one in argument.schema()["properties"]
+            )
             continue
         assert f"--{name.removesuffix('_s')}".replace("_", "-") in told
         assert argument.summary in " ".join(told.split())

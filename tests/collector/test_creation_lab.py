@@ -91,9 +91,17 @@ def test_vms_are_made_from_a_file_and_nothing_is_left_of_them(
         assert sum(SECRET.encode() in seed for seed in seeds) == 2
         assert sorted(vm.name for vm in inventory.vms()) == ["web-1", "web-2"]
 
+        every = ("--tag", "team=web", "--yes", "--wait")
+        for words in (
+            ("attach-disk", "--size-gib", "0.01", "--pool", "images"),
+            ("grow-disk", "--disk", "vdd", "--size-gib", "0.02"),
+            ("attach-nic", "--network", "lan"),
+        ):
+            assert novacron("vm", *words, *every)["commands"]["succeeded"] == 2
+
         plan = novacron("vm", "delete", "--tag", "team=web", "--dry-run")["plans"]
         told = [[one["kind"] for one in of["detail"]["plan"]].count("volume") for of in plan]
-        assert told == [3, 3]
+        assert told == [4, 4]
         gone = novacron("vm", "delete", "--tag", "team=web", "--yes", "--force", "--wait")
         assert gone["commands"]["succeeded"] == 2
     assert inventory.vms() == []

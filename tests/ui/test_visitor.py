@@ -45,6 +45,9 @@ def test_a_tag_decides_too(world: World, fleet: SampleFleet) -> None:
     sits_there(Grant(Role.VM_ADMIN, scope(f"tag:vm.name={name}")))
     assert offered(world, fleet.web) == "vm.power vm.manage"
     assert offered(world, fleet.db) == ""
+    told = {verb["verb"] for verb in verbs()}
+    assert "delete" in told
+    assert "attach-disk" not in told, "a button has no disk to give"
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, None])

@@ -21,13 +21,18 @@ def shown(principal: Principal | None) -> dict[str, Any]:
 
 
 def verbs() -> list[dict[str, Any]]:
-    """What this visitor is offered, upon whatever VM; nothing to one who may only look."""
+    """What this visitor is offered, upon whatever VM; nothing to one who may only look. Verbs that
+    mean nothing without something said are for the command line and the API."""
     may = permissions(VISITOR.get() or ANONYMOUS)
-    return [_verb(of) for of in VERBS.values() if of.sensible_in and of.permission in may]
+    return [_verb(of) for of in VERBS.values() if _is_offered(of) and of.permission in may]
 
 
 def may(permission: Permission, target: Target) -> bool:
     return (VISITOR.get() or ANONYMOUS).may(permission, target)
+
+
+def _is_offered(spec: VerbSpec) -> bool:
+    return bool(spec.sensible_in) and not any(of.is_required for of in spec.arguments.values())
 
 
 def _verb(spec: VerbSpec) -> dict[str, Any]:

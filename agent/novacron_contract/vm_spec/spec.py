@@ -31,7 +31,7 @@ _STORED = Text(most=255, pattern=r"(?!\.{1,2}$)[^/]+", allowed="a name without '
 _KEY = Text(most=63, pattern=r"[A-Za-z0-9][A-Za-z0-9._/-]*", allowed="letters, digits, . _ / -")
 _WORD = Text(most=64, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*", allowed="letters, digits, . _ -")
 _IFNAME = Text(most=15, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*", allowed="the name of a bridge")
-_MAC = Text(
+MAC = Text(
     most=17,
     least=17,
     pattern=r"[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}",
@@ -171,7 +171,7 @@ class Network:
 
     network: str | None = member(_STORED, "a network of the host's libvirt", None)
     bridge: str | None = member(_IFNAME, "a bridge of the host", None)
-    mac: str | None = member(_MAC, "default: one that libvirt chooses", None)
+    mac: str | None = member(MAC, "default: one that libvirt chooses", None)
     model: Model = member(Choice(Model), "of the card", Model.VIRTIO)
     inbound: Bandwidth | None = member(Record(Bandwidth), "to the guest", None)
     outbound: Bandwidth | None = member(Record(Bandwidth), "from the guest", None)

@@ -6,9 +6,10 @@ The verbs and their arguments are those of novacron_contract.commands, and are w
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from novacron_cli.orders import members
 from novacron_contract.commands import VERBS, Argument, Verb, VerbSpec
 from novacron_contract.errors import ConfigError
 from novacron_contract.metrics import VmState
@@ -34,7 +35,10 @@ def add_order(parser: ArgumentParser, spec: VerbSpec) -> None:
         if name in _NO_OPTIONS:
             continue
         assert arguments is not None
-        _add_argument(arguments, name, argument)
+        if isinstance(argument.default, Mapping):
+            members.add_members(arguments, _OF_ARGUMENT + name, argument)
+        else:
+            _add_argument(arguments, name, argument)
     how = add_limits(parser, spec)
     how.add_argument("--expect-state", action="append", choices=list(VmState), metavar="STATE",
                      help="leave VMs alone that are in another state then; repeatable")  # fmt: skip
@@ -62,11 +66,17 @@ def body(args: Namespace) -> dict[str, Any]:
     of_verb = {
         name: given
         for name in VERBS[Verb(args.verb)].arguments
-        if (given := getattr(args, _OF_ARGUMENT + name, None)) is not None
+        if (given := _given(args, name)) is not None
     }
     more = {"arguments": of_verb or None, "expect": args.expect_state}
     said = {name: value for name, value in more.items() if value is not None}
     return {"verb": str(args.verb), "targets": _targets(args), **said, **limits(args)}
+
+
+def _given(args: Namespace, name: str) -> Any:
+    if isinstance(VERBS[Verb(args.verb)].arguments[name].default, Mapping):
+        return members.given(args, _OF_ARGUMENT + name)
+    return getattr(args, _OF_ARGUMENT + name, None)
 
 
 def limits(args: Namespace) -> dict[str, Any]:
@@ -114,7 +124,8 @@ def _add_argument(parser: Any, name: str, argument: Argument) -> None:
         type=kind,
         choices=list(argument.choices) or None,
         metavar=metavar,
-        help=f"{argument.summary} (default: {shown})",
+        required=argument.is_required,
+        help=argument.summary if argument.is_required else f"{argument.summary} (default: {shown})",
     )
 
 

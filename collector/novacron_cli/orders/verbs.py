@@ -30,6 +30,13 @@ On a terminal it waits for the end and shows the progress; what is selected is s
 about first{typed}. Ctrl-C ends the waiting alone.
 Exit code 0: all succeeded (not waiting: it was taken). 1: some VM did not. 5: of some VM, or of
 all, nobody can tell; 2, 3, 4: see novacron --help."""
+EXAMPLE_ARGUMENTS = {  # without which the verb means nothing
+    Verb.ATTACH_DISK: " --size-gib 10",
+    Verb.DETACH_DISK: " --disk vdb",
+    Verb.GROW_DISK: " --disk vda --size-gib 40",
+    Verb.ATTACH_NIC: " --network default",
+    Verb.DETACH_NIC: " --mac 52:54:00:12:34:56",
+}
 _ELSEWHERE = (Verb.CREATE, Verb.DELETE)  # creation.py, deletion.py
 _TYPED = ", and has to be typed: guests may lose what they have not written"
 
@@ -85,7 +92,8 @@ def goes_on(args: Namespace, operation: Mapping[str, Any], first: str) -> None:
 def _examples(spec: VerbSpec) -> str:
     state = next(state for state in VmState if state in spec.sensible_in)
     typed = _TYPED if spec.destructive else ""
-    return _EXAMPLES.format(verb=spec.verb.value, state=state, typed=typed)
+    required = EXAMPLE_ARGUMENTS.get(spec.verb, "")
+    return _EXAMPLES.format(verb=f"{spec.verb.value}{required}", state=state, typed=typed)
 
 
 def _run(args: Namespace) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from fnmatch import translate
 from typing import Any
 
+from novacron_collector.commands.device_rules import require_shareable, use_what_is_there
 from novacron_collector.commands.request import MAX_COMMANDS, MAX_VMS, Request, Select
 from novacron_contract.access import Permission, Target
 from novacron_contract.commands import VERBS, Verb
@@ -78,6 +79,7 @@ class Planner:
     def plan(self, asked: Request, require: Require, now: datetime) -> Plan:
         """
         Raises:
+            BadMessage: these cannot all have the same device.
             Refused: one of the VMs is beyond what the one who asks may act upon.
             NotFound: a VM that is named is not there.
             TooLarge: these are too many.
@@ -92,6 +94,10 @@ class Planner:
         for permission in sorted({VERBS[verb].permission for verb in _verbs(asked)}):
             for vm in vms:
                 require(permission, Target(vm.host_id, vm.id, vm.resource))
+        if use_what_is_there(asked.steps):
+            for host_id in sorted({vm.host_id for vm in vms}):
+                require(Permission.VM_MANAGE, Target(host_id))
+        require_shareable(asked.steps, len(vms))
         return Plan(tuple(self._planned(asked, vms)), asked.is_destructive)
 
     def _chosen(self, asked: Request, now: datetime) -> list[Vm]:
@@ -168,9 +174,15 @@ def confirm(asked: Request, plan: Plan, *, needed: bool = True) -> None:
         raise Conflict("; ".join(problems[:_NAMED]) + more)
     if needed and plan.confirm is not None and asked.confirm != plan.confirm:
         what = "the VM's name" if len(plan.vms) == 1 else "the number of VMs"
-        deletes = Verb.DELETE in _verbs(asked)
-        lost = "what was created with a VM goes with it" if deletes else _LOST
-        raise Conflict(f'{lost}: confirm it with {what}, "confirm": "{plan.confirm}"')
+        raise Conflict(f'{_lost(asked)}: confirm it with {what}, "confirm": "{plan.confirm}"')
+
+
+def _lost(asked: Request) -> str:
+    if Verb.DELETE in _verbs(asked):
+        return "what was created with a VM goes with it"
+    if any(step.arguments.get("delete_volume") is True for step in asked.steps):
+        return "what is on the disk goes with it"
+    return _LOST
 
 
 def _verbs(asked: Request) -> frozenset[Verb]:

@@ -73,7 +73,8 @@ export function argumentsText(given) {
   if (force === "never") return `asked to shut down, ${grace} s to do so`;
   if (force === "after-grace") return `asked to shut down, power taken away after ${grace} s`;
   const said = Object.entries(given).filter(([, value]) => value !== false);
-  return said.map(([name, value]) => (value === true ? name.replaceAll("_", " ") : `${name}: ${value}`)).join(", ");
+  const plainly = (value) => (typeof value === "object" ? JSON.stringify(value) : value);
+  return said.map(([name, value]) => (value === true ? name.replaceAll("_", " ") : `${name}: ${plainly(value)}`)).join(", ");
 }
 
 export function length(milliseconds) {

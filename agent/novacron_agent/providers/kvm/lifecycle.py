@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import libvirt
 
@@ -12,6 +13,13 @@ from novacron_agent.finding import Finding, fail, ok
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.creating import Create
 from novacron_agent.providers.kvm.deleting import Delete
+from novacron_agent.providers.kvm.devices import (
+    AttachDisk,
+    AttachNic,
+    DetachDisk,
+    DetachNic,
+    GrowDisk,
+)
 from novacron_agent.providers.kvm.domain import look
 from novacron_agent.providers.kvm.stop import Stop
 from novacron_agent.providers.kvm.verbs import CALLS, Turn
@@ -19,9 +27,20 @@ from novacron_agent.providers.lifecycle import Done, EffectUnknown, FoundVm, Not
 from novacron_contract.commands import VERBS, Effect, Order, Verb
 from novacron_contract.errors import NovaCronError, Refused, Unavailable
 
-_OF_STEPS: Mapping[Verb, type[Stop] | type[Create] | type[Delete]] = {
+
+class _Steps(Protocol):
+    def carry_out(self) -> Done:
+        """As Lifecycle.perform."""
+
+
+_OF_STEPS: Mapping[Verb, Callable[[Control, Order, Progress, float], _Steps]] = {
     Verb.STOP: Stop,
     Verb.CREATE: Create,
+    Verb.ATTACH_DISK: AttachDisk,
+    Verb.DETACH_DISK: DetachDisk,
+    Verb.GROW_DISK: GrowDisk,
+    Verb.ATTACH_NIC: AttachNic,
+    Verb.DETACH_NIC: DetachNic,
     Verb.DELETE: Delete,
 }
 _LOOK_S = 5.0  # for what asks no QEMU, after the deadline of what does

@@ -54,6 +54,15 @@ def write(metadata: ET.Element, mark: Mark) -> None:
         add(vm, _OWNED, pool=one.pool, volume=one.volume)
 
 
+def bare(mark: Mark) -> ET.Element:
+    """Without its namespace, which libvirt adds where it is given a part of the metadata alone."""
+    whole = ET.Element("metadata")
+    write(whole, mark)
+    for element in whole.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return whole[0]
+
+
 def labels_of(domain: ET.Element) -> dict[str, str]:
     """Its owner and tags, as labels of its resource."""
     mark = mark_of(domain)

@@ -40,9 +40,9 @@ def check(conn: libvirt.virConnect, vm_id: str, spec: VmSpec) -> Sources:
     """
     _is_new(conn, vm_id)
     _name_is_free(conn, spec.name)
-    _networks_are_there(conn, spec)
+    networks_are_there(conn, spec)
     sources = check_sources(conn, vm_id, spec)
-    _fits(conn, spec, sources)
+    fits(conn, spec, sources)
     if spec.start:
         _memory_is_there(conn, spec.memory_mib)
     return sources
@@ -88,7 +88,7 @@ def _name_is_free(conn: libvirt.virConnect, name: str) -> None:
         raise NotPossible(f"this host has a VM named {shown(name)} already")
 
 
-def _networks_are_there(conn: libvirt.virConnect, spec: VmSpec) -> None:
+def networks_are_there(conn: libvirt.virConnect, spec: VmSpec) -> None:
     for name in dict.fromkeys(one.network for one in spec.networks if one.network is not None):
         try:
             network = conn.networkLookupByName(name)
@@ -136,7 +136,7 @@ def _is_nobodys(
                 )
 
 
-def _fits(conn: libvirt.virConnect, spec: VmSpec, sources: Sources) -> None:
+def fits(conn: libvirt.virConnect, spec: VmSpec, sources: Sources) -> None:
     """As if every new disk were written to its end: a guest whose pool is full stands still."""
     needed: defaultdict[str, int] = defaultdict(int)
     for disk in spec.disks:

@@ -25,7 +25,7 @@ from novacron_agent.providers.kvm.creating.storage import make_disk, make_seed
 from novacron_agent.providers.kvm.creating.undo import DEFINES, MAKES, Undo, mine
 from novacron_agent.providers.kvm.creating.verify import verify
 from novacron_agent.providers.kvm.domain import in_time, look
-from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of
+from novacron_agent.providers.kvm.marks import Mark, Owned, mark_of, prefix
 from novacron_agent.providers.kvm.markup import parsed, written
 from novacron_agent.providers.kvm.volumes import Found
 from novacron_agent.providers.lifecycle import (
@@ -136,7 +136,8 @@ class Create:
 
     def _disk(self, made: _Made, number: int, disk: Disk, conn: libvirt.virConnect) -> None:
         if disk.volume is None:
-            made.disks.append((disk, make_disk(conn, self.order.vm_id, number, disk)))
+            name = f"{prefix(self.order.vm_id)}disk{number}"
+            made.disks.append((disk, make_disk(conn, name, disk)))
 
     def _seed(self, made: _Made, spec: VmSpec, conn: libvirt.virConnect) -> None:
         if spec.cloud_init is not None:

@@ -11,7 +11,8 @@ from novacron_agent.providers.kvm.markup import add
 from novacron_agent.providers.kvm.volumes import Found
 from novacron_contract.vm_spec import Bus, Device, Disk, Firmware, Network, VmSpec
 
-_LETTERS = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}
+LETTERS = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}
+_PORTS = 16  # of PCI Express: each has one device, and none comes while the VM runs
 _X86 = ("x86_64", "i686")
 
 
@@ -90,11 +91,13 @@ def _devices(devices: ET.Element, made: Made) -> None:
     for (disk, found), (bus, target) in zip(
         every, _targets(disk for disk, _ in every), strict=True
     ):
-        _disk(devices, disk, found, bus, target, is_read=found is made.seed)
+        write_disk(devices, disk, found, bus, target, is_read=found is made.seed)
     if any(bus is Bus.SCSI for bus, _ in _targets(disk for disk, _ in every)):
         add(devices, "controller", type="scsi", model="virtio-scsi")
+    if "q35" in (made.spec.machine or ""):
+        _ports(devices)
     for network in made.spec.networks:
-        _interface(devices, network)
+        write_card(devices, network)
     add(add(devices, "serial", type="pty"), "target", port=0)
     add(add(devices, "console", type="pty"), "target", type="serial", port=0)
     if made.spec.guest_agent:
@@ -106,22 +109,36 @@ def _devices(devices: ET.Element, made: Made) -> None:
     add(add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
 
 
+def _ports(devices: ET.Element) -> None:
+    """libvirt adds those that what is defined needs, and one more."""
+    add(devices, "controller", type="pci", index=0, model="pcie-root")
+    for _ in range(_PORTS):
+        add(devices, "controller", type="pci", model="pcie-root-port")
+
+
 def _targets(disks: Iterable[Disk]) -> Iterator[tuple[Bus, str]]:
     """Each disk's bus, and its name for the host: vda, vdb, sda …"""
     used = {"vd": 0, "sd": 0}
     for disk in disks:
-        bus = disk.bus or (Bus.SATA if disk.device is Device.CDROM else Bus.VIRTIO)
-        letters = _LETTERS[bus]
-        number = used[letters]
+        bus = bus_of(disk)
+        letters = LETTERS[bus]
+        yield bus, lettered(letters, used[letters])
         used[letters] += 1
-        first, last = divmod(number, 26)
-        suffix = f"{chr(ord('a') + first - 1)}" if first else ""
-        yield bus, f"{letters}{suffix}{chr(ord('a') + last)}"
 
 
-def _disk(
-    devices: ET.Element, disk: Disk, found: Found, bus: Bus, target: str, *, is_read: bool
-) -> None:
+def bus_of(disk: Disk) -> Bus:
+    return disk.bus or (Bus.SATA if disk.device is Device.CDROM else Bus.VIRTIO)
+
+
+def lettered(letters: str, number: int) -> str:
+    first, last = divmod(number, 26)
+    suffix = f"{chr(ord('a') + first - 1)}" if first else ""
+    return f"{letters}{suffix}{chr(ord('a') + last)}"
+
+
+def write_disk(
+    devices: ET.Element, disk: Disk, found: Found, bus: Bus, target: str, *, is_read: bool = False
+) -> ET.Element:
     element = add(devices, "disk", type=found.kind, device=disk.device.value)
     cache = disk.cache.value if disk.cache else None
     discard = disk.discard.value if disk.discard else None
@@ -130,9 +147,10 @@ def _disk(
     add(element, "target", dev=target, bus=bus.value)
     if is_read or disk.device is Device.CDROM:
         add(element, "readonly")
+    return element
 
 
-def _interface(devices: ET.Element, network: Network) -> None:
+def write_card(devices: ET.Element, network: Network) -> ET.Element:
     kind = "network" if network.network is not None else "bridge"
     interface = add(devices, "interface", type=kind)
     add(interface, "source", **{kind: network.network or network.bridge})
@@ -145,3 +163,4 @@ def _interface(devices: ET.Element, network: Network) -> None:
             if of is not None:
                 add(bandwidth, direction, average=of.average_kib, peak=of.peak_kib,
                     burst=of.burst_kib)  # fmt: skip
+    return interface

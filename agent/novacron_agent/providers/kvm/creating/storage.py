@@ -28,8 +28,8 @@ def size_of(gib: float) -> int:
     return -(-int(gib * _GIB) // _SECTOR) * _SECTOR
 
 
-def make_disk(conn: libvirt.virConnect, vm_id: str, number: int, disk: Disk) -> Found:
-    name = f"{prefix(vm_id)}disk{number}"
+def make_disk(conn: libvirt.virConnect, name: str, disk: Disk) -> Found:
+    """`name`: without what its format adds to it."""
     if disk.clone is not None:
         return _cloned(conn, name, disk.clone, disk.size_gib)
     if disk.linked is not None:

@@ -37,8 +37,8 @@ def _said(domain: ET.Element) -> Iterator[object]:
     yield _memory(domain, "currentMemory")
     yield text_of(domain, "vcpu")
     yield tuple(text_of(domain, f"os/{one}") for one in ("kernel", "initrd", "cmdline"))
-    yield sorted(map(_disk, domain.iterfind("devices/disk")))
-    yield sorted(map(_card, domain.iterfind("devices/interface")))
+    yield sorted(map(disk_said, domain.iterfind("devices/disk")))
+    yield sorted(map(card_said, domain.iterfind("devices/interface")))
     yield marks.mark_of(domain)
 
 
@@ -49,7 +49,7 @@ def _memory(domain: ET.Element, tag: str) -> int:
     return int(element.text or 0) * _KIB.get(element.get("unit", ""), 0)
 
 
-def _disk(disk: ET.Element) -> tuple[str, ...]:
+def disk_said(disk: ET.Element) -> tuple[str, ...]:
     source, driver, target = disk.find("source"), disk.find("driver"), disk.find("target")
     where = "" if source is None else source.get("file", source.get("dev", ""))
     kind = "" if driver is None else driver.get("type", "")
@@ -57,6 +57,6 @@ def _disk(disk: ET.Element) -> tuple[str, ...]:
     return (where, kind, name, str(disk.find("readonly") is not None))
 
 
-def _card(card: ET.Element) -> tuple[str, str]:
+def card_said(card: ET.Element) -> tuple[str, str]:
     source = card.find("source")
     return (card.get("type", ""), "" if source is None else str(sorted(source.attrib.items())))
