@@ -200,7 +200,7 @@ def _from_file(insert: str, path: str) -> str:
     """Settings come behind the file."""
     settings = _SETTINGS.match(insert)
     place = settings.start(1) if settings else len(insert)
-    return f"{insert[:place]} FROM INFILE '{path}' {insert[place:]}"
+    return f"{insert[:place]}\nFROM INFILE '{path}' {insert[place:]}"  # no comment goes on
 
 
 def _check_unused(folder: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from novacron_store.server.engine import Engine, Handle
 from novacron_store.server.failures import EngineError
+from novacron_store.telemetry.client import DATABASE
 
 log = logging.getLogger(__name__)
 
@@ -28,41 +29,50 @@ _CLOCK_S = 2  # times of parts are whole seconds
 _FAILED = (
     "SELECT sum(value) FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'"
 )
-_NEW = """SELECT database, table, name, path, partition_id, min_block_number, max_block_number
-FROM system.parts WHERE active AND database != 'system' AND modification_time >= {since:UInt32}"""
-_SOURCES = """SELECT path, min_block_number, max_block_number FROM system.parts
-WHERE NOT active AND database = {database:String} AND table = {table:String} AND rows > 0
-    AND partition_id = {partition:String} AND name != {name:String}
-    AND min_block_number >= {first:Int64} AND max_block_number <= {last:Int64}
-ORDER BY min_block_number, max_block_number DESC, level DESC"""
+_NEW = f"""SELECT table, name, path, partition_id, level, min_block_number, max_block_number, rows
+FROM system.parts
+WHERE active AND database = '{DATABASE}' AND modification_time >= {{since:UInt32}}"""
+_SOURCES = f"""SELECT path, min_block_number, max_block_number, rows FROM system.parts
+WHERE NOT active AND database = '{DATABASE}' AND table = {{table:String}}
+    AND name != {{name:String}} AND partition_id = {{partition:String}}
+    AND min_block_number >= {{first:Int64}} AND max_block_number <= {{last:Int64}}
+ORDER BY min_block_number, max_block_number DESC, data_version DESC, level DESC"""
 _CHECK = "CHECK TABLE {table} PART '{part}' SETTINGS check_query_single_value_result = 1"
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    database: str
     table: str
     name: str
     path: str
     partition: str
+    level: int
     first: int
     last: int
+    rows: int
 
     @property
     def of(self) -> str:
-        return f"`{self.database}`.`{self.table}`"
+        return f"{DATABASE}.{self.table}"
+
+    @property
+    def is_merged(self) -> bool:
+        return self.level > 0
 
 
 @dataclass
 class Mending:
-    """A thread beside the server's."""
+    """A thread beside the server's. Of NovaCron's tables alone: in these, rows that are there twice
+    count once, and what is newest does not depend on when it was inserted."""
 
     engine: Engine
     _handle: Handle = field(init=False)
     _seen: int = field(default=0, init=False)
     _since: int = field(default=0, init=False)  # Unix seconds: older parts are known to be whole
     _until: float = field(default=0.0, init=False)  # monotonic seconds
-    _problem: str = field(default="", init=False)
+    _holds_merges: bool = field(default=False, init=False)
+    _back: set[Path] = field(default_factory=set, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def start(self) -> None:
@@ -80,67 +90,93 @@ class Mending:
         while not self._stopping.wait(_EVERY_S):
             try:
                 self._look()
-            except (EngineError, OSError) as err:  # as while there is no room at all
-                if str(err) != self._problem:
-                    log.error("damaged parts wait to be put right: %s", err)
-                self._problem = str(err)
-            else:
-                self._problem = ""
+            except Exception as err:  # the outermost edge of the thread: it looks again
+                if str(err) not in self._told:
+                    log.exception("whether parts are damaged cannot be told")
+                self._told.add(str(err))
 
     def _look(self) -> None:
         started, failed = int(time.time()) - _CLOCK_S, self._failed()
         if failed != self._seen:
             self._ask("SYSTEM STOP MERGES")  # of those that run, too
+            self._seen, self._holds_merges = failed, True
             self._until = time.monotonic() + _WATCHED_S
-        elif time.monotonic() > self._until:
-            self._since = started
+        if time.monotonic() > self._until:
+            self._go_on(started)
             return
-        for part in self._new():
+        every = [self._is_settled(part) for part in self._new()]
+        if all(every) and failed == self._failed():
+            self._go_on(started)
+
+    def _go_on(self, since: int) -> None:
+        if self._holds_merges:
+            self._ask("SYSTEM START MERGES")
+        self._holds_merges, self._since = False, since
+
+    def _is_settled(self, part: _Part) -> bool:
+        try:
             if not self._is_whole(part):
                 self._mend(part)
-        if failed == self._failed():
-            self._ask("SYSTEM START MERGES")
-            self._seen, self._since = failed, started
-
-    def _mend(self, part: _Part) -> None:
-        """Back first, and aside then: a crash between leaves rows twice, which count once."""
-        sources = self._sources(part)
-        detached = Path(part.path).parent / "detached"
-        for source in sources:
-            if not (detached / source.name).exists():
-                shutil.copytree(source, detached / source.name, copy_function=os.link)
-            self._ask(f"ALTER TABLE {part.of} ATTACH PART '{source.name}'")
-        self._ask(f"ALTER TABLE {part.of} DETACH PART '{part.name}'")
-        log.error(
-            "part %s of %s was damaged, as the disk was full: it is put aside, %s",
-            part.name,
-            part.of,
-            f"and the {len(sources)} that it was merged of are back" if sources
-            else "and inserted again by who inserted it",
-        )  # fmt: skip
+        except (EngineError, OSError) as err:  # as while there is no room at all
+            self._tell(f"part {part.name} of {part.of} may be damaged: {err}")
+            return False
+        return True
 
     def _is_whole(self, part: _Part) -> bool:
         try:
-            return self._ask(_CHECK.format(table=part.of, part=part.name)).strip() == "1"
+            return self._ask(_CHECK.format(table=part.of, part=part.name)).strip() != "0"
         except EngineError:
-            return part not in self._new()  # it is merged, or dropped, by now
+            if part in self._new():
+                raise  # damage is an answer
+            return True  # it is merged, or dropped, by now
+
+    def _mend(self, part: _Part) -> None:
+        """Back first, and aside then: a crash between leaves rows twice."""
+        sources = self._sources(part)
+        if part.is_merged and not sources:
+            self._tell(
+                f"part {part.name} of {part.of} is damaged, and what it was merged of is gone"
+            )
+            return
+        for source in sources:
+            if (
+                source not in self._back
+            ):  # that it could not be put aside is no reason to do it twice
+                _link(source)
+                self._ask(f"ALTER TABLE {part.of} ATTACH PART '{source.name}'")
+                self._back.add(source)
+        self._ask(f"ALTER TABLE {part.of} DETACH PART '{part.name}'")
+        instead = "what it was merged of is back" if sources else "it is inserted again by who did"
+        self._tell(f"part {part.name} of {part.of} was damaged as a write failed: {instead}")
 
     def _new(self) -> list[_Part]:
-        rows = self._rows(_NEW, since=str(self._since))
-        return [_Part(*row[:5], int(row[5]), int(row[6])) for row in rows]
+        return [
+            _Part(table, name, path, partition, int(level), int(first), int(last), int(rows))
+            for table, name, path, partition, level, first, last, rows in self._rows(
+                _NEW, since=str(self._since)
+            )
+        ]
 
     def _sources(self, part: _Part) -> list[Path]:
-        """The largest ones alone: smaller ones inside those were merged to them before."""
-        rows = self._rows(
-            _SOURCES, database=part.database, table=part.table, name=part.name,
-            partition=part.partition, first=str(part.first), last=str(part.last),
+        """All it was merged of, or nothing. Larger ones alone: smaller ones inside those were
+        merged to them before."""
+        found = self._rows(
+            _SOURCES, table=part.table, name=part.name, partition=part.partition,
+            first=str(part.first), last=str(part.last),
         )  # fmt: skip
-        found, covered = [], -1
-        for path, first, last in rows:
+        sources, covered, begin, rows = [], -1, -1, 0
+        for path, first, last, count in found:
             if int(first) > covered:
-                found.append(Path(path))
-                covered = int(last)
-        return found
+                sources.append(Path(path))
+                begin = int(first) if begin < 0 else begin
+                covered, rows = int(last), rows + int(count)
+        is_all = (begin, covered) == (part.first, part.last) and rows >= part.rows
+        return sources if is_all else []
+
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            log.error("%s", what)
 
     def _failed(self) -> int:
         return int(self._ask(_FAILED))
@@ -151,3 +187,13 @@ class Mending:
 
     def _ask(self, sql: str) -> str:
         return self._handle.ask(sql, {})
+
+
+def _link(part: Path) -> None:
+    """To where it can be attached from, under its name as soon as it is whole."""
+    detached = part.parent / "detached"
+    begun, place = detached / f"mending_{part.name}", detached / part.name
+    if not place.exists():
+        shutil.rmtree(begun, ignore_errors=True)
+        shutil.copytree(part, begun, copy_function=os.link)
+        begun.rename(place)
