@@ -27,6 +27,9 @@ PINS := packaging/requirements
 LAB_OFF := $(filter no,$(LAB))
 # Files side by side: tests wait more than they compute. What a file shares, as a lab, is made once.
 BESIDE := -n 4 --dist loadfile --no-loadscope-reorder
+# What measures how long something takes, or watches the load of a machine: nothing runs beside it.
+ALONE := tests/e2e tests/agent/test_kvm_cadence.py tests/collector/test_agent_outage.py \
+	tests/collector/test_guest_changes.py
 PYTEST := $(BIN)/$(if $(filter yes,$(COVERAGE)),coverage run -m )pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
@@ -69,8 +72,8 @@ test: installed ## install what is missing and run the tests (TEST='-k fleet', C
 ifneq ($(TEST),)
 	@$(PYTEST) $(TEST)
 else
-	@$(PYTEST) -m "not chaos and not fuzz and not booted" --ignore tests/e2e $(BESIDE)
-	@$(PYTEST) tests/e2e  # they watch the load of a machine: nothing else runs beside them
+	@$(PYTEST) -m "not chaos and not fuzz and not booted" $(addprefix --ignore ,$(ALONE)) $(BESIDE)
+	@$(PYTEST) $(ALONE)
 endif
 
 .PHONY: test-slow
