@@ -42,14 +42,26 @@ EFFECTS = (
     (libvirt.virDomain, "detachDeviceFlags"),
     (libvirt.virDomain, "detachDeviceAlias"),
     (libvirt.virDomain, "blockResize"),
+    (libvirt.virDomain, "snapshotCreateXML"),
+    (libvirt.virDomain, "revertToSnapshot"),
+    (libvirt.virDomainSnapshot, "delete"),
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class World:
     host: Host
     folder: Path
-    conn: libvirt.virConnect
+    _conn: libvirt.virConnect
+
+    @property
+    def conn(self) -> libvirt.virConnect:
+        """Another one where libvirtd was killed since."""
+        try:
+            self._conn.listDomainsID()
+        except libvirt.libvirtError:
+            self._conn = libvirt.open(self.host.uri)
+        return self._conn
 
     def pool(self, name: str) -> Path:
         return self.folder / name
@@ -108,10 +120,11 @@ def world_of(host: Host, folder: Path, cache: Path = kernel.CACHE) -> Iterator[W
         yield world
     finally:
         world.clear()
-        for pool in pools:
+        for name in POOLS:
+            pool = world.conn.storagePoolLookupByName(name)
             pool.destroy()
             pool.undefine()
-        conn.close()
+        world.conn.close()
 
 
 @contextmanager

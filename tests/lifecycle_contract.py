@@ -19,18 +19,19 @@ from novacron_agent.providers.lifecycle import (
 from novacron_contract.commands import VERBS, Effect, Order, Value, Verb
 from novacron_contract.errors import NovaCronError, Unavailable
 from novacron_contract.metrics import VmState
+from verb_arguments import OF_VERB
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-OF_VERB: dict[Verb, dict[str, Value]] = {
-    Verb.CREATE: {"spec": {"name": "contract", "memory_mib": 64}},
-    Verb.ATTACH_DISK: {"disk": {"size_gib": 0.001}},
-    Verb.DETACH_DISK: {"disk": "vdz"},
-    Verb.GROW_DISK: {"disk": "vdz", "size_gib": 1},
-    Verb.ATTACH_NIC: {"nic": {"network": "default"}},
-    Verb.DETACH_NIC: {"mac": "52:54:00:ff:ff:ff"},
-    Verb.DELETE: {"force": True},
-}
-AS_ORDERED = frozenset({Verb.START, Verb.RESUME, Verb.DETACH_DISK, Verb.DETACH_NIC})  # as it is
+AS_ORDERED = frozenset(  # as it is
+    {
+        Verb.START,
+        Verb.RESUME,
+        Verb.DETACH_DISK,
+        Verb.DETACH_NIC,
+        Verb.DELETE_SNAPSHOT,
+        Verb.SNAPSHOTS,
+    }
+)
 ACTIVE = frozenset({VmState.RUNNING, VmState.BLOCKED})
 
 
@@ -131,7 +132,9 @@ class LifecycleContract:
         assert done(lifecycle, Verb.STOP, vm, grace_s=600).changed, "nobody waits for it"
         assert self.state(lifecycle, vm) is VmState.STOPPED
 
-    @pytest.mark.parametrize("verb", [Verb.SUSPEND, Verb.RESUME, Verb.REBOOT, Verb.RESET])
+    @pytest.mark.parametrize(
+        "verb", [Verb.SUSPEND, Verb.RESUME, Verb.REBOOT, Verb.RESET, Verb.SAVE]
+    )
     def test_a_vm_that_is_off_cannot(self, lifecycle: Lifecycle, vm: str, verb: Verb) -> None:
         if verb not in lifecycle.verbs():
             return
@@ -151,12 +154,85 @@ class LifecycleContract:
 
     def test_after_its_time_nothing_is_begun(self, lifecycle: Lifecycle, vm: str) -> None:
         over = time.monotonic() - 1
-        for verb in lifecycle.verbs() - AS_ORDERED - {Verb.CREATE, Verb.GROW_DISK}:
+        others = {Verb.CREATE, Verb.GROW_DISK, Verb.RENAME}
+        for verb in lifecycle.verbs() - AS_ORDERED - others:
             with pytest.raises(EffectFailed, match="its time was over"):
                 lifecycle.perform(order(verb, vm), Heard(), over)
         assert self.state(lifecycle, vm) in ACTIVE
         for verb in AS_ORDERED & lifecycle.verbs():
             assert not lifecycle.perform(order(verb, vm), Heard(), over).changed
+
+    def test_saved_twice_and_started_it_goes_on(self, lifecycle: Lifecycle, vm: str) -> None:
+        if Verb.SAVE not in lifecycle.verbs():
+            return
+        for changed in (True, False):
+            saved = done(lifecycle, Verb.SAVE, vm)
+            assert (saved.changed, saved.detail) == (changed, {"saved": True})
+            assert self.state(lifecycle, vm) is VmState.STOPPED
+        for verb in {Verb.RESIZE, Verb.RENAME} & lifecycle.verbs():
+            with pytest.raises(NotPossible, match=r"memory is saved, .* discard_saved"):
+                done(lifecycle, verb, vm)
+        started = done(lifecycle, Verb.START, vm)
+        assert (started.changed, started.detail["restored"]) == (True, True)
+        assert self.state(lifecycle, vm) in ACTIVE
+
+        done(lifecycle, Verb.SAVE, vm)
+        afresh = done(lifecycle, Verb.START, vm, discard_saved=True)
+        assert (afresh.changed, afresh.detail["restored"]) == (True, False)
+        assert not done(lifecycle, Verb.START, vm, discard_saved=True).changed
+        force(lifecycle, vm)
+        assert "restored" not in done(lifecycle, Verb.START, vm).detail
+
+    def test_a_vm_that_is_off_is_resized_once(self, lifecycle: Lifecycle, vm: str) -> None:
+        if Verb.RESIZE not in lifecycle.verbs():
+            return
+        force(lifecycle, vm)
+        for changed in (True, False):
+            resized = done(lifecycle, Verb.RESIZE, vm, vcpus=2, memory_mib=80)
+            assert resized.changed is changed
+            assert resized.detail == {"vcpus": {"next_start": 2}, "memory_mib": {"next_start": 80}}
+        assert done(lifecycle, Verb.START, vm).changed
+        resized = done(lifecycle, Verb.RESIZE, vm, vcpus=2, memory_mib=80, live=True)
+        assert not resized.changed
+        assert resized.detail["vcpus"] == {"now": 2, "next_start": 2}
+        with pytest.raises(NotPossible, match=r"^vcpus: this host gives such a VM \d+ CPUs"):
+            done(lifecycle, Verb.RESIZE, vm, vcpus=1024)
+        with pytest.raises(NotPossible, match=r"^memory_mib: this host has \d+ MiB of memory"):
+            done(lifecycle, Verb.RESIZE, vm, memory_mib=2**25)
+
+    def test_what_a_running_vm_cannot_take_waits_for_its_next_start(
+        self, lifecycle: Lifecycle, vm: str
+    ) -> None:
+        if Verb.RESIZE not in lifecycle.verbs():
+            return
+        with pytest.raises(NotPossible, match=r"^vcpus: it was started with room for 1$"):
+            done(lifecycle, Verb.RESIZE, vm, vcpus=2, live=True)
+        for changed in (True, False):
+            resized = done(lifecycle, Verb.RESIZE, vm, vcpus=2, memory_mib=96)
+            assert resized.changed is changed
+            assert resized.detail["vcpus"] == {"now": 1, "next_start": 2}
+            assert "vcpus: 2 from its next start on: it was started with" in resized.text
+            assert "memory_mib: 96 from its next start on: it was started with" in resized.text
+        force(lifecycle, vm)
+        done(lifecycle, Verb.START, vm)
+        resized = done(lifecycle, Verb.RESIZE, vm, vcpus=2, memory_mib=96, live=True)
+        assert (resized.changed, resized.text) == (False, "")
+
+    def test_a_vm_that_is_off_is_renamed_once(self, lifecycle: Lifecycle, vm: str) -> None:
+        if Verb.RENAME not in lifecycle.verbs():
+            return
+        before = lifecycle.find(vm, 10).name
+        with pytest.raises(NotPossible, match="libvirt renames those that are off: stop it"):
+            done(lifecycle, Verb.RENAME, vm)
+        force(lifecycle, vm)
+        with pytest.raises(EffectFailed, match="its time was over"):
+            lifecycle.perform(order(Verb.RENAME, vm), Heard(), time.monotonic() - 1)
+        renamed = done(lifecycle, Verb.RENAME, vm)
+        assert (renamed.changed, renamed.detail) == (True, {"name": "renamed", "before": before})
+        assert lifecycle.find(vm, 10).name == "renamed"
+        assert not done(lifecycle, Verb.RENAME, vm).changed
+        assert done(lifecycle, Verb.RENAME, vm, new_name=before).changed
+        assert done(lifecycle, Verb.START, vm).changed
 
     def test_an_opaque_effect_that_was_seen_is_witnessed(
         self, lifecycle: Lifecycle, vm: str

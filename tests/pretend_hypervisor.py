@@ -31,12 +31,19 @@ _BECOMES = {
     Verb.START: VmState.RUNNING,
     Verb.RESUME: VmState.RUNNING,
     Verb.STOP: VmState.STOPPED,
+    Verb.SAVE: VmState.STOPPED,
+    Verb.RENAME: VmState.PAUSED,  # so that a test sees that they did something
+    Verb.RESIZE: VmState.PAUSED,
     Verb.SUSPEND: VmState.PAUSED,
     Verb.CREATE: VmState.RUNNING,
 }
 DEVICES = frozenset(
     {Verb.ATTACH_DISK, Verb.DETACH_DISK, Verb.GROW_DISK, Verb.ATTACH_NIC, Verb.DETACH_NIC}
 )  # a command's own is known again
+_ALSO_OFF = frozenset(
+    {Verb.START, Verb.DELETE, Verb.SNAPSHOT, Verb.REVERT, Verb.DELETE_SNAPSHOT, Verb.SNAPSHOTS}
+)
+ASKING = frozenset({Verb.SNAPSHOTS})  # which have no effect
 
 
 class Killed(BaseException):
@@ -86,6 +93,8 @@ class Hypervisor:
     states: dict[str, VmState] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     made_by: dict[str, str] = field(default_factory=dict)
+    snapped_by: set[str] = field(default_factory=set)
+    without_snapshot: set[str] = field(default_factory=set)
     effects: Counter[str] = field(default_factory=Counter)
     order_of_effects: list[tuple[str, str]] = field(default_factory=list)  # VM, command
     life: Life = field(default_factory=Life)
@@ -109,29 +118,44 @@ class Hypervisor:
             if self.made_by.get(order.vm_id) == order.id:
                 return Done(changed=True)
             raise NotPossible("there is one already")
+        if self._is_so(order):
+            return Done(changed=order.id in self.snapped_by)
         convergent = VERBS[order.verb].effect is Effect.CONVERGENT
         wanted = _BECOMES.get(order.verb, state)
         if order.verb in DEVICES and self.effects[order.id]:
             return Done(changed=not convergent)
-        if convergent and state is wanted and order.verb not in (Verb.DELETE, *DEVICES):
+        removes = order.verb in (Verb.DELETE, Verb.DELETE_SNAPSHOT)
+        if convergent and state is wanted and not removes and order.verb not in DEVICES:
             return Done(changed=False)
-        if state is VmState.STOPPED and order.verb not in (Verb.START, Verb.DELETE):
+        if state is VmState.STOPPED and order.verb not in _ALSO_OFF:
             raise NotPossible(f"the VM is {state}")
         if time.monotonic() >= deadline:
             raise EffectFailed("its time was over")
         self.life.point()
         self.effects[order.id] += 1
         self.order_of_effects.append((order.vm_id, order.id))
-        if order.verb is Verb.DELETE:
-            del self.states[order.vm_id]
-        else:
-            self.states[order.vm_id] = wanted
-            self.made_by[order.vm_id] = order.id
+        self._has_done(order, wanted)
         self.does(order, progress)
         self.life.point()
         if not convergent:
             progress.witness("it was seen")
         return Done(changed=True)
+
+    def _has_done(self, order: Order, wanted: VmState) -> None:
+        if order.verb is Verb.DELETE:
+            del self.states[order.vm_id]
+        elif order.verb is Verb.SNAPSHOT:
+            self.snapped_by.add(order.id)
+        elif order.verb is Verb.DELETE_SNAPSHOT:
+            self.without_snapshot.add(order.vm_id)
+        else:
+            self.states[order.vm_id] = wanted
+            self.made_by[order.vm_id] = order.id
+
+    def _is_so(self, order: Order) -> bool:
+        """A snapshot that is there, or one that is not there any more."""
+        is_gone = order.verb is Verb.DELETE_SNAPSHOT and order.vm_id in self.without_snapshot
+        return is_gone or order.id in self.snapped_by
 
     def check(self, patience_s: float) -> list[Finding]:
         return []

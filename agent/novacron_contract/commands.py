@@ -20,6 +20,7 @@ from novacron_contract.access import Permission
 from novacron_contract.errors import BadMessage
 from novacron_contract.metrics import VmState
 from novacron_contract.vm_spec import devices
+from novacron_contract.vm_spec.shapes import Text
 
 MAX_TEXT = 2000  # of a reason or an error: longer ones are cut
 _LEAST_GRACE_S = 5.0  # no guest shuts down in less
@@ -50,6 +51,9 @@ class Verb(StrEnum):
     RESET = "reset"
     SUSPEND = "suspend"
     RESUME = "resume"
+    SAVE = "save"
+    RESIZE = "resize"
+    RENAME = "rename"
     CREATE = "create"
     ATTACH_DISK = "attach-disk"
     DETACH_DISK = "detach-disk"
@@ -57,6 +61,10 @@ class Verb(StrEnum):
     ATTACH_NIC = "attach-nic"
     DETACH_NIC = "detach-nic"
     DELETE = "delete"
+    SNAPSHOT = "snapshot"
+    REVERT = "revert"
+    DELETE_SNAPSHOT = "delete-snapshot"
+    SNAPSHOTS = "snapshots"
 
 
 class State(StrEnum):
@@ -108,6 +116,7 @@ class Argument:
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
+    whole: bool = False  # of numbers
     summary: str
     read: Callable[[object, str], Any] | None = None
     schema: Callable[[], Mapping[str, Any]] | None = None
@@ -133,10 +142,17 @@ class Argument:
             if isinstance(raw, str) and (not self.choices or raw in self.choices):
                 return raw
             raise BadMessage(f"{name}: expected {' or '.join(self.choices) or 'text'}")
-        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
-        if is_number and self.minimum <= (number := float(raw)) <= self.maximum:  # type: ignore[arg-type]
-            return number
-        raise BadMessage(f"{name}: expected a number from {self.minimum:g} to {self.maximum:g}")
+        return self._number(name, raw)
+
+    def _number(self, name: str, raw: object) -> float:
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            in_range = self.minimum <= raw <= self.maximum
+            if in_range and not self.whole:
+                return float(raw)
+            if in_range and raw == int(raw):
+                return int(raw)
+        what = "a whole number" if self.whole else "a number"
+        raise BadMessage(f"{name}: expected {what} from {self.minimum:g} to {self.maximum:g}")
 
     def _object(self, name: str, raw: object) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping) or self.read is None:
@@ -150,7 +166,9 @@ class Argument:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbSpec:
     """`sensible_in`: states of a VM in which people are offered it; none: it makes one.
-    `timeout_s`: an agent gives up so long after it began, unless ordered otherwise."""
+    `timeout_s`: an agent gives up so long after it began, unless ordered otherwise. `any_of`:
+    arguments of which one at least has to say something. `alone`: it is for one VM. `at_stake`:
+    what is lost by one that is destructive."""
 
     verb: Verb
     effect: Effect
@@ -158,14 +176,17 @@ class VerbSpec:
     summary: str
     sensible_in: frozenset[VmState]
     arguments: Mapping[str, Argument] = field(default_factory=dict)
+    any_of: tuple[str, ...] = ()
     timeout_s: float = 60.0
     destructive: bool = False
+    alone: bool = False
+    at_stake: str = "guests may lose what they have not written"
 
     def parse(self, raw: object) -> dict[str, Value]:
         """All arguments, with defaults where none was given.
 
         Raises:
-            BadMessage: one is unknown or out of its range.
+            BadMessage: one is unknown, missing, or out of its range.
         """
         if not isinstance(raw, Mapping):
             raise BadMessage("arguments: expected an object")
@@ -173,16 +194,19 @@ class VerbSpec:
             if name not in self.arguments:
                 allowed = ", ".join(self.arguments) or "none"
                 raise BadMessage(f"arguments: {str(name)[:80]!r}: unknown; allowed: {allowed}")
-        return {
+        found = {
             name: argument.parse(f"arguments: {name}", raw.get(name, argument.default))
             for name, argument in self.arguments.items()
         }
+        if self.any_of and not any(found[name] for name in self.any_of):
+            raise BadMessage(f"arguments: give {' or '.join(self.any_of)}")
+        return found
 
     def is_destructive(self, arguments: Mapping[str, object]) -> bool:
         """Whether a guest may lose what it has not written, or what it has."""
         if arguments.get("plan") is True:
             return False
-        if arguments.get("delete_volume") is True or arguments.get("force") is True:
+        if any(arguments.get(one) is True for one in ("delete_volume", "force", "discard_saved")):
             return True
         force, grace_s = arguments.get("force"), arguments.get("grace_s", 0.0)
         at_once = isinstance(grace_s, int | float) and grace_s < _LEAST_GRACE_S
@@ -203,6 +227,19 @@ def _spec(raw: object, name: str) -> Mapping[str, Any]:
 _SPEC = Argument(default={}, read=_spec, schema=vm_spec.schema, summary="what the VM is made from")
 _PLAN = Argument(default=False, summary="only say what would go, and why; nothing is done")
 _KEEP = Argument(default=False, summary="leave the disks that were created with it")
+_VCPUS = Argument(
+    default=0, maximum=vm_spec.MAX_VCPUS, minimum=0, whole=True, summary="virtual CPUs; 0: as it is"
+)
+_MEMORY = Argument(
+    default=0, maximum=vm_spec.MAX_MIB, minimum=0, whole=True, summary="of memory; 0: as it is"
+)
+_LIVE = Argument(default=False, summary="refuse what would wait for the next start")
+_NEW_NAME = Argument(
+    default="", read=vm_spec.NAME.parse, summary="unlike that of any other VM on its host"
+)
+_DISCARD = Argument(
+    default=False, summary="start a VM that was saved afresh: what was in its memory is lost"
+)
 _THOUGH_IT_RUNS = Argument(default=False, summary="even if it runs: its power is taken away first")
 _DISK = Argument(
     default={}, read=devices.disk_json, schema=devices.disk_schema, summary="as in the spec of a VM"
@@ -225,6 +262,34 @@ _BOOT_DISK = Argument(default=False, summary="even the disk that a VM that runs 
 _WITH_DEVICES = frozenset(
     {VmState.RUNNING, VmState.BLOCKED, VmState.PAUSED, VmState.STOPPED, VmState.CRASHED}
 )
+# QEMU finds snapshots by a name or by an id, which is a small number; and where libvirt quotes
+# a name it may become another one
+_NO_ID = "(?![0-9]{1,8}$)"
+_NEW_SNAPSHOT = Argument(
+    default="",
+    read=Text(
+        most=128,
+        least=0,
+        pattern=rf"{_NO_ID}(\w[\w .:+-]*(?<! ))?",
+        allowed="letters, digits, spaces and .:+_-, beginning with a letter or digit; no number",
+    ).parse,
+    summary="its name, unlike any other of the VM; empty: one is made",
+)
+_SNAPSHOT = Argument(
+    default="",
+    read=Text(
+        most=255, pattern=f"{_NO_ID}[^/]+", allowed="the name of a snapshot, which is no number"
+    ).parse,
+    summary="the snapshot's name",
+)
+_WITH_MEMORY = Argument(
+    default=False, summary="with the memory of a VM that runs, which stands meanwhile"
+)
+_THOUGH_CHANGED = Argument(
+    default=False, summary="even if the VM was changed since: it becomes as it was then"
+)
+_CHILDREN = Argument(default=False, summary="with all that were made on top of it")
+_SNAPPED = frozenset({VmState.STOPPED, VmState.CRASHED, VmState.RUNNING, VmState.PAUSED})
 
 VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
     {
@@ -236,6 +301,8 @@ VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
                 permission=_POWER,
                 summary="start a VM that is off",
                 sensible_in=frozenset({VmState.STOPPED, VmState.CRASHED}),
+                arguments={"discard_saved": _DISCARD},
+                timeout_s=600.0,  # what was saved is read back
             ),
             VerbSpec(
                 verb=Verb.STOP,
@@ -274,6 +341,32 @@ VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
                 permission=_POWER,
                 summary="let a suspended VM go on",
                 sensible_in=frozenset({VmState.PAUSED}),
+            ),
+            VerbSpec(  # detail: {"saved": true}
+                verb=Verb.SAVE,
+                effect=Effect.CONVERGENT,
+                permission=_POWER,
+                summary="keep a VM's memory on its host's disk and turn it off; start goes on",
+                sensible_in=frozenset({VmState.RUNNING, VmState.PAUSED}),
+                timeout_s=1800.0,
+            ),
+            VerbSpec(  # detail: {"vcpus": {"now", "next_start"}, "memory_mib": {…}}
+                verb=Verb.RESIZE,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="give a VM more or fewer CPUs, more or less memory",
+                sensible_in=frozenset({VmState.RUNNING, VmState.PAUSED, VmState.STOPPED}),
+                arguments={"vcpus": _VCPUS, "memory_mib": _MEMORY, "live": _LIVE},
+                any_of=("vcpus", "memory_mib"),
+            ),
+            VerbSpec(  # detail: {"name", "before"}
+                verb=Verb.RENAME,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="give a VM that is off another name",
+                sensible_in=frozenset({VmState.STOPPED, VmState.CRASHED}),
+                arguments={"new_name": _NEW_NAME},
+                alone=True,
             ),
             VerbSpec(  # its vm_id is chosen by who orders it; detail: {"vm_id", "name"}
                 verb=Verb.CREATE,
@@ -338,6 +431,45 @@ VERBS: Mapping[Verb, VerbSpec] = MappingProxyType(
                 arguments={"plan": _PLAN, "keep_volumes": _KEEP, "force": _THOUGH_IT_RUNS},
                 timeout_s=600.0,
                 destructive=True,
+                at_stake="what was created with a VM goes with it",
+            ),
+            VerbSpec(  # detail: {"snapshot", "state", "memory", "created", "parent"}
+                verb=Verb.SNAPSHOT,
+                effect=Effect.PROBEABLE,
+                permission=Permission.VM_MANAGE,
+                summary="keep a VM's disks as they are now, to go back to",
+                sensible_in=_SNAPPED,
+                arguments={"snapshot": _NEW_SNAPSHOT, "memory": _WITH_MEMORY},
+                timeout_s=3600.0,
+            ),
+            VerbSpec(  # detail: {"snapshot", "state"}: what the VM is in now
+                verb=Verb.REVERT,
+                effect=Effect.OPAQUE,  # done again it would cost what was written since
+                permission=Permission.VM_MANAGE,
+                summary="have a VM as it was when a snapshot was made",
+                sensible_in=_SNAPPED,
+                arguments={"snapshot": _SNAPSHOT, "force": _THOUGH_CHANGED},
+                timeout_s=3600.0,
+                destructive=True,
+                at_stake="what guests have written since the snapshot is lost",
+            ),
+            VerbSpec(  # detail: {"gone": [name, …]}
+                verb=Verb.DELETE_SNAPSHOT,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="remove a snapshot; the VM stays as it is",
+                sensible_in=_SNAPPED,
+                arguments={"snapshot": _SNAPSHOT, "children": _CHILDREN},
+                timeout_s=3600.0,
+                destructive=True,
+                at_stake="nobody can go back to a snapshot that is deleted",
+            ),
+            VerbSpec(  # detail: {"snapshots": [{"name", "state", "memory", …}]}; {"more": N}
+                verb=Verb.SNAPSHOTS,
+                effect=Effect.CONVERGENT,
+                permission=Permission.VM_MANAGE,
+                summary="tell which snapshots a VM has; nothing is done",
+                sensible_in=frozenset(VmState) - {VmState.UNKNOWN},
             ),
         )
     }

@@ -63,7 +63,7 @@ def _add_create(family: Commands) -> None:
     parser.add_argument("schedule", metavar="NAME", help="of the schedule, such as nightly")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for spec in VERBS.values():
-        if spec.verb is Verb.CREATE:
+        if spec.verb in (Verb.CREATE, Verb.SNAPSHOTS):
             continue
         _add_verb(verbs, spec)
 

@@ -8,7 +8,7 @@ from typing import Any
 from novacron_cli.collector import in_path
 from novacron_cli.command import Commands, add_command, add_family, collector_of
 from novacron_cli.hosts import add_listing, ago, cpu, memory, tell_rest
-from novacron_cli.orders import creation, deletion, verbs
+from novacron_cli.orders import creation, deletion, snapshots, verbs
 from novacron_cli.output import (
     MAX_NAME,
     coloured,
@@ -49,6 +49,7 @@ def add_to(commands: Commands) -> None:
     creation.add_to(family)
     verbs.add_to(family)
     deletion.add_to(family)
+    snapshots.add_to(family)
 
 
 def _list(args: Namespace) -> int:

@@ -19,15 +19,17 @@ from novacron_agent.commands.settings import CommandsTable
 from novacron_agent.providers.lifecycle import (
     Done,
     EffectUnknown,
+    Elsewhere,
     FoundVm,
     Progress,
     VmNotFound,
 )
 from novacron_agent.readings import Reading
 from novacron_contract.commands import VERBS, Order, State, Verb
-from novacron_contract.errors import Refused, Unavailable
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
 from novacron_contract.metrics import VmState
 from pretend_hypervisor import Hypervisor
+from verb_arguments import OF_VERB
 
 VM = "11111111-1111-4111-8111-111111111111"
 
@@ -41,7 +43,7 @@ def order(verb: Verb, vm_id: str = VM, ttl_s: float = 60, timeout_s: float = 60)
         id=str(uuid.uuid4()),
         verb=verb,
         vm_id=vm_id,
-        arguments=VERBS[verb].parse({}),
+        arguments=VERBS[verb].parse(OF_VERB.get(verb, {})),
         ttl_ms=int(ttl_s * 1000),
         timeout_s=timeout_s,
     )
@@ -528,16 +530,32 @@ def test_a_convergent_effect_that_is_never_answered_is_not_said_to_have_failed(
     assert (end.state, end.error) == (State.OUTCOME_UNKNOWN, "an earlier call still hangs")
 
 
-def test_a_vm_that_is_gone_since_it_was_asked_to_stop_may_have_moved(
-    tmp_path: Path, collector: Collector, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("verb", "gone"),
+    [
+        (Verb.STOP, VmNotFound("no such VM")),
+        (Verb.ATTACH_NIC, VmNotFound("no such VM")),
+        (Verb.DETACH_NIC, Elsewhere("it has moved")),
+        (Verb.DETACH_DISK, VmNotFound("no such VM")),
+        (Verb.GROW_DISK, Elsewhere("it has moved")),
+    ],
+)
+def test_a_vm_that_is_gone_since_it_was_asked_may_have_moved(
+    tmp_path: Path,
+    collector: Collector,
+    hypervisor: Hypervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Verb,
+    gone: NovaCronError,
 ) -> None:
-    errors: list[Exception] = [VmNotFound("no such VM"), EffectUnknown("the connection broke")]
+    errors: list[Exception] = [gone, EffectUnknown("the connection broke")]
 
     def leaves(_self: Hypervisor, _order: Order, _progress: Progress, _until: float) -> Done:
-        raise errors.pop()
+        raise errors.pop() if len(errors) > 1 else errors[0]
 
     monkeypatch.setattr(Hypervisor, "perform", leaves)
-    one = order(Verb.STOP)
+    monkeypatch.setattr("novacron_agent.commands.work._AWAY_S", 0.1)
+    one = order(verb)
     with agent(tmp_path, collector, hypervisor):
         collector.order(one)
         end = collector.end(one.id)

@@ -137,6 +137,7 @@ def test_a_guest_that_is_off_cannot_be_resumed_into_life(
         (libvirt.VIR_ERR_NO_DOMAIN, VmNotFound, "this host has no such VM"),
         (libvirt.VIR_ERR_OPERATION_INVALID, NotPossible, "domain is not running"),
         (libvirt.VIR_ERR_INTERNAL_ERROR, EffectFailed, "domain is not running"),
+        (libvirt.VIR_ERR_OPERATION_TIMEOUT, EffectUnknown, "asked of it before may still be done"),
     ],
 )
 def test_an_error_of_libvirt_is_told_by_its_meaning(

@@ -13,7 +13,6 @@ from api.answers import json_of
 from api.test_openapi import schema_errors
 from command_world import ADMIN, World
 from enrolments import enrolment_of
-from lifecycle_contract import OF_VERB
 from novacron_collector.api.app import create_app
 from novacron_collector.api.services import Services
 from novacron_contract.access import Role
@@ -23,6 +22,7 @@ from novacron_contract.metrics import VmState
 from novacron_store.state import Agents, ApiTokens, Change, NewToken
 from novacron_store.state.commands import About, Asking
 from principals import logged_in, signed_in
+from verb_arguments import OF_VERB
 
 ONE_ENGINE = pytest.mark.parametrize("state_kind", ["sqlite"])
 INSTANCE = "00000000-0000-4000-8000-000000000000"
@@ -162,6 +162,16 @@ def test_every_verb_with_every_role_and_scope(
         (None, "expected JSON such as"),
         ([], "expected JSON such as"),
         ({"targets": {"vms": ["x"]}}, "either verb or steps"),
+        ({"verb": "rename", "targets": {"vms": ["x"]}}, "new_name: expected a name"),
+        (
+            {"verb": "rename", "arguments": {"new_name": "a/b"}, "targets": {"vms": ["x"]}},
+            "new_name: expected a name without '/'",
+        ),
+        ({"verb": "resize", "targets": {"vms": ["x"]}}, "give vcpus or memory_mib"),
+        (
+            {"verb": "resize", "arguments": {"vcpus": 1.5}, "targets": {"vms": ["x"]}},
+            "vcpus: expected a whole number from 0 to 1024",
+        ),
         ({"verb": "dance", "targets": {"vms": ["x"]}}, "verb: expected one of start"),
         ({"verb": "start", "targets": {}}, "targets: expected"),
         ({"verb": "start", "targets": {"vms": []}}, "expected 1 to 10000"),
@@ -444,3 +454,49 @@ def test_what_goes_on_of_who_may_not_any_more_is_cancelled(
     json_of(ask or http.patch(path, json=body, headers=admin))
     assert world.commands.operations.one(made["id"]).problem.startswith("cancelled by admin-")
     assert [row.reason for row in world.audit("operation.cancel")] == [why]
+
+
+def test_to_start_a_saved_vm_afresh_is_destructive(
+    http: FlaskClient, world: World, operator: dict[str, str]
+) -> None:
+    body = {
+        "verb": "start",
+        "arguments": {"discard_saved": True},
+        "targets": {"vms": ["vm-0-0"]},
+    }
+    refused = json_of(http.post("/v1/operations", json=body, headers=operator), 409)
+    assert "may lose what they have not written" in refused["message"]
+    body["confirm"] = "vm-0-0"
+    assert http.post("/v1/operations", json=body, headers=operator).status_code == 201
+
+
+def test_a_vm_is_renamed_alone_and_to_what_no_other_on_its_host_is_called(
+    http: FlaskClient, world: World, engine: Engine
+) -> None:
+    manager = signed_in(engine, Role.VM_ADMIN, "fleet")
+
+    def rename(vms: list[str], name: str, status: int) -> str:
+        body = {"verb": "rename", "arguments": {"new_name": name}, "targets": {"vms": vms}}
+        answer = json_of(http.post("/v1/operations", json=body, headers=manager), status)
+        return str(answer.get("message", ""))
+
+    assert "rename: one VM at a time" in rename(["vm-0-0", "vm-0-1"], "x", 400)
+    assert "kvm-0 has a VM named vm-0-1" in rename(["vm-0-0"], "vm-0-1", 409)
+    rename(["vm-0-0"], "vm-0-0", 201)
+    rename(["vm-0-0"], "vm-1-0", 201)  # on another host
+
+
+@ONE_ENGINE
+def test_a_name_by_which_rights_are_given_is_given_by_those_who_have_them(
+    http: FlaskClient, world: World, engine: Engine
+) -> None:
+    signed_in(engine, Role.OPERATOR, "tag:vm.name=secret")
+    body = {"verb": "rename", "arguments": {"new_name": "secret"}, "targets": {"vms": ["vm-0-0"]}}
+    for scope, status in (("tag:team=web", 403), ("fleet", 201)):
+        other = signed_in(engine, Role.VM_ADMIN, scope)
+        answer = http.post("/v1/operations", json=body, headers=other)
+        assert answer.status_code == status, answer.text
+    undone = {"steps": [{"verb": "stop", "undo": {k: body[k] for k in ("verb", "arguments")}}]}
+    other = signed_in(engine, Role.VM_ADMIN, "tag:team=web")
+    answer = http.post("/v1/operations", json={**undone, "targets": body["targets"]}, headers=other)
+    assert answer.status_code == 403, answer.text

@@ -207,10 +207,16 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("words", "offered"),
     [
         (("novacron", "oper"), {"operation"}),
-        (("novacron", "vm", "s"), {"show", "start", "stop", "suspend"}),
+        (
+            ("novacron", "vm", "s"),
+            {"save", "show", "snapshot", "snapshots", "start", "stop", "suspend"},
+        ),
         (("novacron", "vm", "stop", "--gr"), {"--grace"}),
         (("novacron", "vm", "stop", "--force", ""), {"never", "after-grace", "now"}),
-        (("novacron", "schedule", "create", "x", "re"), {"reboot", "reset", "resume"}),
+        (
+            ("novacron", "schedule", "create", "x", "re"),
+            {"reboot", "rename", "reset", "resize", "resume", "revert"},
+        ),
         (("novacron", "command", "list", "--verb", "sus"), {"suspend"}),
     ],
 )

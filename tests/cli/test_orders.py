@@ -252,6 +252,20 @@ def test_what_is_no_device_at_all_is_said(
     assert said in capsys.readouterr().err
 
 
+def test_a_vm_is_resized_and_renamed(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    ordering = served(1)
+    ordering.as_role(Role.VM_ADMIN)
+    resized = ordering.json("vm", "resize", "vm-0-0", "--vcpus", "4", "--live")
+    assert resized["steps"][0]["arguments"] == {"vcpus": 4, "memory_mib": 0, "live": True}
+    renamed = ordering.json("vm", "rename", "vm-0-0", "--new-name", "web-7")
+    assert renamed["steps"][0]["arguments"] == {"new_name": "web-7"}
+    with pytest.raises(SystemExit):
+        main(("vm", "rename", "vm-0-0"))
+    assert "required: --new-name" in capsys.readouterr().err
+    nothing = ordering.run("vm", "resize", "vm-0-0")
+    assert (nothing.code != 0, "give vcpus or memory_mib" in nothing.err) == (True, True)
+
+
 @pytest.mark.parametrize("verb", sorted(set(Verb) - {Verb.CREATE}))  # which has no VM to name
 def test_every_verb_of_the_contract_is_a_command_with_its_arguments(
     verb: Verb, capsys: pytest.CaptureFixture[str]

@@ -91,6 +91,14 @@ def test_vms_are_made_from_a_file_and_nothing_is_left_of_them(
         assert sum(SECRET.encode() in seed for seed in seeds) == 2
         assert sorted(vm.name for vm in inventory.vms()) == ["web-1", "web-2"]
 
+        kept = ("--tag", "team=web", "--snapshot", "first", "--memory", "--wait")
+        assert novacron("vm", "snapshot", *kept)["commands"]["succeeded"] == 2
+        back = novacron("vm", "revert", "web-1", "--snapshot", "first", "--yes", "--wait")
+        assert back["commands"]["succeeded"] == 1
+        told_of = novacron("vm", "snapshots", "--tag", "team=web")["answers"]
+        found = [(s["snapshot"], s["state"]) for of in told_of for s in of["detail"]["snapshots"]]
+        assert found == [("first", "paused")] * 2
+
         every = ("--tag", "team=web", "--yes", "--wait")
         for words in (
             ("attach-disk", "--size-gib", "0.01", "--pool", "images"),

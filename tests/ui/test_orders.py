@@ -212,6 +212,32 @@ def test_a_vm_is_deleted_once_its_name_is_typed(
     expect(page.locator(".order")).to_contain_text("Delete")
 
 
+def test_a_vm_that_is_off_is_renamed_and_one_that_runs_resized(
+    ordering: str, orders: UiCollector, fleet: SampleFleet, visit: Open
+) -> None:
+    orders.add_user("mia", Role.VM_ADMIN)
+    page = log_in(visit, ordering, f"/machine/{fleet.db}", name="mia").page
+    runs(orders, fleet.db, "stopped")
+    actions(page).get_by_role("button", name="Rename").click()
+    dialog = page.get_by_role("dialog", name="Rename this VM?")
+    dialog.get_by_role("button", name="Rename", exact=True).click()
+    assert not orders.asked, "a name is required"
+    dialog.get_by_label("New name").fill("db-2")
+    dialog.get_by_role("button", name="Rename", exact=True).click()
+    wait_until(lambda: orders.asked)
+    assert orders.asked[0]["arguments"] == {"new_name": "db-2"}
+
+    orders.report(fleet.db, State.SUCCEEDED, text="was 'db-1'")
+    runs(orders, fleet.db)
+    actions(page).get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Resize").click()
+    dialog = page.get_by_role("dialog", name="Resize this VM?")
+    dialog.get_by_label("CPUs").fill("4")
+    dialog.get_by_role("button", name="Resize", exact=True).click()
+    wait_until(lambda: len(orders.asked) == 2)
+    assert orders.asked[1]["arguments"] == {"vcpus": 4, "memory_mib": 0, "live": False}
+
+
 def test_a_dialog_is_left_by_escape_and_nothing_is_ordered(
     ordering: str, orders: UiCollector, fleet: SampleFleet, visit: Open
 ) -> None:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from novacron_contract.access import ANONYMOUS, Permission, Principal, PrincipalKind, Target
-from novacron_contract.commands import VERBS, VerbSpec
+from novacron_contract.commands import VERBS, Verb, VerbSpec
 from novacron_ui.access.visitors import VISITOR, permissions
+
+_UNLISTED = frozenset(  # what they are upon no page lists yet: by the command line and the API
+    {
+        Verb.ATTACH_DISK,
+        Verb.DETACH_DISK,
+        Verb.GROW_DISK,
+        Verb.ATTACH_NIC,
+        Verb.DETACH_NIC,
+        Verb.REVERT,
+        Verb.DELETE_SNAPSHOT,
+        Verb.SNAPSHOTS,
+    }
+)
 
 
 def shown(principal: Principal | None) -> dict[str, Any]:
@@ -21,18 +34,14 @@ def shown(principal: Principal | None) -> dict[str, Any]:
 
 
 def verbs() -> list[dict[str, Any]]:
-    """What this visitor is offered, upon whatever VM; nothing to one who may only look. Verbs that
-    mean nothing without something said are for the command line and the API."""
+    """What this visitor is offered, upon whatever VM; nothing to one who may only look."""
     may = permissions(VISITOR.get() or ANONYMOUS)
-    return [_verb(of) for of in VERBS.values() if _is_offered(of) and of.permission in may]
+    offered = [of for of in VERBS.values() if of.sensible_in and of.verb not in _UNLISTED]
+    return [_verb(of) for of in offered if of.permission in may]
 
 
 def may(permission: Permission, target: Target) -> bool:
     return (VISITOR.get() or ANONYMOUS).may(permission, target)
-
-
-def _is_offered(spec: VerbSpec) -> bool:
-    return bool(spec.sensible_in) and not any(of.is_required for of in spec.arguments.values())
 
 
 def _verb(spec: VerbSpec) -> dict[str, Any]:
@@ -42,10 +51,14 @@ def _verb(spec: VerbSpec) -> dict[str, Any]:
         "permission": spec.permission.value,
         "sensible_in": sorted(spec.sensible_in),
         "destructive": spec.destructive,
+        "alone": spec.alone,
+        "any_of": list(spec.any_of),
         "arguments": [
             {
                 "name": name,
                 "summary": of.summary,
+                "required": of.is_required,
+                "whole": of.whole,
                 "default": of.default,
                 "choices": list(of.choices),
                 "minimum": of.minimum if of.minimum > float("-inf") else None,

@@ -33,6 +33,7 @@ _FIND_S = 10.0  # for an answer of where the VM is
 _AWAY_S = 10.0  # so long a hypervisor that does not answer is asked again: it may be restarted
 _UNKNOWN_S = 60.0  # so long it is looked again at what a convergent command became of
 _AGAIN_S = 0.5
+_OF_DEVICES = (Verb.DETACH_DISK, Verb.GROW_DISK, Verb.ATTACH_NIC, Verb.DETACH_NIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,10 @@ class Work:
     def _refusal_of(self, found: FoundVm, entry: Entry) -> Outcome | None:
         if not self.table.allows_vm(entry.order.vm_id, found.name):
             return _rejected("[commands] vms in this host's agent.toml does not name this VM")
+        if entry.order.verb is Verb.RENAME:
+            name = str(entry.order.arguments["new_name"])
+            if not self.table.allows_vm(entry.order.vm_id, name):
+                return _rejected("[commands] vms in this host's agent.toml allows no such name")
         if entry.order.expect and found.state not in entry.order.expect:
             expected = " or ".join(sorted(entry.order.expect))
             return _rejected(f"the VM is {found.state}, and was expected to be {expected}")
@@ -131,7 +136,7 @@ class Work:
         self, entry: Entry, lifecycle: Lifecycle, progress: JournalledProgress, deadline: float
     ) -> Outcome | None:
         """A convergent effect that nobody knows of is looked at again: it is done once at most."""
-        began, since = time.monotonic(), dict[bool, float]()  # the first failure of a kind
+        since: dict[bool | None, float] = {}  # the first failure of a kind
         asked_before = entry.again
         while True:
             try:
@@ -152,7 +157,9 @@ class Work:
             except NovaCronError as err:
                 # One that is being started, as was asked before, looks as if it moved
                 may_start = asked_before and isinstance(err, Elsewhere)
-                if not may_start or time.monotonic() >= min(deadline, began + _AWAY_S):
+                patience = _UNKNOWN_S if entry.order.verb is Verb.START else _AWAY_S
+                until = since.setdefault(None, time.monotonic()) + patience
+                if not may_start or time.monotonic() >= min(deadline, until):
                     return _ended(entry, err, asked_before=asked_before)
             except Exception as err:
                 log.exception("%s: %s failed", entry.id, entry.order.verb)
@@ -201,6 +208,11 @@ def _ended(entry: Entry, err: NovaCronError, *, asked_before: bool) -> Outcome:
     if asked_before and isinstance(err, VmNotFound | Elsewhere) and entry.order.verb is Verb.STOP:
         error = f"{err}: it is gone with its end, was removed, or has moved to another"
         return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+    if asked_before and isinstance(err, VmNotFound | Elsewhere) and entry.order.verb in _OF_DEVICES:
+        error = f"{err}: it may have been done before that"
+        return Outcome(state=State.OUTCOME_UNKNOWN, error=error)
+    if asked_before and isinstance(err, Elsewhere) and entry.order.verb is Verb.START:
+        return Outcome(state=State.OUTCOME_UNKNOWN, error=f"{err}; or it is still being started")
     if asked_before and isinstance(err, VmNotFound) and entry.order.verb is Verb.DELETE:
         return Outcome(state=State.SUCCEEDED, text="it is gone", detail={"changed": None})
     refused = isinstance(err, VmNotFound | NotPossible | Refused) and not asked_before

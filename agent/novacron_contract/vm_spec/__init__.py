@@ -3,6 +3,9 @@
 from novacron_contract.vm_spec.document import parse, schema
 from novacron_contract.vm_spec.labels import OWNER, SECRETS, is_taken, labels
 from novacron_contract.vm_spec.spec import (
+    MAX_MIB,
+    MAX_VCPUS,
+    NAME,
     Bandwidth,
     Boot,
     Bus,
@@ -22,6 +25,9 @@ from novacron_contract.vm_spec.spec import (
 )
 
 __all__ = [
+    "MAX_MIB",
+    "MAX_VCPUS",
+    "NAME",
     "OWNER",
     "SECRETS",
     "Bandwidth",

@@ -21,8 +21,9 @@ from novacron_contract.vm_spec.shapes import (
 )
 
 MAX_TEXT = 64 * 1024  # of user data
-_MAX_MIB = 64 * 1024 * 1024
-_NAME = Text(
+MAX_MIB = 64 * 1024 * 1024
+MAX_VCPUS = 1024
+NAME = Text(
     most=128,
     pattern=r"[^\s/\\.\-][^/\\]*(?<!\s)",
     allowed="a name without '/' and '\\', that begins with neither '.', '-' nor a space",
@@ -215,14 +216,14 @@ class CloudInit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    name: str = member(_NAME, "the VM's name, unlike any other on its host")
-    vcpus: int = member(Whole(least=1, most=1024), "virtual CPUs", 1)
+    name: str = member(NAME, "the VM's name, unlike any other on its host")
+    vcpus: int = member(Whole(least=1, most=MAX_VCPUS), "virtual CPUs", 1)
     topology: Topology | None = member(
         Record(Topology), "how they are arranged; sockets × cores × threads are vcpus", None
     )
-    memory_mib: int = member(Whole(least=1, most=_MAX_MIB), "memory")
+    memory_mib: int = member(Whole(least=1, most=MAX_MIB), "memory")
     max_memory_mib: int | None = member(
-        Whole(least=1, most=_MAX_MIB), "what the balloon may give it at most", None
+        Whole(least=1, most=MAX_MIB), "what the balloon may give it at most", None
     )
     disks: tuple[Disk, ...] = member(Many(of=Record(Disk), most=26), "in their order", ())
     networks: tuple[Network, ...] = member(Many(of=Record(Network), most=16), "in their order", ())

@@ -10,16 +10,12 @@ from typing import Any
 from novacron_cli.collector import Collector
 from novacron_cli.command import Commands, add_command, collector_of
 from novacron_cli.orders import options, outcome, plan, verbs
-from novacron_cli.orders.following import Follower
-from novacron_cli.orders.progress import progress
-from novacron_cli.orders.submission import new_key
+from novacron_cli.orders.answers import asked, commands_of
 from novacron_cli.orders.words import name_of
 from novacron_cli.output import plain, print_json, print_table
 from novacron_contract.commands import VERBS, State, Verb
 from novacron_contract.errors import NovaCronError
 
-_COMMANDS = "/v1/commands"
-_PAGE = 500  # commands in one answer: each tells all that goes with its VM
 _ASKED_ABOUT = 20  # VMs of which it is shown what goes before they are confirmed
 _EXAMPLES = """\
 examples:
@@ -54,11 +50,11 @@ def _run(args: Namespace) -> int:
 
 
 def _show_plan(args: Namespace, collector: Collector, body: Mapping[str, Any]) -> int:
-    operation = _asked(args.json, collector, body, args.key)
+    operation = _planned(args.json, collector, body, args.key)
     if args.json:
-        print_json({**operation, "plans": list(_commands(collector, operation))})
+        print_json({**operation, "plans": list(commands_of(collector, operation))})
         return outcome.exit_code(operation)
-    _print_plans(list(_commands(collector, operation)), to_stderr=False)
+    _print_plans(list(commands_of(collector, operation)), to_stderr=False)
     if code := outcome.exit_code(operation):
         outcome.show(collector, operation)
         return code
@@ -72,36 +68,19 @@ def _show_what_goes(collector: Collector, body: Mapping[str, Any]) -> None:
     if not 0 < len(planned["vms"]) <= _ASKED_ABOUT or any(vm["problem"] for vm in planned["vms"]):
         return
     try:
-        operation = _asked(True, collector, body, None)
-        _print_plans(list(_commands(collector, operation)), to_stderr=True)
+        operation = _planned(True, collector, body, None)
+        _print_plans(list(commands_of(collector, operation)), to_stderr=True)
     except NovaCronError as err:
         print(f"what would go cannot be told: {plain(err)}", file=sys.stderr)
     print(file=sys.stderr)
 
 
-def _asked(
+def _planned(
     quiet: bool, collector: Collector, body: Mapping[str, Any], key: str | None
 ) -> Mapping[str, Any]:
     """The operation by which agents were asked what would go; it has ended."""
     arguments = {**body.get("arguments", {}), "plan": True}
-    asked = {**body, "arguments": arguments}
-    operation = collector.change("POST", plan.OPERATIONS, asked, key=key or new_key())
-    with progress(quiet=quiet) as view:
-        return Follower(collector, view).to_the_end(operation)
-
-
-def _commands(collector: Collector, operation: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """In the order of their VMs."""
-    total, found = 1, 0
-    pages: list[Sequence[Mapping[str, Any]]] = []
-    while found < total:
-        asked = {"operation": operation["id"], "limit": _PAGE, "offset": found}
-        answer = collector.get(_COMMANDS, asked)
-        total = answer["total"] if answer["commands"] else 0
-        pages.append(answer["commands"])
-        found += len(answer["commands"])
-    for page in reversed(pages):  # the API has the newest first
-        yield from reversed(page)
+    return asked(collector, {**body, "arguments": arguments}, quiet=quiet, key=key)
 
 
 def _print_plans(commands: Sequence[Mapping[str, Any]], *, to_stderr: bool) -> None:

@@ -111,13 +111,15 @@ def _add_argument(parser: Any, name: str, argument: Argument) -> None:
         explained = f"{argument.summary} (default: {'yes' if argument.default else 'no'})"
         parser.add_argument(option, dest=dest, action=BooleanOptionalAction, help=explained)
         return
-    kind: Callable[[str], str | float] = _time if in_seconds else float
+    kind: Callable[[str], str | float] = _time if in_seconds else int if argument.whole else float
     shown, metavar = str(argument.default), None if argument.choices else "TEXT"
     if isinstance(argument.default, str):
         kind = str
     else:
         shown = f"{argument.default:g}{'s' if in_seconds else ''}"
         metavar = "TIME" if in_seconds else "N"
+    has_default = shown and not argument.is_required
+    explained = f"{argument.summary} (default: {shown})" if has_default else argument.summary
     parser.add_argument(
         option,
         dest=dest,
@@ -125,7 +127,7 @@ def _add_argument(parser: Any, name: str, argument: Argument) -> None:
         choices=list(argument.choices) or None,
         metavar=metavar,
         required=argument.is_required,
-        help=argument.summary if argument.is_required else f"{argument.summary} (default: {shown})",
+        help=explained,
     )
 
 

@@ -15,6 +15,10 @@ from novacron_contract.errors import ConfigError
 OPERATIONS = "/v1/operations"
 _SHOWN = 20  # VMs of a plan that is to be confirmed
 _YES = ("y", "yes")
+_COSTS = {
+    Verb.REVERT: "costs guests what they have written since",
+    Verb.DELETE_SNAPSHOT: "is for good",
+}
 
 
 def planned(collector: Collector, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +141,9 @@ def _at_stake(plan: Mapping[str, Any]) -> tuple[str, str]:
     """Of what is destructive: what may happen, and that it may."""
     if any(step["verb"] == Verb.DELETE for step in plan["steps"]):
         return "what was created with a VM goes with it, for good", "is for good"
+    for verb, costs in _COSTS.items():
+        if any(step["verb"] == verb for step in plan["steps"]):
+            return VERBS[verb].at_stake, costs
     lost = "what they have not written"
     return f"guests may lose {lost}", f"may cost guests {lost}"
 

@@ -19,12 +19,13 @@ from novacron_contract.commands import VERBS, Verb, VerbSpec
 from novacron_contract.errors import Unavailable
 from novacron_contract.metrics import VmState
 
+_MANY = """
+  novacron vm {verb} --tag team=web --state {state}{given} --dry-run
+  novacron vm {verb} --host kvm-a{given} --max-parallel 5 --reason 'new kernel'
+  novacron vm {verb} web-1 web-2{given} --wait --json"""
 _EXAMPLES = """\
 examples:
-  novacron vm {verb} web-1
-  novacron vm {verb} --tag team=web --state {state} --dry-run
-  novacron vm {verb} --host kvm-a --max-parallel 5 --reason 'new kernel'
-  novacron vm {verb} web-1 web-2 --wait --json
+  novacron vm {verb} web-1{given}{many}
 
 On a terminal it waits for the end and shows the progress; what is selected is shown and asked
 about first{typed}. Ctrl-C ends the waiting alone.
@@ -36,8 +37,12 @@ EXAMPLE_ARGUMENTS = {  # without which the verb means nothing
     Verb.GROW_DISK: " --disk vda --size-gib 40",
     Verb.ATTACH_NIC: " --network default",
     Verb.DETACH_NIC: " --mac 52:54:00:12:34:56",
+    Verb.RESIZE: " --vcpus 4",
+    Verb.RENAME: " --new-name web-7",
+    Verb.REVERT: " --snapshot before-2.0",
+    Verb.DELETE_SNAPSHOT: " --snapshot before-2.0",
 }
-_ELSEWHERE = (Verb.CREATE, Verb.DELETE)  # creation.py, deletion.py
+_ELSEWHERE = (Verb.CREATE, Verb.DELETE, Verb.SNAPSHOTS)  # modules of their own
 _TYPED = ", and has to be typed: guests may lose what they have not written"
 
 
@@ -91,9 +96,9 @@ def goes_on(args: Namespace, operation: Mapping[str, Any], first: str) -> None:
 
 def _examples(spec: VerbSpec) -> str:
     state = next(state for state in VmState if state in spec.sensible_in)
-    typed = _TYPED if spec.destructive else ""
-    required = EXAMPLE_ARGUMENTS.get(spec.verb, "")
-    return _EXAMPLES.format(verb=f"{spec.verb.value}{required}", state=state, typed=typed)
+    of = {"verb": spec.verb.value, "given": EXAMPLE_ARGUMENTS.get(spec.verb, "")}
+    many = "" if spec.alone else _MANY.format(**of, state=state)
+    return _EXAMPLES.format(**of, many=many, typed=_TYPED if spec.destructive else "")
 
 
 def _run(args: Namespace) -> int:

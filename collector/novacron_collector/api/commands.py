@@ -112,6 +112,7 @@ def _argument(name: str, of: Argument) -> dict[str, Any]:
     return {
         "name": name,
         "summary": of.summary,
+        "required": of.is_required,
         "default": of.default,
         "minimum": of.minimum,
         "maximum": of.maximum,

@@ -146,6 +146,7 @@ def _command_schemas() -> dict[str, Schema]:
                 exactly(
                     name=TEXT,
                     summary=TEXT,
+                    required=FLAG,
                     default={"type": ["number", "string", "boolean", "object"]},
                     minimum=or_null(NUMBER),
                     maximum=or_null(NUMBER),

@@ -9,30 +9,29 @@ they may hold, or reach, what is others', and need the right over the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
 from uuid import uuid4
 
 from novacron_collector.commands.new_vms import own_arguments
+from novacron_collector.commands.own_labels import OwnLabels, Refuse
 from novacron_collector.commands.placing import Hosts, Site, chosen, why_none
 from novacron_collector.commands.planning import Planned
 from novacron_collector.commands.request import NewVms, Request
-from novacron_contract.access import Permission, Principal, ScopeKind, Target
+from novacron_contract.access import Permission, Principal, Target
 from novacron_contract.errors import Conflict, NotFound
 from novacron_contract.metrics import VM_HOST_ID, VM_NAME
 from novacron_contract.vm_spec import labels
-from novacron_store.state import Users, Vm
+from novacron_store.state import Vm
 
 _MANAGE = Permission.VM_MANAGE
-Refuse = Callable[[str, str], NoReturn]  # what, and why; it goes on record
 
 
 @dataclass(frozen=True)
 class Creation:
     hosts: Hosts
-    users: Users
+    own_labels: OwnLabels
 
     def plan(
         self, asked: Request, principal: Principal, refuse: Refuse, now: datetime
@@ -45,7 +44,8 @@ class Creation:
         """
         assert asked.new is not None
         new, given = asked.new, labels(asked.new.spec.owner, asked.new.spec.tags)
-        self._require_own_labels(new, given, principal, refuse)
+        told = [*given.items(), *((VM_NAME, name) for name in new.names)]
+        self.own_labels.require(told, new.names[0], principal, refuse)
         sites = self.hosts.sites(now)
         if new.host is None:
             mine = [one for one in sites if _may(principal, one, new, given)]
@@ -63,26 +63,6 @@ class Creation:
             refuse(f"host:{host.id}", _why_not(principal, new, f"on {host.name}"))
         problems = {name: _in_use(site, name) for name in new.names}
         return tuple(_planned(asked, name, site, given, now, problems[name]) for name in new.names)
-
-    def _require_own_labels(
-        self, new: NewVms, given: Mapping[str, str], principal: Principal, refuse: Refuse
-    ) -> None:
-        """Grants of users alone: a token's give nothing that its user has not, and anybody makes
-        tokens."""
-        decisive = {
-            grant.scope.name
-            for user in self.users.all()
-            for grant in user.grants
-            if grant.scope.kind is ScopeKind.TAG and Permission.VM_POWER in grant.role.permissions
-        }
-        told = [*given.items(), *((VM_NAME, name) for name in new.names)]
-        for name, value in told:
-            if name in decisive and not principal.may(_MANAGE, Target("", "new", {name: value})):
-                why = (
-                    f"rights are given by the label {name}: {value!r} is given to VMs by those "
-                    f"who may manage {name}={value}, or the fleet"
-                )
-                refuse(f"vm:{new.names[0]}", why)
 
 
 def _may(principal: Principal, site: Site, new: NewVms, given: Mapping[str, str]) -> bool:

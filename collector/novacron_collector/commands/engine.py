@@ -17,8 +17,16 @@ import orjson
 from sqlalchemy import Engine
 
 from novacron_collector.commands.creation import Creation
+from novacron_collector.commands.own_labels import OwnLabels
 from novacron_collector.commands.placing import Hosts, MemoryOf
-from novacron_collector.commands.planning import AgentsOfHosts, Plan, Planner, States, confirm
+from novacron_collector.commands.planning import (
+    AgentsOfHosts,
+    Plan,
+    Planner,
+    States,
+    confirm,
+    new_names,
+)
 from novacron_collector.commands.polls import Polls
 from novacron_collector.commands.progress import Progress, Publish
 from novacron_collector.commands.request import Request, parse
@@ -27,6 +35,7 @@ from novacron_collector.commands.settings import CommandSettings
 from novacron_collector.commands.together import Together
 from novacron_contract.access import Permission, Target
 from novacron_contract.errors import NovaCronError, Refused
+from novacron_contract.metrics import VM_NAME
 from novacron_store.state import Agents, Audit, Caller, Inventory, Users
 from novacron_store.state.commands import (
     Added,
@@ -92,6 +101,7 @@ class Commands:
         self.journals = Journals(engine, audit)
         self.schedules = Schedules(engine, audit)
         inventory, agents = Inventory(engine), Agents(engine)
+        self._own_labels = OwnLabels(Users(engine))
         self._creation = Creation(
             Hosts(
                 inventory,
@@ -101,7 +111,7 @@ class Commands:
                 around.memory,
                 self.listing.coming,
             ),
-            Users(engine),
+            self._own_labels,
         )
         self._planner = Planner(
             inventory,
@@ -133,8 +143,8 @@ class Commands:
     # -- what routes call -----------------------------------------------------------------------
 
     def plan(self, caller: Caller, asked: Request) -> Plan:
+        refuse = partial(self._around.refuse, caller)
         if asked.new is not None:
-            refuse = partial(self._around.refuse, caller)
             made = self._creation.plan(asked, caller.principal, refuse, self.now())
             return Plan(made, destructive=False)
 
@@ -143,7 +153,12 @@ class Commands:
                 self._around.require(caller, permission, target)
                 raise Refused(f"{caller.principal.name} may not {permission} vm:{target.vm_id}")
 
-        return self._planner.plan(asked, require, self.now())
+        plan = self._planner.plan(asked, require, self.now())
+        names = [(VM_NAME, name) for name in new_names(asked)]
+        self._own_labels.require(
+            names, plan.vms[0].vm.id if plan.vms else "", caller.principal, refuse
+        )
+        return plan
 
     def submit(
         self, caller: Caller, asked: Request, key: str | None, schedule_id: str = ""

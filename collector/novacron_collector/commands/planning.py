@@ -22,7 +22,6 @@ from novacron_store.state.commands import Coming, Journals, Place
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = 5  # VMs in one message
-_LOST = "guests may lose what they have not written"
 
 States = Callable[[], Mapping[str, VmState]]  # of VMs, as telemetry has them
 AgentsOfHosts = Callable[[], Mapping[str, str]]  # host ids to identities that are active
@@ -82,6 +81,7 @@ class Planner:
             BadMessage: these cannot all have the same device.
             Refused: one of the VMs is beyond what the one who asks may act upon.
             NotFound: a VM that is named is not there.
+            BadMessage: it is for one VM alone.
             TooLarge: these are too many.
             Unavailable: states are asked for, and the store does not answer.
         """
@@ -98,7 +98,8 @@ class Planner:
             for host_id in sorted({vm.host_id for vm in vms}):
                 require(Permission.VM_MANAGE, Target(host_id))
         require_shareable(asked.steps, len(vms))
-        return Plan(tuple(self._planned(asked, vms)), asked.is_destructive)
+        _require_alone(asked, vms)
+        return Plan(tuple(self._planned(asked, vms, now)), asked.is_destructive)
 
     def _chosen(self, asked: Request, now: datetime) -> list[Vm]:
         every = self._there()
@@ -138,7 +139,7 @@ class Planner:
             return None
         return {host.id for host in self.inventory.hosts() if id_or_name in (host.id, host.name)}
 
-    def _planned(self, asked: Request, vms: Sequence[Vm]) -> list[Planned]:
+    def _planned(self, asked: Request, vms: Sequence[Vm], now: datetime) -> list[Planned]:
         serving = self.agents_of_hosts()
         names = {host.id: host.name for host in self.inventory.hosts()}
         states = self._known_states() if asked.dry_run else {}
@@ -148,9 +149,23 @@ class Planner:
         for vm in vms:
             host, identity = names.get(vm.host_id, vm.host_id), serving.get(vm.host_id, "")
             missing = verbs - able.get(identity, frozenset(verbs))
-            problem = _problem(vm, host, identity, missing)
+            problem = _problem(vm, host, identity, missing) or self._in_use(asked, vm, host, now)
             planned.append(Planned(vm, host, states.get(vm.id), identity, problem))
         return planned
+
+    def _in_use(self, asked: Request, vm: Vm, host: str, now: datetime) -> str:
+        """Names are one VM's on its host; the host has the last word."""
+        if not new_names(asked):
+            return ""
+        rate = intervals(self.agents.all()).get(vm.host_id)
+        used = {one.name for one in self.coming() if one.host_id == vm.host_id} | {
+            other.name
+            for other in self._there()
+            if (other.host_id, other.id != vm.id) == (vm.host_id, True)
+            and freshness(other.last_seen, now, rate) is not Freshness.GONE
+        }
+        taken = [name for name in new_names(asked) if name in used]
+        return f"{vm.name}: {host} has a VM named {taken[0]}" if taken else ""
 
     def _known_states(self) -> Mapping[str, VmState]:
         try:
@@ -174,20 +189,35 @@ def confirm(asked: Request, plan: Plan, *, needed: bool = True) -> None:
         raise Conflict("; ".join(problems[:_NAMED]) + more)
     if needed and plan.confirm is not None and asked.confirm != plan.confirm:
         what = "the VM's name" if len(plan.vms) == 1 else "the number of VMs"
-        raise Conflict(f'{_lost(asked)}: confirm it with {what}, "confirm": "{plan.confirm}"')
+        raise Conflict(f'{_at_stake(asked)}: confirm it with {what}, "confirm": "{plan.confirm}"')
 
 
-def _lost(asked: Request) -> str:
-    if Verb.DELETE in _verbs(asked):
-        return "what was created with a VM goes with it"
-    if any(step.arguments.get("delete_volume") is True for step in asked.steps):
-        return "what is on the disk goes with it"
-    return _LOST
+def _at_stake(asked: Request) -> str:
+    hard = [one for one in asked.every_step if VERBS[one.verb].is_destructive(one.arguments)]
+    return "; ".join(
+        dict.fromkeys(
+            "what is on the disk goes with it"
+            if one.arguments.get("delete_volume") is True
+            else VERBS[one.verb].at_stake
+            for one in hard
+        )
+    )
+
+
+def new_names(asked: Request) -> list[str]:
+    """Of VMs that are there."""
+    of = Verb.RENAME
+    return [str(one.arguments["new_name"]) for one in asked.every_step if one.verb is of]
 
 
 def _verbs(asked: Request) -> frozenset[Verb]:
-    every = [*asked.steps, *(step.undo for step in asked.steps if step.undo)]
-    return frozenset(step.verb for step in every)
+    return frozenset(step.verb for step in asked.every_step)
+
+
+def _require_alone(asked: Request, vms: Sequence[Vm]) -> None:
+    alone = sorted(verb for verb in _verbs(asked) if VERBS[verb].alone)
+    if alone and len(vms) > 1:
+        raise BadMessage(f"{alone[0]}: one VM at a time, and these are {len(vms)}")
 
 
 def _named(every: Iterable[Vm], wanted: Sequence[str]) -> list[Vm]:

@@ -91,8 +91,11 @@ class Request:
 
     @property
     def is_destructive(self) -> bool:
-        every = [*self.steps, *(step.undo for step in self.steps if step.undo)]
-        return any(VERBS[one.verb].is_destructive(one.arguments) for one in every)
+        return any(VERBS[one.verb].is_destructive(one.arguments) for one in self.every_step)
+
+    @property
+    def every_step(self) -> list[Step]:  # with those that undo
+        return [*self.steps, *(step.undo for step in self.steps if step.undo)]
 
     @property
     def digest(self) -> str:

@@ -95,7 +95,8 @@ export class Selection {
     const now = live.now();
     const fits = (spec, state) => UNKNOWN.has(state) || spec.sensible_in.includes(state);
     const fitting = (spec) => chosen.filter((vm) => fits(spec, stateOf(vm, now))).length;
-    const counts = this.verbs.map((spec) => [spec, fitting(spec)]);
+    const offered = this.verbs.filter((spec) => !spec.alone || chosen.length === 1);
+    const counts = offered.map((spec) => [spec, fitting(spec)]);
     const hidden = this.matching.filter((vm) => !this.picked.has(vm.id)).length;
     const about = JSON.stringify([chosen.length, hidden, narrow.matches, counts.map(([spec, count]) => [spec.verb, count])]);
     if (this.bar && (about === this.about || hasOpenMenu(this.bar))) return;

@@ -9,8 +9,8 @@ const FORCE = {
   now: ["Take the power away now", "The guest loses what it has not written"],
 };
 const CHOICES = { force: FORCE };
-const TITLES = { force: "How", grace_s: "Grace" };
-const UNITS = { s: "seconds" };
+const TITLES = { force: "How", grace_s: "Grace", vcpus: "CPUs", memory_mib: "Memory" };
+const UNITS = { s: "seconds", mib: "MiB" };
 // Arguments that say nothing beside others.
 const POINTLESS = { grace_s: (values) => values.force === "now" };
 
@@ -53,13 +53,13 @@ function choice(about) {
 
 function number(about) {
   const { minimum: min, maximum: max } = about;
-  const input = h("input", { class: "input", type: "number", step: "any", required: true, min, max, value: about.default });
+  const input = h("input", { class: "input", type: "number", step: about.whole ? 1 : "any", required: true, min, max, value: about.default });
   const unit = UNITS[about.name.split("_").at(-1)];
   return labelled(about, input, () => input.valueAsNumber, unit);
 }
 
 function text(about) {
-  const input = h("input", { class: "input", type: "text", value: about.default, autocomplete: "off" });
+  const input = h("input", { class: "input", type: "text", required: about.required, value: about.default, autocomplete: "off" });
   return labelled(about, input, () => input.value);
 }
 
@@ -98,5 +98,5 @@ const plain = (text) => text.replace(/[\p{C}\s]+/gu, " ").trim();
 
 // Whether a guest may lose what it has not written.
 export function isDestructive(spec, given) {
-  return spec.destructive || given.force === "now";
+  return spec.destructive || given.force === "now" || given.discard_saved === true;
 }

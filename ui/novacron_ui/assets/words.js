@@ -7,8 +7,15 @@ const VERBS = {
   reset: { title: "Reset", icon: "zap", doing: "Resetting", done: "Reset" },
   suspend: { title: "Suspend", icon: "pause", doing: "Suspending", done: "Suspended" },
   resume: { title: "Resume", icon: "play", doing: "Resuming", done: "Resumed" },
+  save: { title: "Save", icon: "arrow-down-to-line", doing: "Saving", done: "Saved" },
+  resize: { title: "Resize", icon: "scaling", doing: "Resizing", done: "Resized" },
+  rename: { title: "Rename", icon: "pencil", doing: "Renaming", done: "Renamed" },
   create: { title: "Create", icon: "plus", doing: "Creating", done: "Created" },
   delete: { title: "Delete", icon: "trash-2", doing: "Deleting", done: "Deleted" },
+  snapshot: { title: "Snapshot", icon: "copy", doing: "Making a snapshot", done: "Snapshot made" },
+  revert: { title: "Revert", icon: "refresh-cw", doing: "Reverting", done: "Reverted" },
+  "delete-snapshot": { title: "Delete snapshot", icon: "trash-2", doing: "Deleting a snapshot", done: "Snapshot deleted" },
+  snapshots: { title: "List snapshots", icon: "list-checks", doing: "Listing snapshots", done: "Snapshots listed" },
 };
 
 // Of a command: tone, icon, word.
@@ -72,7 +79,7 @@ export function argumentsText(given) {
   if (force === "now") return "power taken away at once";
   if (force === "never") return `asked to shut down, ${grace} s to do so`;
   if (force === "after-grace") return `asked to shut down, power taken away after ${grace} s`;
-  const said = Object.entries(given).filter(([, value]) => value !== false);
+  const said = Object.entries(given).filter(([, value]) => value !== false && value !== 0);
   const plainly = (value) => (typeof value === "object" ? JSON.stringify(value) : value);
   return said.map(([name, value]) => (value === true ? name.replaceAll("_", " ") : `${name}: ${plainly(value)}`)).join(", ");
 }

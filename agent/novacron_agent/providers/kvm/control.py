@@ -24,6 +24,7 @@ from novacron_contract.errors import NovaCronError, Refused, Unavailable
 T = TypeVar("T")
 
 _IDLE = 2  # threads that are kept, each with its connection
+_MEANWHILE_S = 0.5
 _SLACK_S = 1.0  # what looks at the deadline itself ends by itself
 
 _GRANT = "let this user command VMs: see docs/install.md, 'Commands'"
@@ -73,9 +74,18 @@ class Control:
         self._hanging = hanging_at(uri)
         self._closed = False
 
-    def ask(self, vm_id: str, ask: Ask[T], deadline: float, *, step: str = "") -> T:
+    def ask(
+        self,
+        vm_id: str,
+        ask: Ask[T],
+        deadline: float,
+        *,
+        step: str = "",
+        meanwhile: Callable[[], None] | None = None,
+    ) -> T:
         """`step` names what another call of this VM that hangs is no obstacle for, as what needs no
-        answer of its QEMU; one of the same name is waited for.
+        answer of its QEMU; one of the same name is waited for. `meanwhile` is called again and
+        again until there is an answer, and may ask something else.
 
         Raises:
             NovaCronError: what libvirt said, by its meaning.
@@ -85,6 +95,10 @@ class Control:
         self._hanging.admit(vm_id, step, deadline)
         caller = self._take()
         call = caller.begin(ask)
+        while meanwhile is not None and time.monotonic() < deadline:
+            if call.done.wait(_MEANWHILE_S):
+                break
+            meanwhile()
         left = max(0.0, deadline - time.monotonic())
         if not call.done.wait(left + _SLACK_S):
             caller.end()
@@ -132,6 +146,8 @@ def meaning(err: libvirt.libvirtError, *, alive: bool) -> NovaCronError:
     code = err.get_error_code()
     if not alive:
         return EffectUnknown(f"the connection to libvirt broke ({said})")
+    if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+        return EffectUnknown(f"{said}: what was asked of it before may still be done")
     if code == libvirt.VIR_ERR_NO_DOMAIN:
         return VmNotFound("this host has no such VM")
     if code in _REFUSED:

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
+from novacron_agent.providers.kvm.saved import is_restored
+from novacron_agent.providers.kvm.states import is_elsewhere, may_be_restored, vm_state
 from novacron_agent.providers.lifecycle import EffectFailed, Elsewhere
 from novacron_contract.metrics import VmState
 
@@ -38,7 +39,8 @@ def look(domain: libvirt.virDomain) -> Seen:
         Elsewhere: it is on its way to another host.
     """
     state, reason = domain.state()
-    if is_elsewhere(state, reason):
+    is_here = may_be_restored(state, reason) and is_restored(domain)
+    if is_elsewhere(state, reason) and not is_here:
         raise Elsewhere("the VM moves to another host, or has moved")
     return Seen(vm_state(state, reason), state == libvirt.VIR_DOMAIN_PAUSED)
 

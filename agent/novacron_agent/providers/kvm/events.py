@@ -26,6 +26,7 @@ _STOPPED = libvirt.VIR_DOMAIN_EVENT_STOPPED
 _OF_THE_DEFINITION = frozenset(
     {libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED}
 )
+_RENAMED = (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_RENAMED)
 
 
 @cache
@@ -68,6 +69,12 @@ class Changes:
             with contextlib.suppress(libvirt.libvirtError):  # it broke
                 conn.domainEventDeregisterAny(registered)
 
+    def note(self, uuid: str) -> None:
+        """One that libvirt does not tell of."""
+        with self._lock:
+            self._changed.setdefault(uuid)
+        self._notify()
+
     def put_back(self, changed: dict[str, VmState | None]) -> None:
         """What could not be told; what has happened since is newer."""
         with self._lock:
@@ -84,6 +91,7 @@ class Changes:
         with self._lock:
             if event == _STOPPED and detail != _MIGRATED:
                 self._changed[uuid] = _ENDED.get(detail, VmState.STOPPED)
-            elif event not in _OF_THE_DEFINITION:  # whoever deletes a guest ends it first
+            elif event not in _OF_THE_DEFINITION or (event, detail) == _RENAMED:
+                # whoever deletes a guest ends it first
                 self._changed[uuid] = None
         self._notify()

@@ -14,7 +14,8 @@ from novacron_agent.providers.kvm import statistics
 from novacron_agent.providers.kvm.description import Description, described
 from novacron_agent.providers.kvm.monitor import Answer
 from novacron_agent.providers.kvm.process import Process, Usage
-from novacron_agent.providers.kvm.states import is_elsewhere, vm_state
+from novacron_agent.providers.kvm.saved import is_restored
+from novacron_agent.providers.kvm.states import is_elsewhere, may_be_restored, vm_state
 from novacron_agent.providers.kvm.statistics import Stats
 from novacron_agent.readings import Reading
 from novacron_contract.metrics import (
@@ -72,7 +73,7 @@ class Guests:
         for domain, stats in records:
             uuid = domain.UUIDString()
             before = known.get(uuid)
-            if is_elsewhere(stats["state.state"], stats["state.reason"]):
+            if _is_elsewhere(domain, stats):
                 if before is not None:  # it comes back, if a migration fails
                     self._guests[uuid] = before
                     before.is_elsewhere = True
@@ -85,11 +86,14 @@ class Guests:
         return readings
 
     def change(self, domain: Any, stats: Stats, host: Resource, time_ns: int) -> Reading | None:
-        """The state alone, of a guest that has just changed it."""
-        if is_elsewhere(stats["state.state"], stats["state.reason"]):
+        """The state alone, of a guest that has just changed; what else is new of it comes with the
+        next scrape."""
+        if _is_elsewhere(domain, stats):
             return None
         uuid = domain.UUIDString()
         guest = self._guests.setdefault(uuid, Guest(_resource(domain, uuid, host)))
+        guest.resource[VM_NAME] = domain.name()
+        guest.described_ns = 0
         self._note_run(guest, domain, time_ns, seen_before=True)
         _describe(guest, domain, stats, time_ns)
         reading = Reading(guest.labelled, time_ns, guest.started_ns)
@@ -199,6 +203,11 @@ def _add_state(reading: Reading, guest: Guest, state: VmState) -> None:
         reading.add("vm.state", 0, {"vm.state": str(guest.state)})
     reading.add("vm.state", 1, {"vm.state": str(state)})
     guest.state = state
+
+
+def _is_elsewhere(domain: Any, stats: Stats) -> bool:
+    state = stats["state.state"], stats["state.reason"]
+    return is_elsewhere(*state) and not (may_be_restored(*state) and is_restored(domain))
 
 
 def _describe(guest: Guest, domain: Any, stats: Stats, time_ns: int) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import libvirt
 
 from novacron_agent.finding import Finding, fail, ok
+from novacron_agent.providers.kvm.caller import Ask
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.creating import Create
 from novacron_agent.providers.kvm.deleting import Delete
@@ -21,8 +22,16 @@ from novacron_agent.providers.kvm.devices import (
     GrowDisk,
 )
 from novacron_agent.providers.kvm.domain import look
+from novacron_agent.providers.kvm.save import Save
+from novacron_agent.providers.kvm.snapshots import (
+    DeleteSnapshot,
+    ListSnapshots,
+    Revert,
+    TakeSnapshot,
+)
 from novacron_agent.providers.kvm.stop import Stop
-from novacron_agent.providers.kvm.verbs import CALLS, Turn
+from novacron_agent.providers.kvm.turn import Turn
+from novacron_agent.providers.kvm.verbs import CALLS
 from novacron_agent.providers.lifecycle import Done, EffectUnknown, FoundVm, NotPossible, Progress
 from novacron_contract.commands import VERBS, Effect, Order, Verb
 from novacron_contract.errors import NovaCronError, Refused, Unavailable
@@ -35,6 +44,7 @@ class _Steps(Protocol):
 
 _OF_STEPS: Mapping[Verb, Callable[[Control, Order, Progress, float], _Steps]] = {
     Verb.STOP: Stop,
+    Verb.SAVE: Save,
     Verb.CREATE: Create,
     Verb.ATTACH_DISK: AttachDisk,
     Verb.DETACH_DISK: DetachDisk,
@@ -42,13 +52,20 @@ _OF_STEPS: Mapping[Verb, Callable[[Control, Order, Progress, float], _Steps]] = 
     Verb.ATTACH_NIC: AttachNic,
     Verb.DETACH_NIC: DetachNic,
     Verb.DELETE: Delete,
+    Verb.SNAPSHOT: TakeSnapshot,
+    Verb.REVERT: Revert,
+    Verb.DELETE_SNAPSHOT: DeleteSnapshot,
+    Verb.SNAPSHOTS: ListSnapshots,
 }
 _LOOK_S = 5.0  # for what asks no QEMU, after the deadline of what does
 
 
 @dataclass(frozen=True, slots=True)
 class KvmLifecycle:
+    """`changed` is told of VMs that have another size: libvirt tells of no such change."""
+
     uri: str
+    changed: Callable[[str], None] = field(default=lambda _vm_id: None, repr=False, compare=False)
     _control: Control = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,20 +88,31 @@ class KvmLifecycle:
     def perform(self, order: Order, progress: Progress, deadline: float) -> Done:
         of_steps = _OF_STEPS.get(order.verb)
         if of_steps is not None:
-            return of_steps(self._control, order, progress, deadline).carry_out()
+            try:
+                return of_steps(self._control, order, progress, deadline).carry_out()
+            finally:
+                if order.verb is Verb.REVERT:
+                    self.changed(order.vm_id)
 
         def ask(conn: libvirt.virConnect) -> Done:
             domain = conn.lookupByUUIDString(order.vm_id)
-            return CALLS[order.verb](Turn(domain, progress, deadline))
+            return CALLS[order.verb](Turn(domain, order.arguments, progress, deadline))
 
         until = max(deadline, time.monotonic() + _LOOK_S)
         try:
-            return self._control.ask(order.vm_id, ask, until)
+            return self._asked(order, ask, until)
         except NotPossible:
             if VERBS[order.verb].effect is Effect.OPAQUE:
                 raise
         # Somebody else was quicker, perhaps: what is as ordered by now is so
-        return self._control.ask(order.vm_id, ask, until)
+        return self._asked(order, ask, until)
+
+    def _asked(self, order: Order, ask: Ask[Done], until: float) -> Done:
+        try:
+            return self._control.ask(order.vm_id, ask, until)
+        finally:
+            if order.verb is Verb.RESIZE:
+                self.changed(order.vm_id)
 
     def check(self, patience_s: float) -> list[Finding]:
         what = f"commands by libvirt {self.uri}"

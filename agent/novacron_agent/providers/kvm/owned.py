@@ -8,16 +8,12 @@ from collections.abc import Iterable
 import libvirt
 
 from novacron_agent.providers.kvm.marks import prefix
-from novacron_agent.providers.kvm.uses import against_removal, overlays, users
+from novacron_agent.providers.kvm.uses import against_removal, nvram_user, overlays, users
 from novacron_agent.providers.kvm.volumes import Found, found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import EffectUnknown, NotPossible
 
 _AGAIN_S = 0.3
-_KEEP = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(
-    libvirt,
-    "VIR_DOMAIN_UNDEFINE_KEEP_TPM",
-    0,  # since libvirt 8.9
-)
+_KEEP_TPM = getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)  # since libvirt 8.9
 
 
 def volumes_of(conn: libvirt.virConnect, vm_id: str) -> list[libvirt.virStorageVol]:
@@ -73,12 +69,19 @@ def remove(volumes: Iterable[libvirt.virStorageVol], deadline: float) -> int:
 
 
 def undefine(domain: libvirt.virDomain, *, keep: bool = False) -> None:
-    """With what libvirt keeps of it beside its definition; `keep`: but for what its guest wrote."""
+    """With what libvirt keeps of it beside its definition; `keep`: but for what its guest wrote.
+    NVRAM that another VM names is that one's."""
     flags = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     )
     if domain.connect().getType() == "QEMU":  # libvirt's test driver knows none of these
-        flags |= _KEEP if keep else libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        keeps_nvram = keep or nvram_user(domain)
+        flags |= _KEEP_TPM if keep else 0
+        flags |= (
+            libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+            if keeps_nvram
+            else libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        )
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     domain.undefineFlags(flags)
 

@@ -100,7 +100,7 @@ class KvmProvider:
         return check(self.uri, patience_s)
 
     def lifecycle(self) -> KvmLifecycle:
-        return KvmLifecycle(self.uri)
+        return KvmLifecycle(self.uri, self._changes.note)
 
     def close(self) -> None:
         self._connection.close()

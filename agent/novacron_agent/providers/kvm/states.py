@@ -32,9 +32,17 @@ _REPORTED_ELSEWHERE = frozenset(
 )
 
 
+_PAUSED_MIGRATION = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+
+
 def vm_state(state: int, reason: int) -> VmState:
     return _BY_REASON.get((state, reason)) or _STATES.get(state, VmState.UNKNOWN)
 
 
 def is_elsewhere(state: int, reason: int) -> bool:
     return (state, reason) in _REPORTED_ELSEWHERE
+
+
+def may_be_restored(state: int, reason: int) -> bool:
+    """libvirt gives one that was paused when it was saved the same reason (saved.py)."""
+    return (state, reason) == _PAUSED_MIGRATION

@@ -16,6 +16,7 @@ import libvirt
 
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.domain import Seen, has_agent, in_time, is_off, look
+from novacron_agent.providers.kvm.saved import is_being_saved
 from novacron_agent.providers.lifecycle import (
     Done,
     EffectFailed,
@@ -57,7 +58,8 @@ class Stop:
     _detail: dict[str, bool] = field(default_factory=dict)
 
     def carry_out(self) -> Done:
-        guest = self._seen()
+        force = Force(str(self.order.arguments["force"]))
+        guest = self._seen() if force is Force.NOW else self._settled()
         if guest.seen.is_off:
             if self.control.may_change(self.order.vm_id):
                 raise Unavailable(
@@ -67,7 +69,6 @@ class Stop:
             return Done(changed=False)
         if not guest.is_persistent:
             self._detail["transient"] = True
-        force = Force(str(self.order.arguments["force"]))
         if force is Force.NOW:
             return self._powered_off(at_once=True)
         if guest.seen.is_paused or guest.seen.state is VmState.SUSPENDED:
@@ -81,6 +82,8 @@ class Stop:
         if force is Force.NEVER:
             raise EffectFailed("the guest was asked to shut down and did not in time; it still may")
         self._must_have_had_its_grace(began)
+        if self._has_ended_since():
+            return self._done(forced=False)
         return self._powered_off()
 
     def _seen(self) -> _Guest:
@@ -88,6 +91,38 @@ class Stop:
             return self._ask(_guest, _LOOK_S, "look")
         except EffectUnknown as err:  # to look is no effect
             raise Unavailable(str(err)) from err
+
+    def _settled(self) -> _Guest:
+        """What is in its memory would be lost with its power, while it is being saved. Whether it
+        is is no part of the look: that must not hang, as what asks for a job may."""
+        guest = self._seen()
+        while guest.seen.is_paused and self._is_being_saved():
+            if time.monotonic() >= self.deadline:
+                raise EffectFailed(
+                    "the VM is being saved, and its power was not taken: it is off when that is "
+                    "through; force=now takes it at once, and what is in its memory is lost"
+                )
+            self.progress.tell("it is being saved: its end is waited for")
+            time.sleep(_SELDOM_S)
+        return self._seen()
+
+    def _has_ended_since(self) -> bool:
+        """Somebody may have begun to save it since it was asked to shut down."""
+        try:
+            return self._settled().seen.is_off
+        except VmNotFound:
+            return self._is_off()
+        except Unavailable as err:
+            raise EffectUnknown(f"it was asked to end, and since then: {err}") from err
+
+    def _is_being_saved(self) -> bool:
+        try:
+            return self._ask(is_being_saved, _LOOK_S, "job")
+        except EffectUnknown as err:
+            raise Unavailable(
+                f"whether the VM is being saved is not known ({err}); force=now takes its power "
+                "all the same"
+            ) from err
 
     @property
     def _grace_s(self) -> float:

@@ -95,6 +95,33 @@ def against_removal(one: Found, others: list[User], above: list[Overlay], going:
     return ""
 
 
+def nvram_of(tree: ET.Element) -> str:
+    """Where a definition says that its firmware keeps its settings."""
+    source = tree.find("os/nvram/source")
+    return text_of(tree, "os/nvram").strip() or ("" if source is None else source.get("file", ""))
+
+
+def has_nvram(tree: ET.Element) -> bool:
+    """libvirt may not have said yet where."""
+    where = ("os/nvram", "os[@firmware='efi']", "os/loader[@type='pflash']")
+    return any(tree.find(one) is not None for one in where)
+
+
+def nvram_user(domain: libvirt.virDomain) -> str:
+    """Another VM whose definition names this one's NVRAM, as libvirt names it by the VM's name;
+    empty: there is none."""
+    tree = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if not has_nvram(tree):
+        return ""
+    path, by_name = nvram_of(tree), f"/{domain.name()}_VARS.fd"
+    for user in users(domain.connect(), domain.UUIDString()):
+        if path and real(path) in user.writes:
+            return user.name
+        if not path and any(one.endswith(by_name) for one in user.writes):
+            return user.name
+    return ""
+
+
 def _user(domain: libvirt.virDomain) -> User:
     """As it is defined, and as it runs: disks may have been attached, or snapshots made. What a
     disk is built on is read, as by all who are built on it, unless the domain may write it."""
@@ -108,6 +135,7 @@ def _user(domain: libvirt.virDomain) -> User:
         for disk in tree.iterfind("devices/disk"):
             (writes if disk.find("readonly") is None else reads).update(_sources(disk))
             below.update(_sources_below(disk))
+        writes.update(filter(None, [nvram_of(tree)]))
     writes |= _own_below(domain, below) if below else set()
     reads |= below
     return User(domain.name(), is_active, frozenset(map(real, writes)), frozenset(map(real, reads)))

@@ -5,51 +5,91 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import libvirt
 
-from novacron_agent.providers.kvm.domain import in_time, listening, look
-from novacron_agent.providers.lifecycle import Done, EffectFailed, NotPossible, Progress
+from novacron_agent.providers.kvm import saved
+from novacron_agent.providers.kvm.domain import Seen, listening, look
+from novacron_agent.providers.kvm.rename import rename
+from novacron_agent.providers.kvm.resizing import resize
+from novacron_agent.providers.kvm.states import may_be_restored
+from novacron_agent.providers.kvm.turn import Turn
+from novacron_agent.providers.lifecycle import Done, EffectFailed, NotPossible
 from novacron_contract.commands import Verb
 from novacron_contract.metrics import VmState
 
 _REBOOT = libvirt.VIR_DOMAIN_EVENT_ID_REBOOT
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    domain: libvirt.virDomain
-    progress: Progress
-    deadline: float
-
-    @property
-    def is_qemu(self) -> bool:
-        return bool(self.domain.connect().getType() == "QEMU")
-
-    def in_time(self) -> None:
-        in_time(self.deadline)
+_AGAIN_S = 0.5
+_RESTORES = "its saved memory is restored"
+_DISCARDED = "its saved memory was discarded"
 
 
 def start(turn: Turn) -> Done:
-    seen = look(turn.domain)
+    if turn.progress.evidence == _RESTORES and may_be_restored(*turn.domain.state()):
+        with contextlib.suppress(libvirt.libvirtError):  # it is still being restored, perhaps
+            saved.note_restored(turn.domain)  # whoever restored it was killed before that
+    seen = _settled(turn)
     if seen.state is VmState.CRASHED and seen.is_paused:
         raise NotPossible("the VM has crashed and is kept as it was: stop it with force first")
     if not seen.is_off:
         text = "" if seen.state is VmState.RUNNING else f"it is not off, but {seen.state}"
         return Done(changed=False, text=text, detail={"state": seen.state.value})
-    restored = False
-    with contextlib.suppress(libvirt.libvirtError):  # not every hypervisor keeps such images
-        restored = bool(turn.domain.hasManagedSaveImage())
+    if not saved.is_kept(turn.domain):
+        turn.in_time()
+        turn.domain.create()
+        return Done(changed=True)
+    if turn.arguments["discard_saved"] is True and not turn.progress.evidence:
+        turn.in_time()
+        turn.domain.managedSaveRemove()
+        turn.progress.witness(_DISCARDED)  # what is saved from now on is another's
+        turn.domain.create()
+        text = f"started afresh: {_DISCARDED}"
+        return Done(changed=True, text=text, detail={"restored": False})
+    return _restored(turn)
+
+
+def _settled(turn: Turn) -> Seen:
+    """One that is being saved is off soon."""
+    seen = look(turn.domain)
+    while seen.is_paused and saved.is_being_saved(turn.domain):
+        if time.monotonic() >= turn.deadline:
+            raise EffectFailed("the VM is being saved: order it again when that is through")
+        turn.progress.tell("it is being saved: its end is waited for")
+        time.sleep(_AGAIN_S)
+    return look(turn.domain)
+
+
+def _restored(turn: Turn) -> Done:
+    if not saved.is_whole(turn.domain):
+        raise NotPossible(
+            "what was saved of the VM's memory cannot be read, or is not whole: start it afresh "
+            "with discard_saved"
+        )
     turn.in_time()
+    turn.progress.witness(_RESTORES)
     turn.domain.create()
-    text = "restored from its saved memory" if restored else ""
-    return Done(changed=True, text=text, detail={"restored": True} if restored else {})
+    if may_be_restored(*turn.domain.state()):
+        _note_restored(turn)
+    state = look(turn.domain).state
+    text = "restored from its saved memory"
+    if state is VmState.PAUSED:
+        text += ", paused as it was: resume it"
+    return Done(changed=True, text=text, detail={"restored": True, "state": state.value})
+
+
+def _note_restored(turn: Turn) -> None:
+    try:
+        saved.note_restored(turn.domain)
+    except libvirt.libvirtError as err:
+        raise EffectFailed(
+            f"it was restored, paused as it was, and that could not be noted ({err}): resume it by "
+            "hand, virsh resume"
+        ) from err
 
 
 def suspend(turn: Turn) -> Done:
-    seen = look(turn.domain)
+    seen = _settled(turn)
     if seen.is_paused:
         return Done(changed=False, detail={"state": seen.state.value})
     _must_be(seen.state, VmState.RUNNING, VmState.BLOCKED, said="cannot be suspended")
@@ -67,6 +107,7 @@ def resume(turn: Turn) -> Done:
         return Done(changed=False)
     turn.in_time()
     turn.domain.resume()
+    saved.forget_restored(turn.domain)
     if look(turn.domain).is_paused:
         raise EffectFailed("it was paused again at once: see its disks, and libvirt's log")
     return Done(changed=True)
@@ -113,5 +154,7 @@ CALLS: Mapping[Verb, Callable[[Turn], Done]] = MappingProxyType(
         Verb.RESET: reset,
         Verb.SUSPEND: suspend,
         Verb.RESUME: resume,
+        Verb.RESIZE: resize,
+        Verb.RENAME: rename,
     }
 )

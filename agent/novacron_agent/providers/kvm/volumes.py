@@ -183,10 +183,12 @@ def _refuse_link(name: str, volume: libvirt.virStorageVol) -> None:
         raise NotPossible(f"volume {shown(name)} is a link that leads out of its pool")
 
 
-def head(conn: libvirt.virConnect, volume: libvirt.virStorageVol, size: int) -> bytes:
-    """The first bytes of a volume."""
+def head(
+    conn: libvirt.virConnect, volume: libvirt.virStorageVol, size: int, offset: int = 0
+) -> bytes:
+    """The first bytes of a volume, or those from `offset` on."""
     stream = conn.newStream()
-    volume.download(stream, 0, size)
+    volume.download(stream, offset, size)
     read = b""
     while len(read) < size and (piece := stream.recv(size - len(read))):
         read += piece

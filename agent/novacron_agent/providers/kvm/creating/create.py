@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import libvirt
 
+from novacron_agent.providers.kvm.claims import using
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.creating.accelerator import kind_of
 from novacron_agent.providers.kvm.creating.checks import Sources, check, check_sources, check_use
@@ -102,7 +103,7 @@ class Create:
         in_time(self.deadline)
         try:
             sources = self._look(lambda conn: check(conn, self.order.vm_id, spec), _CHECK_S)
-        except NotPossible as err:
+        except (NotPossible, EffectFailed) as err:
             if is_again:  # what the agent asked for that was killed may come late
                 raise undo.after(err) from err
             raise
@@ -153,7 +154,8 @@ class Create:
         tree = definition(self._whole(made, spec, sources, conn))
         in_time(self.deadline)
         self.progress.witness(DEFINES)
-        domain = conn.defineXMLFlags(written(tree), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        with using(conn, sources.found.values()):
+            domain = conn.defineXMLFlags(written(tree), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         verify(tree, parsed(domain.XMLDesc(_INACTIVE)))
         check_use(conn, self.order.vm_id, spec.disks, sources)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import libvirt
 
+from novacron_agent.providers.kvm.claims import removing
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.marks import mark_of
 from novacron_agent.providers.kvm.markup import parsed
@@ -66,8 +67,9 @@ class Undo:
                 undefine(domain)
             self.progress.witness(MAKES)
             volumes = volumes_of(conn, self.order.vm_id)
-            must_be_nobodys(conn, self.order.vm_id, volumes)
-            remove(volumes, until)
+            with removing(volumes):
+                must_be_nobodys(conn, self.order.vm_id, volumes)
+                remove(volumes, until)
 
         self.control.ask(self.order.vm_id, ask, until)
 

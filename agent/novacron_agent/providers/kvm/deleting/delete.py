@@ -14,11 +14,14 @@ from typing import TypeVar
 
 import libvirt
 
+from novacron_agent.providers.kvm.claims import removing
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.deleting.plan import Plan, plan
 from novacron_agent.providers.kvm.domain import in_time, look
 from novacron_agent.providers.kvm.owned import remove, undefine
 from novacron_agent.providers.kvm.stop import Stop
+from novacron_agent.providers.kvm.uses import against_removal, overlays, users
+from novacron_agent.providers.kvm.volumes import found, refresh_all, shown
 from novacron_agent.providers.lifecycle import (
     Done,
     EffectFailed,
@@ -96,14 +99,22 @@ class Delete:
         Stop(self.control, order, self.progress, self.deadline).carry_out()
 
     def _remove_volume(self, planned: Plan, pool: str, name: str, conn: libvirt.virConnect) -> None:
+        """It is asked again who uses it: it may have been given to another VM since."""
         self._must_be_off(planned, conn)
+        refresh_all(conn)
         try:
             volume = conn.storagePoolLookupByName(pool).storageVolLookupByName(name)
         except libvirt.libvirtError as err:
             if err.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
                 return
             raise
-        remove([volume], self.deadline)
+        with removing([volume]):
+            above = overlays(conn)  # takes long
+            others = users(conn, self.order.vm_id)
+            against = against_removal(found(volume), others, above, planned.paths)
+            if against:
+                raise NotPossible(f"{shown(name)} stays: {against}")
+            remove([volume], self.deadline)
 
     def _undefine(self, planned: Plan, conn: libvirt.virConnect) -> None:
         """One that runs would go on, and be gone with its end."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import libvirt
@@ -15,7 +15,7 @@ from novacron_agent.providers.kvm.domain import look
 from novacron_agent.providers.kvm.marks import Mark, mark_of, prefix
 from novacron_agent.providers.kvm.markup import parsed, text_of
 from novacron_agent.providers.kvm.owned import volumes_of
-from novacron_agent.providers.kvm.uses import against_removal, overlays, users
+from novacron_agent.providers.kvm.uses import against_removal, nvram_of, nvram_user, overlays, users
 from novacron_agent.providers.kvm.volumes import Found, found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import NotPossible, VmNotFound
 
@@ -42,7 +42,8 @@ class Item:
 
 @dataclass(slots=True)
 class Plan:
-    """In the order in which it goes. `volumes`: those that go, each with its pool and name."""
+    """In the order in which it goes. `volumes`: those that go, each with its pool and name, with
+    `paths`, their real ones."""
 
     is_defined: bool = False
     is_active: bool = False
@@ -51,6 +52,7 @@ class Plan:
     goes: list[Item] = field(default_factory=list)
     stays: list[Item] = field(default_factory=list)
     volumes: list[tuple[str, str]] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
 
     def as_json(self) -> dict[str, Any]:
         """Cut where it is too long for a report, with the number of what is left out."""
@@ -88,8 +90,12 @@ def plan(conn: libvirt.virConnect, vm_id: str, *, keep_volumes: bool) -> Plan:
     disks = tree.findall("devices/disk")
     _plan_volumes(conn, vm_id, made, mark_of(tree), disks, keep=keep_volumes)
     made.keeps_state = keep_volumes or mark_of(tree) is None
+    user = nvram_user(domain)
     for item in _written_by_firmware(tree):
-        (made.stays if made.keeps_state else made.goes).append(item)
+        if user and item.kind == "nvram":
+            made.stays.append(replace(item, why=f"VM {shown(user)} uses it"))
+        else:
+            (made.stays if made.keeps_state else made.goes).append(item)
     made.goes += _of_libvirt(domain)
     return made
 
@@ -126,6 +132,7 @@ def _plan_volumes(
         else:
             made.goes.append(Item("volume", f"{one.pool}/{one.name}", why))
             made.volumes.append((one.pool, one.name))
+            made.paths.add(real(one.path))
     paths = {one.path for one in going}
     for disk in disks:
         source = disk.find("source")
@@ -159,7 +166,7 @@ def _written_on_top(
 
 def _written_by_firmware(tree: ET.Element) -> Iterator[Item]:
     """Without it a disk that the guest has encrypted is of no use."""
-    nvram = text_of(tree, "os/nvram")
+    nvram = nvram_of(tree)
     if nvram:
         yield Item("nvram", nvram, "the settings of its firmware")
     if tree.find("devices/tpm/backend[@type='emulator']") is not None:

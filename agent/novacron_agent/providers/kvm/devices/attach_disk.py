@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 import libvirt
 
+from novacron_agent.providers.kvm.claims import removing, using
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.creating.checks import Sources, check_use
+from novacron_agent.providers.kvm.creating.domain import bus_of
 from novacron_agent.providers.kvm.creating.storage import make_disk
 from novacron_agent.providers.kvm.creating.verify import disk_said
 from novacron_agent.providers.kvm.devices.calls import Calls
@@ -31,6 +33,7 @@ from novacron_agent.providers.kvm.devices.new_disk import (
     controller,
     element,
     free_target,
+    volume_under,
 )
 from novacron_agent.providers.kvm.devices.unplugging import Unplugging
 from novacron_agent.providers.kvm.domain import in_time
@@ -49,7 +52,7 @@ from novacron_agent.providers.lifecycle import (
 )
 from novacron_contract.commands import Order
 from novacron_contract.errors import NovaCronError, Unavailable
-from novacron_contract.vm_spec import Disk
+from novacron_contract.vm_spec import Bus, Disk
 from novacron_contract.vm_spec.devices import parse_disk
 
 _MAKES, _ATTACHES = "its volume is made", "it is attached"  # what is journalled before
@@ -85,12 +88,13 @@ class AttachDisk:
             raise
 
     def _attach(self, calls: Calls, disk: Disk) -> None:
-        kept = calls.look(self._left) if self.progress.evidence == _ATTACHES else None
+        was_attached = self.progress.evidence == _ATTACHES
+        kept = calls.look(self._left) if was_attached else None
         if kept is None and self.progress.evidence:
             until = max(self.deadline, time.monotonic() + _UNDO_S)
             again = Calls(self.control, self.order.vm_id, until)
             again.change(lambda conn: self._remove(conn, until))
-        in_time(self.deadline)
+        self._must_be_in_time(kept, may_come=was_attached)
         sources = calls.look(lambda conn: check_disk(conn, self.order.vm_id, disk, kept))
         if kept is None:
             self.progress.witness(_MAKES)
@@ -101,13 +105,22 @@ class AttachDisk:
         except EffectUnknown:
             raise  # it is looked at again
         except NovaCronError as err:
-            raise self._undone(err) from err
+            raise self._undone(err, may_come=was_attached) from err
+
+    def _must_be_in_time(self, kept: Found | None, *, may_come: bool) -> None:
+        try:
+            in_time(self.deadline)
+        except EffectFailed as err:
+            if not may_come:
+                raise
+            volume = f"its volume {kept.pool}/{kept.name} stays" if kept else "its volume stays"
+            raise EffectUnknown(f"{err}: {volume}, and may become a disk of the VM yet") from err
 
     def _take_steps(self, calls: Calls, disk: Disk, sources: Sources, kept: Found | None) -> None:
         volume = kept or (sources.found[disk.volume] if disk.volume else None)
         if volume is None:
             self.progress.tell("volume", 0.0)
-            volume = calls.change(lambda conn: make_disk(conn, self._name, disk))
+            volume = calls.change(lambda conn: self._make(conn, disk, sources))
         new = volume
         if disk.volume is None:
             self.progress.tell("mark", 0.6)
@@ -117,7 +130,15 @@ class AttachDisk:
         if sources.found:  # two that take the same at once see each other then
             calls.change(lambda conn: check_use(conn, self.order.vm_id, [disk], sources))
 
+    def _make(self, conn: libvirt.virConnect, disk: Disk, sources: Sources) -> Found:
+        with using(conn, sources.found.values()):
+            return make_disk(conn, self._name, disk)
+
     def _plug(self, conn: libvirt.virConnect, disk: Disk, volume: Found) -> None:
+        with using(conn, [volume]):
+            self._give(conn, disk, volume)
+
+    def _give(self, conn: libvirt.virConnect, disk: Disk, volume: Found) -> None:
         guest = guest_of(conn, self.order.vm_id)
         there = [aliased(tree, self._alias) for tree in guest.trees]
         target = next((target_of(one) for one in there if one is not None), "")
@@ -157,7 +178,7 @@ class AttachDisk:
             return True, {}
         disk = there[-1]
         assert disk is not None
-        volume = _volume_of(conn, disk)
+        volume = volume_under(conn, disk)
         told = {"pool": volume.pool, "volume": volume.name} if volume else {}
         return False, {"disk": target_of(disk), **told}
 
@@ -169,25 +190,32 @@ class AttachDisk:
         """Whole, since it was going to be attached; by now a guest may have written to it."""
         for tree in guest_of(conn, self.order.vm_id).trees:
             if (disk := aliased(tree, self._alias)) is not None:
-                return _volume_of(conn, disk)
+                return volume_under(conn, disk)
         return next((found(one) for one in self._volumes(conn)), None)
 
     # -- backwards -------------------------------------------------------------------------------
 
-    def _undone(self, err: NovaCronError) -> NovaCronError:
-        """Whatever the time: nothing half made is left."""
+    def _undone(self, err: NovaCronError, *, may_come: bool) -> NovaCronError:
+        """Whatever the time: nothing half made is left. `may_come`: libvirt was asked before by
+        who is gone, and may still have that before it, unless it has taken the disk out since."""
         self.progress.tell("what was made is removed again")
         until = time.monotonic() + _UNDO_S
         calls = Calls(self.control, self.order.vm_id, until)
         try:
-            Unplugging(calls, self.progress, self._mine, "the new disk").carry_out()
+            is_out = Unplugging(calls, self.progress, self._mine, "the new disk").carry_out()
+            if may_come and not is_out:
+                return EffectUnknown(
+                    f"{err}; it was asked for before and may still come, so that its volume stays"
+                )
             self.progress.witness(_MAKES)
             calls.change(lambda conn: self._remove(conn, until))
         except (EffectFailed, NotPossible) as left:
             return EffectFailed(f"{err}; and what was made of it stays: {left}")
         except NovaCronError as left:
             return EffectUnknown(f"{err}; and what was made could not be removed: {left}")
-        return EffectFailed(f"{err} (what had been made of it is removed)")
+        is_scsi = bus_of(parse_disk(self.order.arguments["disk"], "disk")) is Bus.SCSI
+        stays = "; the SCSI controller stays" if is_scsi else ""
+        return EffectFailed(f"{err} (what had been made of it is removed{stays})")
 
     def _mine(self, _conn: libvirt.virConnect, tree: ET.Element | None) -> ET.Element | None:
         return None if tree is None else aliased(tree, self._alias)
@@ -197,12 +225,13 @@ class AttachDisk:
         volumes = self._volumes(conn)
         if volumes:
             refresh_all(conn)
-            every, above = users(conn, but=""), overlays(conn)
+        with removing(volumes):
+            above, every = (overlays(conn), users(conn, but="")) if volumes else ([], [])
             for one in volumes:
                 against = against_removal(found(one), every, above, set())
                 if against:
                     raise NotPossible(f"volume {shown(one.name())} stays: {against}")
-        remove(volumes, until)
+            remove(volumes, until)
         remark(guest_of(conn, self.order.vm_id), self._without)
 
     def _without(self, mark: Mark) -> Mark:
@@ -213,17 +242,3 @@ class AttachDisk:
 def _with(volume: Found) -> Callable[[Mark], Mark]:
     new = Owned(volume.pool, volume.name)
     return lambda mark: mark if new in mark.owned else replace(mark, owned=(*mark.owned, new))
-
-
-def _volume_of(conn: libvirt.virConnect, disk: ET.Element) -> Found | None:
-    """None: it is in no pool any more, or of a format that guests are not given."""
-    source = disk.find("source")
-    path = "" if source is None else source.get("file") or source.get("dev") or ""
-    try:
-        return found(conn.storageVolLookupByPath(path))
-    except libvirt.libvirtError as err:
-        if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-            raise
-    except NotPossible:
-        pass
-    return None

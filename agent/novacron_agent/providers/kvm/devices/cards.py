@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import libvirt
 
@@ -33,6 +33,7 @@ class AttachNic:
     order: Order
     progress: Progress
     deadline: float
+    _given: list[int] = field(default_factory=list, init=False)  # to what, as libvirt's flags
 
     def carry_out(self) -> Done:
         calls = Calls(self.control, self.order.vm_id, self.deadline)
@@ -91,6 +92,7 @@ class AttachNic:
         for flag, tree in guest.by_flag():
             flags |= flag if _card(tree, network.mac) is None else 0
         in_time(self.deadline)
+        self._given[:] = [flags]
         if flags:
             plug(guest, write_card(ET.Element("devices"), network), flags)
         try:
@@ -101,10 +103,12 @@ class AttachNic:
             raise EffectFailed("libvirt took another card than it was given")
 
     def _undone(self, err: NovaCronError) -> NovaCronError:
-        """Where libvirt refused it there is none; otherwise it goes again."""
+        """Where libvirt refused it there is none; otherwise it goes again. One that was there
+        before stays."""
         calls = Calls(self.control, self.order.vm_id, time.monotonic() + _UNDO_S)
+        find, given = _by(self.network.mac), sum(self._given)
         try:
-            Unplugging(calls, self.progress, _by(self.network.mac), "the new card").carry_out()
+            Unplugging(calls, self.progress, find, "the new card", given).carry_out()
         except NovaCronError as left:
             return EffectFailed(f"{err}; and the card is still there: {left}")
         return err
@@ -140,6 +144,11 @@ class DetachNic:
             there = {_mac_of(card) for tree in guest.trees for card in _cards(tree)}
             has = ", ".join(sorted(there)) or "none"
             return f"the VM has no card {self._mac}; it has {has[:500]}"
+        if any(len(_of_mac(tree, self._mac)) > 1 for tree in guest.trees):
+            raise NotPossible(
+                f"the VM has several cards {self._mac}, and only one of them is meant: take it out "
+                "by hand, virsh detach-device-alias"
+            )
         guest.must_be_changeable()
         if _card(guest.running, self._mac) is not None:
             guest.must_answer(f"card {self._mac}")
@@ -162,10 +171,12 @@ def _mac_of(card: ET.Element) -> str:
     return "" if mac is None else mac.get("address", "").lower()
 
 
+def _of_mac(tree: ET.Element, mac: str | None) -> list[ET.Element]:
+    return [card for card in _cards(tree) if _mac_of(card) == mac]
+
+
 def _card(tree: ET.Element | None, mac: str | None) -> ET.Element | None:
-    if tree is None:
-        return None
-    return next((card for card in _cards(tree) if _mac_of(card) == mac), None)
+    return None if tree is None else next(iter(_of_mac(tree, mac)), None)
 
 
 def _where(network: Network) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from functools import partial
 
 import libvirt
 
+from novacron_agent.providers.kvm.claims import removing
 from novacron_agent.providers.kvm.control import Control
 from novacron_agent.providers.kvm.devices.calls import Calls
 from novacron_agent.providers.kvm.devices.guest import (
@@ -35,7 +36,7 @@ from novacron_agent.providers.lifecycle import (
     VmNotFound,
 )
 from novacron_contract.commands import Order
-from novacron_contract.errors import Refused, Unavailable
+from novacron_contract.errors import NovaCronError, Refused, Unavailable
 
 _VOLUME = "its volume: "  # what is journalled before: once it is out, nothing else tells
 _PLUGGED = ("virtio", "scsi", "usb")
@@ -152,22 +153,27 @@ class DetachDisk:
 
     def _delete(self, calls: Calls, volume: Owned) -> bool:
         try:
-            return calls.change(partial(self._remove_volume, volume))
+            was_there = calls.change(partial(self._remove_volume, volume))
         except (Refused, NotPossible, VmNotFound) as err:
             raise EffectFailed(f"the disk is detached, and its volume stays: {err}") from err
         except Unavailable as err:
             raise EffectUnknown(f"the disk is detached, and its volume: {err}") from err
+        without = partial(_without, volume)
+        with contextlib.suppress(NovaCronError):  # a mark of what is gone harms nothing
+            calls.change(lambda conn: remark(guest_of(conn, self.order.vm_id), without))
+        return was_there
 
     def _remove_volume(self, volume: Owned, conn: libvirt.virConnect) -> bool:
         in_time(self.deadline)
         there = _volume(conn, volume)
-        if there is not None:
+        if there is None:
+            return False
+        with removing([there]):
             against = _against(conn, there, "")
             if against or not volume.volume.startswith(prefix(self.order.vm_id)):
                 raise NotPossible(against or "it was not made with this VM")
             remove([there], self.deadline)
-        remark(guest_of(conn, self.order.vm_id), partial(_without, volume))
-        return there is not None
+        return True
 
 
 def boot_disk(tree: ET.Element) -> ET.Element | None:
@@ -185,7 +191,8 @@ def _against(conn: libvirt.virConnect, volume: libvirt.virStorageVol, but: str) 
     """Why it has to stay."""
     refresh_all(conn)
     going = {real(volume.path())}
-    return against_removal(found(volume), users(conn, but), overlays(conn), going)
+    above = overlays(conn)  # takes long
+    return against_removal(found(volume), users(conn, but), above, going)
 
 
 def _volume(conn: libvirt.virConnect, of: Owned) -> libvirt.virStorageVol | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from novacron_agent.providers.kvm.devices.guest import (
     target_of,
 )
 from novacron_agent.providers.kvm.domain import in_time
-from novacron_agent.providers.kvm.markup import parsed
+from novacron_agent.providers.kvm.snapshots.images import snapshots_in
 from novacron_agent.providers.kvm.uses import against_removal, overlays, users
 from novacron_agent.providers.kvm.volumes import (
     Found,
@@ -101,13 +100,9 @@ class GrowDisk:
             NotPossible: something stands against it; nothing was done.
         """
         disk = self._look(conn)
-        if self._wanted < disk.size:
-            raise NotPossible(
-                f"disk {disk.target} has {disk.size / _GIB:.2f} GiB: disks are made larger only, "
-                "since what is at its end would be lost"
-            )
+        self._must_not_shrink(disk)
         disk.guest.must_be_changeable()
-        _must_have_no_snapshots(disk)
+        _must_have_no_snapshots(conn, disk)
         refresh_all(conn)
         others = users(conn, self.order.vm_id)
         against = against_removal(disk.found, others, overlays(conn), set())
@@ -120,8 +115,16 @@ class GrowDisk:
                 f"is to have {(self._wanted - disk.size) / _GIB:.2f} GiB more"
             )
 
+    def _must_not_shrink(self, disk: _Disk) -> None:
+        if self._wanted < disk.size:
+            raise NotPossible(
+                f"disk {disk.target} has {disk.size / _GIB:.2f} GiB: disks are made larger only, "
+                "since what is at its end would be lost"
+            )
+
     def _grow(self, conn: libvirt.virConnect) -> None:
         disk = self._look(conn)
+        self._must_not_shrink(disk)
         in_time(self.deadline)
         if disk.guest.running is not None:
             flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
@@ -158,15 +161,13 @@ def _must_be_growable(name: str, disk: ET.Element, found: Found) -> None:
         raise NotPossible(f"disk {name} is {given} for the guest, and its volume {found.format}")
 
 
-def _must_have_no_snapshots(disk: _Disk) -> None:
-    """Those within the image are of its size now."""
-    snapshots = []
-    with contextlib.suppress(libvirt.libvirtError):
-        snapshots = disk.guest.domain.listAllSnapshots()
-    for one in snapshots:
-        for within in parsed(one.getXMLDesc()).iterfind("disks/disk"):
-            if within.get("name") == disk.target and within.get("snapshot") == "internal":
-                raise NotPossible(
-                    f"snapshot {shown(one.getName())} is within disk {disk.target}, and of its "
-                    "size: delete it first"
-                )
+def _must_have_no_snapshots(conn: libvirt.virConnect, disk: _Disk) -> None:
+    """Those within the image are of its size now. It tells of them itself: libvirt may not know
+    one that was made before the disk came here."""
+    if disk.found.format != "qcow2" or conn.getType() != "QEMU":  # the test driver has no images
+        return
+    for one in snapshots_in(conn, disk.volume):
+        raise NotPossible(
+            f"snapshot {shown(one.name)} is within disk {disk.target}, and of its size: delete it "
+            "first (qemu-img snapshot -d, where the VM has none of that name)"
+        )

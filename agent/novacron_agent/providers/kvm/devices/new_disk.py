@@ -11,7 +11,7 @@ from novacron_agent.providers.kvm.creating.checks import Sources, check_sources,
 from novacron_agent.providers.kvm.creating.domain import LETTERS, bus_of, lettered, write_disk
 from novacron_agent.providers.kvm.devices.guest import Guest, guest_of, target_of
 from novacron_agent.providers.kvm.markup import add
-from novacron_agent.providers.kvm.volumes import Found, pool_of
+from novacron_agent.providers.kvm.volumes import Found, found, pool_of
 from novacron_agent.providers.lifecycle import NotPossible
 from novacron_contract.vm_spec import Bus, Device, Disk, VmSpec
 
@@ -79,3 +79,17 @@ def controller(guest: Guest, disk: Disk) -> ET.Element | None:
 
 def _has_scsi(tree: ET.Element) -> bool:
     return tree.find("devices/controller[@type='scsi']") is not None
+
+
+def volume_under(conn: libvirt.virConnect, disk: ET.Element) -> Found | None:
+    """None: it is in no pool any more, or of a format that guests are not given."""
+    source = disk.find("source")
+    path = "" if source is None else source.get("file") or source.get("dev") or ""
+    try:
+        return found(conn.storageVolLookupByPath(path))
+    except libvirt.libvirtError as err:
+        if err.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+    except NotPossible:
+        pass
+    return None
