@@ -7,21 +7,32 @@ real ones (test_kvm_snapshots_lab.py).
 from __future__ import annotations
 
 import struct
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 
 import libvirt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle_contract import done
+from lifecycle_contract import Heard, done, order
 from novacron_agent.providers.kvm import qcow2
 from novacron_agent.providers.kvm.lifecycle import KvmLifecycle
+from novacron_agent.providers.kvm.snapshots import others
+from novacron_agent.providers.kvm.snapshots.checks import must_be_in_all
 from novacron_agent.providers.kvm.snapshots.differences import differences
-from novacron_agent.providers.kvm.snapshots.known import MAX_DETAIL, as_detail, read
-from novacron_agent.providers.lifecycle import Lifecycle, NotPossible
+from novacron_agent.providers.kvm.snapshots.images import Written, written_by
+from novacron_agent.providers.kvm.snapshots.known import (
+    MAX_DETAIL,
+    as_detail,
+    mark,
+    mark_of_left,
+    read,
+)
+from novacron_agent.providers.lifecycle import EffectFailed, Lifecycle, NotPossible
 from novacron_contract.commands import MAX_DETAIL as MAX_REPORTED
 from novacron_contract.commands import Verb
 
@@ -99,6 +110,155 @@ def test_what_libvirt_knows_of_a_transient_guest_is_not_kept(
             done(kvm, Verb.SNAPSHOT, passing.UUIDString(), memory=True)
     finally:
         passing.destroy()
+
+
+# -- whose disks they are -------------------------------------------------------------------------
+
+VOLUME = "<volume><name>shared.qcow2</name><capacity>1048576</capacity></volume>"
+
+
+@pytest.fixture
+def volume(conn: libvirt.virConnect) -> Iterator[libvirt.virStorageVol]:
+    volume = conn.storagePoolLookupByName("default-pool").createXML(VOLUME)
+    yield volume
+    volume.delete()
+
+
+def with_disk(domain: libvirt.virDomain, source: str) -> str:
+    """Its definition, with one more disk."""
+    disk = f"<disk type='{'volume' if 'pool=' in source else 'file'}' device='disk'>"
+    disk += f"<driver name='qemu' type='qcow2'/><source {source}/><target dev='vda'/></disk>"
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    return str(xml.replace("</devices>", f"{disk}</devices>"))
+
+
+@pytest.fixture
+def other(conn: libvirt.virConnect) -> Iterator[libvirt.virDomain]:
+    domain = conn.defineXML(DOMAIN.replace("snapped", "other"))
+    yield domain
+    domain.undefine()
+
+
+@pytest.mark.parametrize("is_by_path", [True, False], ids=["by-path", "by-volume"])
+def test_a_disk_that_is_another_vms_under_another_name_is_left_alone(
+    kvm: Lifecycle, conn: libvirt.virConnect, domain: libvirt.virDomain, other: libvirt.virDomain,
+    volume: libvirt.virStorageVol, tmp_path: Path, is_by_path: bool,
+) -> None:  # fmt: skip
+    """One names the volume, the other its file; or the way to it leads over a link."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    mine, theirs = f"file='{volume.path()}'", f"pool='default-pool' volume='{volume.name()}'"
+    if is_by_path:
+        mine, theirs = f"file='{tmp_path}/link/a'", f"file='{tmp_path}/images/a'"
+    domain.destroy()
+    conn.defineXML(with_disk(domain, mine))
+    done(kvm, Verb.SNAPSHOT, domain.UUIDString(), snapshot="then")
+    conn.defineXML(with_disk(other, theirs))
+
+    with pytest.raises(NotPossible, match="disk vda is used by 'other' now"):
+        done(kvm, Verb.REVERT, domain.UUIDString(), snapshot="then", force=True)
+
+
+def disk(path: str = "", pool: str = "", name: str = "") -> Written:
+    return Written("vda", "qcow2", path, pool, name, "", False)
+
+
+def test_disks_that_are_gone_are_not_gone_back_to(conn: libvirt.virConnect, tmp_path: Path) -> None:
+    for gone, said in (
+        (disk(pool="default-pool", name="gone"), "volume 'gone' of pool 'default-pool', which is"),
+        (disk(pool="gone", name="gone"), "volume 'gone' of pool 'gone', which is not there"),
+        (disk(f"{tmp_path}/gone"), "/gone', which is not there any more"),
+        (disk(), "is no file, volume or block device"),
+    ):
+        with pytest.raises(NotPossible, match=said):
+            must_be_in_all(conn, [gone], "then")
+    elsewhere = tmp_path / "there"
+    elsewhere.touch()
+    must_be_in_all(conn, [disk(str(elsewhere))], "then")
+
+    pool = conn.storagePoolCreateXML(
+        f"<pool type='dir'><name>of-tmp</name><target><path>{tmp_path}</path></target></pool>"
+    )
+    try:
+        with pytest.raises(NotPossible, match="which pool 'of-tmp' does not know"):
+            must_be_in_all(conn, [disk(str(elsewhere))], "then")
+    finally:
+        pool.destroy()
+
+
+@pytest.mark.parametrize(
+    ("runs", "refused"),
+    [(True, "a disk that the VM got since has"), (False, "disk vda is used by 'other' now")],
+)
+def test_a_snapshot_of_that_name_that_is_another_vms_stays(
+    conn: libvirt.virConnect, domain: libvirt.virDomain, other: libvirt.virDomain,
+    monkeypatch: pytest.MonkeyPatch, runs: bool, refused: str,
+) -> None:  # fmt: skip
+    """All images have it."""
+    monkeypatch.setattr(others, "images_with", lambda _, disks, __: (list(disks), []))
+    domain.destroy()
+    bare = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    with_one = with_disk(domain, "file='/there/a'")
+    conn.defineXML(bare if runs else with_one)
+    going = [domain.snapshotCreateXML("<domainsnapshot><name>nightly</name></domainsnapshot>")]
+    others.must_lose_no_other(conn, domain, going)
+    if runs:
+        conn.defineXML(with_one)
+        others.must_lose_no_other(conn, domain, going)  # off, it is not looked at
+        domain.create()
+        assert [one.path for one in written_by(ET.fromstring(domain.XMLDesc()))] == ["/there/a"]
+    else:
+        conn.defineXML(with_disk(other, "file='/there/a'"))
+
+    with pytest.raises(NotPossible, match=refused):
+        others.must_lose_no_other(conn, domain, going)
+
+
+# -- what goes wrong in the middle ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "raised", "said"),
+    [
+        (libvirt.VIR_ERR_OPERATION_INVALID, EffectFailed, "the VM is running now: look at its"),
+        (libvirt.VIR_ERR_OPERATION_DENIED, EffectFailed, "the VM is running now: look at its"),
+        (libvirt.VIR_ERR_SNAPSHOT_REVERT_RISKY, NotPossible, "order it with force"),
+    ],
+)
+def test_a_way_back_that_breaks_off_was_no_refusal(
+    kvm: Lifecycle, vm: str, monkeypatch: pytest.MonkeyPatch,
+    code: int, raised: type[Exception], said: str,
+) -> None:  # fmt: skip
+    """libvirt may have ended the VM's QEMU before it says so."""
+    done(kvm, Verb.SNAPSHOT, vm, snapshot="then", memory=True)
+
+    def fail(*_: object) -> None:
+        err = libvirt.libvirtError("it broke")
+        err.err = (code, 0, "it broke", 0, "", "", "", 0, 0)
+        raise err
+
+    monkeypatch.setattr(libvirt.virDomain, "revertToSnapshot", fail)
+    with pytest.raises(raised, match=said) as failed:
+        done(kvm, Verb.REVERT, vm, snapshot="then")
+    assert isinstance(failed.value, NotPossible) is (raised is NotPossible)
+
+
+def test_what_a_clean_up_told_libvirt_of_is_not_what_was_ordered(
+    kvm: Lifecycle, domain: libvirt.virDomain, vm: str
+) -> None:
+    """It was cut off between telling libvirt of what is left and its removal."""
+    ordered = order(Verb.SNAPSHOT, vm, snapshot="one", memory=True)
+    xml = "<domainsnapshot><name>one</name><description>{}</description></domainsnapshot>"
+    domain.snapshotCreateXML(xml.format(mark_of_left(ordered.id)))
+    began = Heard(witnessed=["it is made"])
+
+    kvm.perform(ordered, began, time.monotonic() + 60)
+
+    (made,) = domain.listAllSnapshots()
+    assert read(ET.fromstring(made.getXMLDesc())).description == mark(ordered.id)
+    other = order(Verb.SNAPSHOT, vm, snapshot="one", memory=True)
+    with pytest.raises(NotPossible, match="has a snapshot 'one' already"):
+        kvm.perform(other, Heard(witnessed=["it is made"]), time.monotonic() + 60)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class WriteConnection(Connection):
 
     def use(self, action: Callable[[libvirt.virConnect], T]) -> T:
         conn = self._conn
-        if conn is not None and not _is_alive(conn):
+        if conn is not None and not is_alive(conn):
             self.close()
         try:
             conn = self._conn or self._open()
@@ -54,7 +54,7 @@ class WriteConnection(Connection):
         try:
             return action(conn)
         except libvirt.libvirtError as err:
-            alive = _is_alive(conn)
+            alive = is_alive(conn)
             if not alive:
                 self.close()
             raise meaning(err, alive=alive) from err
@@ -164,7 +164,7 @@ def _not_let_in(uri: str, err: libvirt.libvirtError) -> NovaCronError:
     return Unavailable(f"no answer from libvirt at {uri} ({said}); is libvirtd running?")
 
 
-def _is_alive(conn: libvirt.virConnect) -> bool:
+def is_alive(conn: libvirt.virConnect) -> bool:
     with contextlib.suppress(libvirt.libvirtError):
         return bool(conn.isAlive())
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
@@ -19,7 +20,7 @@ from novacron_agent.providers.kvm.snapshots.images import (
 )
 from novacron_agent.providers.kvm.snapshots.known import lookup
 from novacron_agent.providers.kvm.uses import overlays
-from novacron_agent.providers.kvm.volumes import found, refresh_all, shown
+from novacron_agent.providers.kvm.volumes import active_pools, found, real, refresh_all, shown
 from novacron_agent.providers.lifecycle import NotPossible
 
 _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
@@ -66,30 +67,60 @@ def has_no_saved_memory(domain: libvirt.virDomain) -> None:
         )
 
 
-def must_be_in_all(conn: libvirt.virConnect, domain: ET.Element, name: str) -> None:
+def must_be_in_all(conn: libvirt.virConnect, disks: Iterable[Written], name: str) -> None:
     """libvirt finds out in the middle, with some disks changed, or the VM off.
 
     Raises:
-        NotPossible: a disk's image has no such snapshot.
+        NotPossible: a disk is gone, or its image has no such snapshot.
     """
-    disks = written_by(domain)
-    having, unseen = images_with(conn, disks, name)
     for disk in disks:
-        if disk.target not in (*having, *unseen):
+        volume = volume_of(conn, disk)
+        if volume is None:
+            _must_be_elsewhere(conn, disk)
+        elif not _has(conn, volume, name):
             raise NotPossible(
                 f"the image of disk {disk.target} has no snapshot {shown(name)} (any more): see "
                 "qemu-img snapshot -l"
             )
 
 
-def must_have_nothing_on_top(conn: libvirt.virConnect, domain: ET.Element) -> None:
+def _must_be_elsewhere(conn: libvirt.virConnect, disk: Written) -> None:
+    """In a file or block device that is in no pool, and there."""
+    if disk.pool:
+        what = f"volume {shown(disk.volume)} of pool {shown(disk.pool)}"
+        raise NotPossible(f"disk {disk.target} is {what}, which is not there (any more)")
+    if not disk.path:
+        raise NotPossible(f"disk {disk.target} is no file, volume or block device of this host")
+    if _is_gone(disk.path):
+        raise NotPossible(f"disk {disk.target} is {shown(disk.path)}, which is not there any more")
+    folder = real(os.path.dirname(disk.path))
+    for pool in active_pools(conn):
+        if real(text_of(parsed(pool.XMLDesc()), "target/path")) == folder:
+            raise NotPossible(
+                f"disk {disk.target} is {shown(disk.path)}, which pool {shown(pool.name())} does "
+                "not know: virsh pool-refresh"
+            )
+
+
+def _is_gone(path: str) -> bool:
+    """What this user may not see may be there."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def must_have_nothing_on_top(conn: libvirt.virConnect, disks: Iterable[Written]) -> None:
     """What is built on a disk breaks when that becomes another one.
 
     Raises:
         NotPossible: a volume is built on one.
     """
     above = overlays(conn)
-    for disk in written_by(domain):
+    for disk in disks:
         volume = volume_of(conn, disk)
         if volume is None:
             continue
@@ -112,9 +143,13 @@ def images_with(
         volume = volume_of(conn, disk)
         if volume is None:
             unseen.append(disk.target)
-        elif any(name in (one.name, one.id) for one in snapshots_in(conn, volume)):
+        elif _has(conn, volume, name):
             having.append(disk.target)
     return having, unseen
+
+
+def _has(conn: libvirt.virConnect, volume: libvirt.virStorageVol, name: str) -> bool:
+    return any(name in (one.name, one.id) for one in snapshots_in(conn, volume))
 
 
 def _can_be_kept(domain: libvirt.virDomain) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import libvirt
 
 from novacron_agent.providers.kvm import qcow2
-from novacron_agent.providers.kvm.volumes import head, shown
+from novacron_agent.providers.kvm.volumes import head, real, shown
 from novacron_agent.providers.lifecycle import NotPossible
 
 _MOST_READ = 1024 * 1024  # of an image's table of snapshots
@@ -25,9 +25,6 @@ class Written:
     volume: str
     snapshots: str  # how libvirt is to treat it, if that is said
     is_transient: bool
-
-    def is_in(self, names: frozenset[str]) -> bool:
-        return self.path in names or (bool(self.pool) and f"{self.pool}/{self.volume}" in names)
 
 
 def written_by(domain: ET.Element) -> list[Written]:
@@ -54,6 +51,8 @@ def written_by(domain: ET.Element) -> list[Written]:
 
 def volume_of(conn: libvirt.virConnect, disk: Written) -> libvirt.virStorageVol | None:
     """None: it is in no active pool."""
+    if not (disk.pool or disk.path):
+        return None
     try:
         if disk.pool:
             return conn.storagePoolLookupByName(disk.pool).storageVolLookupByName(disk.volume)
@@ -65,6 +64,16 @@ def volume_of(conn: libvirt.virConnect, disk: Written) -> libvirt.virStorageVol 
         ):
             return None
         raise
+
+
+def names_of(conn: libvirt.virConnect, disk: Written) -> frozenset[str]:
+    """As `uses.users` has it: real paths, and pool/volume, whichever a definition names."""
+    names = {real(disk.path), f"{disk.pool}/{disk.volume}" if disk.pool else ""}
+    volume = volume_of(conn, disk)
+    if volume is not None:
+        pool = volume.storagePoolLookupByVolume().name()
+        names |= {real(volume.path()), f"{pool}/{volume.name()}"}
+    return frozenset(names - {""})
 
 
 def snapshots_in(conn: libvirt.virConnect, volume: libvirt.virStorageVol) -> list[qcow2.Snapshot]:

@@ -14,6 +14,7 @@ from novacron_agent.providers.kvm.markup import parsed, text_of
 
 MAX_DETAIL = 12 * 1024  # bytes of a list as JSON
 _MADE_BY = "made by NovaCron, command "
+_LEFT_OF = "left of command "
 _STATES = {"shutoff": "stopped"}
 
 
@@ -46,6 +47,11 @@ class Known:
 def mark(command_id: str) -> str:
     """The description by which a command knows its snapshot again."""
     return _MADE_BY + command_id
+
+
+def mark_of_left(command_id: str) -> str:
+    """The description of what is left of it in images, while libvirt is told to remove that."""
+    return _LEFT_OF + command_id
 
 
 def known(snapshot: libvirt.virDomainSnapshot) -> Known:

@@ -9,7 +9,8 @@ import libvirt
 from novacron_agent.providers.kvm.domain import in_time, look
 from novacron_agent.providers.kvm.snapshots.asking import Asking, must_not_be_busy
 from novacron_agent.providers.kvm.snapshots.known import Known, as_detail, known, lookup
-from novacron_agent.providers.kvm.volumes import shown
+from novacron_agent.providers.kvm.snapshots.others import must_lose_no_other
+from novacron_agent.providers.kvm.volumes import refresh_all, shown
 from novacron_agent.providers.lifecycle import Done, NotPossible
 
 _REMOVES = "it is removed"  # what is journalled before
@@ -46,7 +47,11 @@ class DeleteSnapshot(Asking):
         must_not_be_busy(domain)
         below = libvirt.VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS
         with_it = snapshot.listAllChildren(below) if self._with_children else []
-        return [known(one) for one in (snapshot, *with_it)]
+        going = [snapshot, *with_it]
+        if conn.getType() == "QEMU":  # libvirt's test driver has no images
+            refresh_all(conn)
+            must_lose_no_other(conn, domain, going)
+        return [known(one) for one in going]
 
     def _delete(self, conn: libvirt.virConnect) -> None:
         snapshot = lookup(self.domain(conn), self.name)

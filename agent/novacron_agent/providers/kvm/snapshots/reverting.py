@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import libvirt
 
-from novacron_agent.providers.kvm.claims import using
+from novacron_agent.providers.kvm.claims import removing
+from novacron_agent.providers.kvm.control import is_alive, meaning
 from novacron_agent.providers.kvm.domain import in_time, look
 from novacron_agent.providers.kvm.marks import Mark, mark_of
 from novacron_agent.providers.kvm.markup import parsed
@@ -22,12 +23,12 @@ from novacron_agent.providers.kvm.snapshots.checks import (
     must_have_nothing_on_top,
 )
 from novacron_agent.providers.kvm.snapshots.differences import definition_in, differences
-from novacron_agent.providers.kvm.snapshots.images import Written, volume_of, written_by
+from novacron_agent.providers.kvm.snapshots.images import volume_of
 from novacron_agent.providers.kvm.snapshots.known import known, lookup
-from novacron_agent.providers.kvm.uses import users
-from novacron_agent.providers.kvm.volumes import Found, found, refresh_all, shown
+from novacron_agent.providers.kvm.snapshots.others import disks_in, must_be_nobody_elses
+from novacron_agent.providers.kvm.volumes import refresh_all, shown
 from novacron_agent.providers.lifecycle import Done, EffectFailed, NotPossible
-from novacron_contract.errors import NovaCronError
+from novacron_contract.errors import NovaCronError, Refused
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
@@ -67,11 +68,8 @@ class Revert(Asking):
                 "its owner or tags were others then, and rights go by them: have them as they were "
                 "(virsh metadata), or take another snapshot"
             )
-        self._is_nobody_elses(conn, snapshot)
-        if conn.getType() == "QEMU":
-            refresh_all(conn)
-            must_be_in_all(conn, then, self.name)
-            must_have_nothing_on_top(conn, then)
+        refresh_all(conn)
+        self._can_have_its_disks(conn, snapshot)
         changed = differences(now, then)
         if changed and self.order.arguments["force"] is not True:
             raise NotPossible(
@@ -90,32 +88,37 @@ class Revert(Asking):
             )
         return snapshot
 
-    def _is_nobody_elses(
+    def _can_have_its_disks(
         self, conn: libvirt.virConnect, snapshot: libvirt.virDomainSnapshot
     ) -> None:
-        """A disk that was detached since may be another VM's by now."""
-        disks = _disks_in(snapshot)
-        others = users(conn, self.order.vm_id) if disks else []
-        for disk in disks:
-            for other in others:
-                if disk.is_in(other.writes | other.reads):
-                    raise NotPossible(f"disk {disk.target} is used by {shown(other.name)} now")
+        must_be_nobody_elses(conn, self.order.vm_id, snapshot)
+        if conn.getType() == "QEMU":  # libvirt's test driver has no images
+            must_be_in_all(conn, disks_in(snapshot), self.name)
+            must_have_nothing_on_top(conn, disks_in(snapshot))
 
     def _revert(self, conn: libvirt.virConnect) -> None:
         domain = self.domain(conn)
         snapshot = self._snapshot(domain)
+        with removing(_volumes_in(conn, snapshot)):  # what they hold now goes
+            self._can_have_its_disks(conn, snapshot)
+            in_time(self.deadline)
+            self._go_back(conn, snapshot)
+
+    def _go_back(self, conn: libvirt.virConnect, snapshot: libvirt.virDomainSnapshot) -> None:
+        """libvirt may have ended the VM's QEMU, or changed disks, before it says that this cannot
+        be done."""
         force = self.order.arguments["force"] is True
         flags = libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE if force else 0
-        in_time(self.deadline)
         try:
-            with using(conn, _volumes_in(conn, snapshot)):
-                self._is_nobody_elses(conn, snapshot)
-                domain.revertToSnapshot(snapshot, flags)
+            self.domain(conn).revertToSnapshot(snapshot, flags)
         except libvirt.libvirtError as err:
-            if err.get_error_code() != libvirt.VIR_ERR_SNAPSHOT_REVERT_RISKY:
-                raise
-            said = " ".join(str(err).split()).rstrip(".")
-            raise NotPossible(f"{said}: order it with force") from err
+            if err.get_error_code() == libvirt.VIR_ERR_SNAPSHOT_REVERT_RISKY:
+                said = " ".join(str(err).split()).rstrip(".")
+                raise NotPossible(f"{said}: order it with force") from err
+            meant = meaning(err, alive=is_alive(conn))
+            if isinstance(meant, NotPossible | Refused):
+                raise EffectFailed(str(meant)) from err
+            raise
 
     def _state(self) -> str:
         try:
@@ -128,18 +131,13 @@ class Revert(Asking):
         return f" (the VM is {state} now: look at its disks before it is started)" if state else ""
 
 
-def _disks_in(snapshot: libvirt.virDomainSnapshot) -> list[Written]:
-    """As it ran, and as it was defined."""
-    tree = parsed(snapshot.getXMLDesc(0))
-    every = (*tree.iter("domain"), *tree.iter("inactiveDomain"))
-    return [disk for one in every for disk in written_by(one)]
-
-
-def _volumes_in(conn: libvirt.virConnect, snapshot: libvirt.virDomainSnapshot) -> list[Found]:
+def _volumes_in(
+    conn: libvirt.virConnect, snapshot: libvirt.virDomainSnapshot
+) -> list[libvirt.virStorageVol]:
     if conn.getType() != "QEMU":  # libvirt's test driver has no images
         return []
-    volumes = [volume_of(conn, disk) for disk in _disks_in(snapshot)]
-    return [found(one) for one in volumes if one is not None]
+    volumes = [volume_of(conn, disk) for disk in disks_in(snapshot)]
+    return [one for one in volumes if one is not None]
 
 
 def _labels(mark: Mark | None) -> tuple[object, ...]:

@@ -18,7 +18,14 @@ from novacron_agent.providers.kvm.markup import add, parsed, written
 from novacron_agent.providers.kvm.snapshots.asking import Asking
 from novacron_agent.providers.kvm.snapshots.checks import check, images_with
 from novacron_agent.providers.kvm.snapshots.images import written_by
-from novacron_agent.providers.kvm.snapshots.known import Known, all_known, lookup, mark
+from novacron_agent.providers.kvm.snapshots.known import (
+    Known,
+    all_known,
+    known,
+    lookup,
+    mark,
+    mark_of_left,
+)
 from novacron_agent.providers.lifecycle import (
     Done,
     EffectFailed,
@@ -95,12 +102,12 @@ class TakeSnapshot(Asking):
         if not look(domain).is_off and self.order.arguments["memory"] is not True:
             raise NotPossible("somebody started the VM meanwhile")
         in_time(self.deadline)
-        domain.snapshotCreateXML(written(self._xml()), 0)
+        domain.snapshotCreateXML(written(self._xml(mark(self.order.id))), 0)
 
-    def _xml(self) -> ET.Element:
+    def _xml(self, description: str) -> ET.Element:
         tree = ET.Element("domainsnapshot")
         add(tree, "name", self.name)
-        add(tree, "description", mark(self.order.id))
+        add(tree, "description", description)
         return tree
 
     def _mine(self, conn: libvirt.virConnect) -> Known | None:
@@ -134,22 +141,33 @@ class TakeSnapshot(Asking):
 
     def _is_left(self, conn: libvirt.virConnect) -> bool:
         domain = self.domain(conn)
-        if conn.getType() != "QEMU" or lookup(domain, self.name) is not None:
+        told = lookup(domain, self.name)
+        if told is not None:
+            return self._is_told(told)
+        if conn.getType() != "QEMU":  # libvirt's test driver has no images
             return False
         having, _ = images_with(conn, written_by(parsed(domain.XMLDesc(0))), self.name)
         return bool(having)
 
     def _remove(self, conn: libvirt.virConnect) -> None:
-        """libvirt removes what it knows: it is told of it first."""
+        """libvirt removes what it knows: it is told of it first, and not as of what was ordered,
+        as which it would count if this were cut off."""
         if not self._is_left(conn):
             return
         domain = self.domain(conn)
-        tree = self._xml()
+        told = lookup(domain, self.name) or self._tell(domain)
+        if self._is_told(told):
+            told.delete(0)
+
+    def _tell(self, domain: libvirt.virDomain) -> libvirt.virDomainSnapshot:
+        tree = self._xml(mark_of_left(self.order.id))
         add(tree, "state", "shutoff" if look(domain).is_off else "running")
         add(tree, "creationTime", 1)
         tree.append(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
-        told = domain.snapshotCreateXML(written(tree), libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
-        told.delete(0)
+        return domain.snapshotCreateXML(written(tree), libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+
+    def _is_told(self, one: libvirt.virDomainSnapshot) -> bool:
+        return known(one).description == mark_of_left(self.order.id)
 
 
 def _said(made: Known) -> str:
