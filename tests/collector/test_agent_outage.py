@@ -110,7 +110,7 @@ def test_longer_than_the_cap_exactly_the_oldest_are_missing_and_sql_names_the_ga
         try:
             collector.start()
             wait_until(lambda: "spool.batch.count" not in figures(delivery), 60)
-            gap = _gap(store_process, now - 2000 * TICK_S)
+            gaps = _gaps(store_process, now - 2000 * TICK_S, lost * 3)
             deadline = time.monotonic() + _IN_SQL_S
             while len(times(store_process, host)) < len(past) - lost:
                 assert time.monotonic() < deadline, (lost, len(times(store_process, host)))
@@ -119,10 +119,12 @@ def test_longer_than_the_cap_exactly_the_oldest_are_missing_and_sql_names_the_ga
             collector.kill()
 
     assert 0 < lost < len(past)
-    assert times(store_process, host) == [(at, 2) for at in past[lost:]]
-    assert gap == (past[0], past[lost - 1], lost * 3)
+    missing = [at for begins, ends, _ in gaps for at in range(begins, ends + 1, TICK_S)]
+    assert times(store_process, host) == [(at, 2) for at in past if at not in missing]
+    # The oldest: but for one that was being sent just then, which parts the gap.
+    assert (len(missing), set(missing) - set(past[: lost + 1])) == (lost, set())
     begins, ends, attributes = as_the_readme_asks(store_process)
-    assert (begins.timestamp(), ends.timestamp()) == (past[0], past[lost - 1])
+    assert (begins.timestamp(), ends.timestamp()) == gaps[-1][:2]
     assert attributes == {"novacron.destination": "there", "novacron.reason": "size"}
 
 
@@ -137,23 +139,23 @@ def as_the_readme_asks(store: StoreProcess) -> tuple[Any, ...]:
         client.close()
 
 
-def _gap(store: StoreProcess, since: int) -> tuple[int, int, int]:
-    """(first second, last second, points), as the README asks for it."""
+def _gaps(store: StoreProcess, since: int, points: int) -> list[tuple[int, int, int]]:
+    """(first second, last second, points) of each, the oldest first; so many points in all."""
+    length, lost = "novacron.agent.gap.duration", "novacron.agent.gap.points"
     sql = (
-        "SELECT toUnixTimestamp(ts - toIntervalMillisecond(value * 1000)), toUnixTimestamp(ts), "
-        "(SELECT max(value) FROM samples WHERE metric = 'novacron.agent.gap.points' "
-        "AND ts > {since:UInt32}) FROM samples "
-        "WHERE metric = 'novacron.agent.gap.duration' AND ts > {since:UInt32}"
+        f"SELECT toUnixTimestamp(ts - toIntervalMillisecond(maxIf(value, metric = '{length}') "
+        f"* 1000)), toUnixTimestamp(ts), maxIf(value, metric = '{lost}') FROM samples "
+        f"WHERE metric IN ('{length}', '{lost}') AND ts > {{since:UInt32}} GROUP BY ts ORDER BY ts"
     )
     client = store.service()
     deadline = time.monotonic() + _IN_SQL_S
     try:
         while time.monotonic() < deadline:
             rows = client.query(sql, parameters={"since": since}).result_rows
-            if rows:
-                [(begins, ends, points)] = rows
-                return int(begins), int(ends), int(points)
+            found = [(int(begins), int(ends), int(of)) for begins, ends, of in rows]
+            if sum(of for _, _, of in found) == points:
+                return found
             time.sleep(0.2)
     finally:
         client.close()
-    raise AssertionError("no gap was told")
+    raise AssertionError(f"not told of so many points: {points}")
