@@ -117,6 +117,7 @@ class Argument:
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
     whole: bool = False  # of numbers
+    destructive: bool = False  # where it is true
     summary: str
     read: Callable[[object, str], Any] | None = None
     schema: Callable[[], Mapping[str, Any]] | None = None
@@ -206,7 +207,9 @@ class VerbSpec:
         """Whether a guest may lose what it has not written, or what it has."""
         if arguments.get("plan") is True:
             return False
-        if any(arguments.get(one) is True for one in ("delete_volume", "force", "discard_saved")):
+        if any(
+            of.destructive and arguments.get(name) is True for name, of in self.arguments.items()
+        ):
             return True
         force, grace_s = arguments.get("force"), arguments.get("grace_s", 0.0)
         at_once = isinstance(grace_s, int | float) and grace_s < _LEAST_GRACE_S
@@ -238,7 +241,9 @@ _NEW_NAME = Argument(
     default="", read=vm_spec.NAME.parse, summary="unlike that of any other VM on its host"
 )
 _DISCARD = Argument(
-    default=False, summary="start a VM that was saved afresh: what was in its memory is lost"
+    default=False,
+    destructive=True,
+    summary="start a VM that was saved afresh: what was in its memory is lost",
 )
 _THOUGH_IT_RUNS = Argument(default=False, summary="even if it runs: its power is taken away first")
 _DISK = Argument(
@@ -256,9 +261,13 @@ _DISK_NAME = Argument(
 _SIZE_GIB = Argument(default=0.0, minimum=1 / 1024, maximum=65536, summary="what it is to have")
 _MAC = Argument(default="", read=devices.mac, summary="the card's MAC address")
 _ITS_VOLUME = Argument(
-    default=False, summary="and delete its volume, which has to be made with the VM"
+    default=False,
+    destructive=True,
+    summary="and delete its volume, which has to be made with the VM",
 )
-_BOOT_DISK = Argument(default=False, summary="even the disk that a VM that runs was started from")
+_BOOT_DISK = Argument(
+    default=False, destructive=True, summary="even the disk that a VM that runs was started from"
+)
 _WITH_DEVICES = frozenset(
     {VmState.RUNNING, VmState.BLOCKED, VmState.PAUSED, VmState.STOPPED, VmState.CRASHED}
 )
