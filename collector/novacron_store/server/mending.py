@@ -71,6 +71,7 @@ class Mending:
     _since: int = field(default=0, init=False)  # Unix seconds: older parts are known to be whole
     _until: float = field(default=0.0, init=False)  # monotonic seconds
     _holds_merges: bool = field(default=False, init=False)
+    _waits: bool = field(default=False, init=False)  # a part that could not be put right yet
     _back: set[Path] = field(default_factory=set, init=False)
     _told: set[str] = field(default_factory=set, init=False)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
@@ -101,17 +102,15 @@ class Mending:
             self._ask("SYSTEM STOP MERGES")  # of those that run, too
             self._seen, self._holds_merges = failed, True
             self._until = time.monotonic() + _WATCHED_S
-        if time.monotonic() > self._until:
-            self._go_on(started)
-            return
-        every = [self._is_settled(part) for part in self._new()]
-        if all(every) and failed == self._failed():
-            self._go_on(started)
-
-    def _go_on(self, since: int) -> None:
-        if self._holds_merges:
+        is_over = time.monotonic() > self._until
+        if not is_over or self._waits:
+            every = [self._is_settled(part) for part in self._new()]
+            self._waits = not all(every)
+        if not self._waits and (is_over or failed == self._failed()):
+            self._since = started
+        if self._holds_merges and (is_over or self._since == started):
             self._ask("SYSTEM START MERGES")
-        self._holds_merges, self._since = False, since
+            self._holds_merges = False
 
     def _is_settled(self, part: _Part) -> bool:
         try:
